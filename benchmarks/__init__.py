@@ -1,0 +1,5 @@
+"""Measurements of Pinhole: quality, speed and bandwidth, each a command that writes JSON."""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as both ends of a call have it, before torch is imported

@@ -1,0 +1,1 @@
+"""What sender and receiver have in common: motion, codecs, networks, the link and the session."""
