@@ -1,0 +1,151 @@
+"""Control messages: small msgpack maps whose key `t` names the type; the other keys are the fields of the dataclasses.
+
+Fields a type does not know are ignored, so that a later release may add some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import msgpack
+
+from shared.codec.errors import MalformedControl
+
+MAX_CONTROL_BYTES = 1024
+MAX_TEXT = 200
+"""Characters of a text field."""
+MAX_SOURCES = 64
+
+Check = Callable[[object], bool]
+
+
+def _integer(bits: int) -> Check:
+    # bool is a subclass of int, and is none here.
+    return lambda value: type(value) is int and 0 <= value < 1 << bits
+
+
+def _optional(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_TEXT
+
+
+def _source_ids(value: object) -> bool:
+    is_id = _integer(16)
+    return isinstance(value, (list, tuple)) and len(value) <= MAX_SOURCES and all(is_id(v) for v in value)
+
+
+def _checked(check: Check, **options: Any) -> Any:
+    return field(metadata={"check": check}, **options)
+
+
+@dataclass(frozen=True)
+class Held:
+    """The sources the receiver holds."""
+
+    epoch: int = _checked(_integer(8))
+    """Gallery epoch that these sources make up."""
+    sources: tuple[int, ...] = _checked(_source_ids)
+    """16-bit source ids, at most 64."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """The receiver asks for a source."""
+
+    source: int | None = _checked(_optional(_integer(16)))
+    """The id of the one it lacks; None for a fresh one."""
+    reason: str = _checked(_text)
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What arrived and was shown since the call began, every 2 s."""
+
+    received: int = _checked(_integer(32))
+    """Frames of motion received."""
+    shown: int = _checked(_integer(32))
+    late: int = _checked(_integer(32))
+    """Frames that came too late to be shown."""
+    bundles: int = _checked(_integer(32))
+    highest_frame: int | None = _checked(_optional(_integer(16)))
+    """Newest frame number seen; None before the first."""
+    delay_ms: int = _checked(_integer(32))
+    """Capture to display, median of the last frames; 0 while the clocks have not been compared."""
+    queue: int = _checked(_integer(16))
+    """Frames waiting to be shown."""
+    clock_ms: int | None = _checked(_optional(_integer(32)), default=None)
+    """The receiver's clock if it asks for the sender's, else None."""
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """Sign of life of the sender, and its answer to a receiver that asks for the time."""
+
+    clock_ms: int = _checked(_integer(32))
+    """The sender's clock; it wraps around."""
+    echo_ms: int | None = _checked(_optional(_integer(32)), default=None)
+    """The `clock_ms` of the statistics that this answers; None if it answers none."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something the other person should know, such as "no face"."""
+
+    text: str = _checked(_text)
+
+
+@dataclass(frozen=True)
+class Bye:
+    """The call ends."""
+
+    reason: str = _checked(_text)
+
+
+Control = Held | Request | Stats | Heartbeat | Note | Bye
+
+_TYPES: dict[str, type[Control]] = {
+    "held": Held,
+    "request": Request,
+    "stats": Stats,
+    "heartbeat": Heartbeat,
+    "note": Note,
+    "bye": Bye,
+}
+_NAMES = {kind: name for name, kind in _TYPES.items()}
+
+
+def pack_control(message: Control) -> bytes:
+    """The bytes of a message. Raises ValueError if a field is out of range or the whole is above 1 KB."""
+    for f in fields(message):
+        if not f.metadata["check"](getattr(message, f.name)):
+            raise ValueError(f"{_NAMES[type(message)]}.{f.name} cannot be {getattr(message, f.name)!r}")
+    data: bytes = msgpack.packb({"t": _NAMES[type(message)], **asdict(message)})
+    if len(data) > MAX_CONTROL_BYTES:
+        raise ValueError(f"a control message has at most {MAX_CONTROL_BYTES} bytes, this one has {len(data)}")
+    return data
+
+
+def unpack_control(data: bytes) -> Control:
+    """The message in `data`. Raises MalformedControl for anything else."""
+    if len(data) > MAX_CONTROL_BYTES:
+        raise MalformedControl(f"a control message has at most {MAX_CONTROL_BYTES} bytes, {len(data)} arrived")
+    try:
+        content = msgpack.unpackb(data)
+    except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
+        raise MalformedControl("a control message arrived that is not msgpack") from error
+    name = content.get("t") if isinstance(content, dict) else None
+    kind = _TYPES.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise MalformedControl(f"a control message of unknown type {str(name)[:40]!r} arrived")
+    values: dict[str, Any] = {}
+    for f in fields(kind):
+        if f.name not in content or not f.metadata["check"](content[f.name]):
+            raise MalformedControl(f"a {name} message arrived whose {f.name} is missing or out of range")
+        value = content[f.name]
+        values[f.name] = tuple(value) if isinstance(value, list) else value
+    return kind(**values)

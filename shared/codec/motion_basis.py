@@ -1,0 +1,159 @@
+"""How a motion becomes integers and back: an expression basis, quantiser steps and the probabilities of the integers.
+
+A motion is described by the *numbers* that are coded: those of the seven pose numbers whose step is not zero (the
+scale as its logarithm), then the coefficients of the expression in a learned linear basis (PCA weighted by the effect
+on keypoints). Each number is divided by its step and rounded. Integers travel; floating point starts after decoding,
+so both ends agree exactly on what was sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from shared.codec.range_coder import FrequencyTable
+from shared.motion import POSE_SIZE, FloatArray, Motion
+
+MAX_INTEGER = 8191
+"""Largest magnitude of a quantised number; a difference of two then fits 16 bits."""
+
+ANGLE_LIMIT = 90.0
+SCALE_LIMITS = (0.02, 5.0)
+TRANSLATION_LIMIT = 2.0
+EXPRESSION_LIMIT = 2.0
+
+_SCALE = 3
+"""Index of the scale among the pose numbers."""
+
+
+@dataclass(frozen=True, eq=False)
+class MotionBasis:
+    """What both ends must share to read each other's bundles. Raises ValueError when the parts do not fit together."""
+
+    pose_mean: FloatArray
+    """(7,) yaw, pitch, roll (degrees), log scale, tx, ty, tz: the value of integer zero."""
+    pose_steps: FloatArray
+    """(7,) quantiser steps in the same units; a step of zero means not coded (the receiver uses the mean)."""
+    expression_mean: FloatArray
+    """(3K,) expression of coefficients zero."""
+    components: FloatArray
+    """(n, 3K) expression per unit of each coefficient."""
+    analysis: FloatArray
+    """(n, 3K) coefficients of an expression less its mean."""
+    component_steps: FloatArray
+    """(n,) quantiser steps of the coefficients."""
+    intra_frequencies: NDArray[np.uint16]
+    """(D, S) a row per coded number: frequencies of the integers -R..R, then of the escape; S = 2R + 2."""
+    inter_frequencies: NDArray[np.uint16]
+    """(D, S) the same for the difference of a number's integer to the frame before."""
+
+    def __post_init__(self) -> None:
+        n, size = self.components.shape
+        numbers = len(self.coded_pose) + n
+        shapes = {
+            "pose_mean": (POSE_SIZE,),
+            "pose_steps": (POSE_SIZE,),
+            "expression_mean": (size,),
+            "analysis": (n, size),
+            "component_steps": (n,),
+            "intra_frequencies": (numbers, self.intra_frequencies.shape[-1]),
+            "inter_frequencies": (numbers, self.intra_frequencies.shape[-1]),
+        }
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected {shape}")
+        if size % 3 or self.intra_frequencies.shape[1] % 2 or self.intra_frequencies.shape[1] < 4:
+            raise ValueError("a motion basis needs 3K expression numbers and tables of 2R + 2 frequencies")
+        if (self.pose_steps < 0).any() or (self.component_steps <= 0).any():
+            raise ValueError("quantiser steps must be positive (a pose step of zero: not coded)")
+        if not (self.intra_frequencies[:, -1].all() and self.inter_frequencies[:, -1].all()):
+            raise ValueError("the escape needs a frequency of at least one in every table")
+        _ = self.intra_tables, self.inter_tables  # raises if a table does not sum up
+
+    @cached_property
+    def coded_pose(self) -> NDArray[np.intp]:
+        """Indices of the pose numbers (of seven) that are coded."""
+        return np.flatnonzero(self.pose_steps)
+
+    @cached_property
+    def intra_tables(self) -> tuple[FrequencyTable, ...]:
+        """A table per coded number, for a motion coded by itself."""
+        return tuple(FrequencyTable(row.tolist()) for row in self.intra_frequencies)
+
+    @cached_property
+    def inter_tables(self) -> tuple[FrequencyTable, ...]:
+        """A table per coded number, for the difference to the frame before."""
+        return tuple(FrequencyTable(row.tolist()) for row in self.inter_frequencies)
+
+    @property
+    def reach(self) -> int:
+        """R: the largest magnitude that a table holds; beyond it the escape is used."""
+        return int(self.intra_frequencies.shape[1]) // 2 - 1
+
+    @property
+    def keypoint_count(self) -> int:
+        """K."""
+        return int(self.components.shape[1]) // 3
+
+    @cached_property
+    def hash(self) -> str:
+        """First eight hex digits of the SHA-256 of everything in the basis; equal when two ends code alike."""
+        digest = hashlib.sha256()
+        for name, array in self._tensors().items():
+            little_endian = array.astype(array.dtype.newbyteorder("<"))
+            digest.update(f"{name} {array.dtype.name} {array.shape} ".encode() + little_endian.tobytes())
+        return digest.hexdigest()[:8]
+
+    def integers(self, motion: Motion) -> NDArray[np.int64]:
+        """(D,) quantised numbers of a motion. Raises ValueError for a motion that does not fit or is not finite."""
+        vector = motion.vector().astype(np.float64)
+        if len(vector) != POSE_SIZE + self.components.shape[1]:
+            raise ValueError(
+                f"this basis codes {self.keypoint_count} keypoints, the motion has {motion.expression.shape}"
+            )
+        if not np.isfinite(vector).all() or motion.scale <= 0:
+            raise ValueError("a motion must be finite with a positive scale to be coded")
+        pose = vector[:POSE_SIZE]
+        pose[_SCALE] = np.log(pose[_SCALE])
+        coded = self.coded_pose
+        pose_part = (pose - self.pose_mean)[coded] / self.pose_steps[coded]
+        expression_part = self.analysis @ (vector[POSE_SIZE:] - self.expression_mean) / self.component_steps
+        rounded = np.rint(np.concatenate([pose_part, expression_part]))
+        return np.asarray(np.clip(rounded, -MAX_INTEGER, MAX_INTEGER), np.int64)
+
+    def motion(self, integers: NDArray[np.int64]) -> Motion:
+        """The motion that (D,) integers stand for, limited to what a head can do."""
+        coded = self.coded_pose
+        pose = self.pose_mean.astype(np.float64)
+        pose[coded] += integers[: len(coded)] * self.pose_steps[coded].astype(np.float64)
+        coefficients = integers[len(coded) :] * self.component_steps.astype(np.float64)
+        expression = self.expression_mean + coefficients @ self.components.astype(np.float64)
+        log_scale = np.clip(pose[_SCALE], *np.log(SCALE_LIMITS))
+        return Motion(
+            rotation=np.clip(pose[:3], -ANGLE_LIMIT, ANGLE_LIMIT).astype(np.float32),
+            scale=float(np.exp(log_scale)),
+            translation=np.clip(pose[4:], -TRANSLATION_LIMIT, TRANSLATION_LIMIT).astype(np.float32),
+            expression=np.clip(expression, -EXPRESSION_LIMIT, EXPRESSION_LIMIT).astype(np.float32).reshape(-1, 3),
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the basis as a safetensors file."""
+        save_file({name: np.ascontiguousarray(array) for name, array in self._tensors().items()}, path)
+
+    @staticmethod
+    def load(path: Path) -> MotionBasis:
+        """Read a basis written by `save`. Raises ValueError if the file holds something else."""
+        tensors = load_file(path)
+        names = {f.name for f in fields(MotionBasis)}
+        if set(tensors) != names:
+            raise ValueError(f"{path.name} is not a motion basis: it holds {sorted(tensors)}, expected {sorted(names)}")
+        return MotionBasis(**tensors)
+
+    def _tensors(self) -> dict[str, NDArray[np.generic]]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}

@@ -1,0 +1,122 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from codec_examples import make_basis, make_motions
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.codec.bundle import MAX_BUNDLE_BYTES, Bundle, decode_bundle, encode_bundle, quantise
+from shared.codec.errors import MalformedBundle
+from shared.codec.motion_basis import MAX_INTEGER, MotionBasis
+from shared.motion import Motion
+
+BASIS = make_basis()
+
+
+def _bundle(basis: MotionBasis, frames: tuple[Motion | None, ...]) -> Bundle:
+    return Bundle(first_frame=65530, clock_ms=123456, epoch=3, frame_interval_ms=33.3, frames=frames)
+
+
+def _vectors(frames: tuple[Motion | None, ...]) -> list[list[float] | None]:
+    return [None if motion is None else motion.vector().tolist() for motion in frames]
+
+
+@pytest.mark.parametrize("count", [1, 5, 16])
+@pytest.mark.parametrize("spread", [0, 2, 10])
+def test_a_bundle_comes_back_as_quantise_says(basis: MotionBasis, count: int, spread: int) -> None:
+    sent = _bundle(basis, make_motions(basis, count, spread=spread))
+    seen = decode_bundle(encode_bundle(sent, basis), basis)
+    assert (seen.first_frame, seen.clock_ms, seen.epoch, seen.frame_interval_ms) == (65530, 123456, 3, 33.3)
+    assert _vectors(seen.frames) == _vectors(quantise(sent.frames, basis))
+    assert _vectors(seen.frames) == _vectors(sent.frames)
+
+
+def test_frames_without_a_face_stay_so(basis: MotionBasis) -> None:
+    a, b = make_motions(basis, 2)
+    for frames in ((None,), (None, a, None, b), (a, None, b, None), (None,) * 16):
+        assert _vectors(decode_bundle(encode_bundle(_bundle(basis, frames), basis), basis).frames) == _vectors(frames)
+
+
+def test_counters_wrap(basis: MotionBasis) -> None:
+    bundle = Bundle(0x10005, 0x100000007, 0x102, 40.0, (None,))
+    seen = decode_bundle(encode_bundle(bundle, basis), basis)
+    assert (seen.first_frame, seen.clock_ms, seen.epoch) == (5, 7, 2)
+
+
+def test_the_wildest_motion_fits(basis: MotionBasis) -> None:
+    extremes = [basis.motion(np.full(len(basis.intra_tables), s * MAX_INTEGER)) for s in (-1, 1) * 8]
+    data = encode_bundle(_bundle(basis, tuple(extremes)), basis)
+    assert len(data) < MAX_BUNDLE_BYTES
+    assert _vectors(decode_bundle(data, basis).frames) == _vectors(quantise(extremes, basis))
+
+
+def test_a_still_face_costs_little(basis: MotionBasis) -> None:
+    (motion,) = make_motions(basis, 1)
+    one = len(encode_bundle(_bundle(basis, (motion,)), basis))
+    sixteen = len(encode_bundle(_bundle(basis, (motion,) * 16), basis))
+    assert sixteen - one < 15 * 2 * len(basis.inter_tables) / 8
+
+
+def test_unknown_sections_are_skipped(basis: MotionBasis) -> None:
+    data = encode_bundle(_bundle(basis, make_motions(basis, 3)), basis)
+    header, motion = data[:10], data[10:]
+    short, long = b"\x63\x03abc", b"\x64\x80\xc8" + bytes(200)
+    seen = decode_bundle(header + short + motion + long, basis)
+    assert _vectors(seen.frames) == _vectors(decode_bundle(data, basis).frames)
+
+
+def test_bytes_that_are_no_bundle_are_refused(basis: MotionBasis) -> None:
+    data = encode_bundle(_bundle(basis, make_motions(basis, 3)), basis)
+    motion = data[10:]
+    cases = {
+        "bytes": b"\x01",
+        "version 2": b"\x02" + data[1:],
+        "interval of zero": data[:8] + b"\x00\x02" + motion,
+        "0 arrived": data[:10],
+        "2 arrived": data + motion,
+        "section ends": data[:-1],
+        "left over": data[:10] + b"\x01" + bytes([len(motion) + 8]) + motion[2:] + b"\xaa" * 10,
+        "4097 arrived": data.ljust(MAX_BUNDLE_BYTES + 1, b"\0"),
+    }
+    for message, malformed in cases.items():
+        with pytest.raises(MalformedBundle, match=message):
+            decode_bundle(malformed, basis)
+
+
+def test_a_bundle_that_the_format_cannot_hold_is_refused(basis: MotionBasis) -> None:
+    bundle = _bundle(basis, (None,))
+    for change in ({"frames": ()}, {"frames": (None,) * 17}, {"frame_interval_ms": 0.0}, {"frame_interval_ms": 500.0}):
+        with pytest.raises(ValueError, match=r"holds 1 to 16|frame interval"):
+            encode_bundle(replace(bundle, **change), basis)
+
+
+def _decode_or_refuse(data: bytes) -> None:
+    try:
+        bundle = decode_bundle(data, BASIS)
+    except MalformedBundle:
+        return
+    assert 1 <= len(bundle.frames) <= 16
+    for motion in bundle.frames:
+        assert motion is None or (np.isfinite(motion.vector()).all() and motion.scale > 0)
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_are_decoded_or_refused(data: bytes) -> None:
+    _decode_or_refuse(data)
+    _decode_or_refuse(b"\x01" + data)
+    _decode_or_refuse(bytes([1, 0, 0, 0, 0, 0, 0, 0, 1, 0xFF, 1, min(len(data), 127)]) + data[:127])
+
+
+@given(st.integers(0, 10_000), st.integers(0, 255), st.integers(0, 40))
+def test_mutated_bundles_are_decoded_or_refused(at: int, value: int, cut: int) -> None:
+    data = bytearray(encode_bundle(_bundle(BASIS, make_motions(BASIS, 5)), BASIS))
+    data[at % len(data)] = value
+    _decode_or_refuse(bytes(data))
+    _decode_or_refuse(bytes(data[: len(data) - cut]))
+
+
+def test_golden_bundle(basis: MotionBasis, golden: Callable[[str, bytes], None]) -> None:
+    near, far = make_motions(basis, 3), make_motions(basis, 1, seed=4, spread=100)
+    golden("bundle.bin", encode_bundle(_bundle(basis, (*near, None, *far)), basis))

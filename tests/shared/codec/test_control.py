@@ -1,0 +1,120 @@
+from collections.abc import Callable
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.codec.control import (
+    MAX_CONTROL_BYTES,
+    Bye,
+    Control,
+    Heartbeat,
+    Held,
+    Note,
+    Request,
+    Stats,
+    pack_control,
+    unpack_control,
+)
+from shared.codec.errors import MalformedControl
+
+MESSAGES: list[Control] = [
+    Held(epoch=255, sources=(1, 65535)),
+    Held(epoch=0, sources=()),
+    Request(source=7, reason="not held"),
+    Request(source=None, reason="resumed"),
+    Stats(received=1000, shown=990, late=10, bundles=200, highest_frame=65535, delay_ms=180, queue=4, clock_ms=77),
+    Stats(received=0, shown=0, late=0, bundles=0, highest_frame=None, delay_ms=0, queue=0),
+    Heartbeat(clock_ms=2**32 - 1),
+    Heartbeat(clock_ms=1, echo_ms=2**32 - 1),
+    Note(text="no face"),
+    Bye(reason="hung up"),
+]
+
+values = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**40), 2**40),
+    st.floats(),
+    st.text(max_size=5),
+    st.binary(max_size=5),
+    st.lists(st.integers(-1, 70000), max_size=4),
+)
+KEYS = ["epoch", "sources", "source", "reason", "received", "clock_ms", "text", "other"]
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_a_message_comes_back(message: Control) -> None:
+    assert unpack_control(pack_control(message)) == message
+
+
+def test_fields_of_a_later_release_are_ignored() -> None:
+    assert unpack_control(msgpack.packb({"t": "note", "text": "hi", "colour": [1, {"a": None}]})) == Note("hi")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"t": "dance"},
+        {"t": 3},
+        {"t": ["note"]},
+        {"text": "no type"},
+        ["note", "text"],
+        {"t": "note"},
+        {"t": "note", "text": 3},
+        {"t": "note", "text": b"bytes"},
+        {"t": "note", "text": "x" * 201},
+        {"t": "held", "epoch": True, "sources": []},
+        {"t": "held", "epoch": 256, "sources": []},
+        {"t": "held", "epoch": 1, "sources": [70000]},
+        {"t": "held", "epoch": 1, "sources": [1] * 65},
+        {"t": "held", "epoch": 1, "sources": "ab"},
+        {"t": "heartbeat", "clock_ms": -1},
+        {"t": "heartbeat", "clock_ms": 1.5},
+        {"t": "heartbeat", "clock_ms": None},
+    ],
+)
+def test_content_outside_the_schema_is_refused(content: object) -> None:
+    with pytest.raises(MalformedControl):
+        unpack_control(msgpack.packb(content))
+
+
+@pytest.mark.parametrize("data", [b"", b"\xc1", b"\x81", b"\x80\x80", b"\x91" * 1000, b"\xd6\xff\xff\xff\xff\xff"])
+def test_bytes_that_are_no_map_are_refused(data: bytes) -> None:
+    with pytest.raises(MalformedControl):
+        unpack_control(data)
+
+
+def test_long_messages_are_refused() -> None:
+    data = msgpack.packb({"t": "note", "text": "hi", "more": "x" * MAX_CONTROL_BYTES})
+    with pytest.raises(MalformedControl, match="at most"):
+        unpack_control(data)
+
+
+@pytest.mark.parametrize("message", [Held(256, ()), Held(1, (-1,)), Note("x" * 201), Heartbeat(2**32)])
+def test_fields_out_of_range_are_not_packed(message: Control) -> None:
+    with pytest.raises(ValueError, match="cannot be"):
+        pack_control(message)
+
+
+@given(st.binary(max_size=100))
+def test_random_bytes_are_refused(data: bytes) -> None:
+    with pytest.raises(MalformedControl):
+        unpack_control(data)
+
+
+@given(
+    st.sampled_from(["held", "request", "stats", "heartbeat", "note", "bye"]),
+    st.dictionaries(st.sampled_from(KEYS), values, max_size=5),
+)
+def test_random_fields_are_read_or_refused(name: str, content: dict[str, object]) -> None:
+    try:
+        message = unpack_control(msgpack.packb({"t": name, **content}))
+    except MalformedControl:
+        return
+    assert unpack_control(pack_control(message)) == message
+
+
+def test_golden_control_messages(golden: Callable[[str, bytes], None]) -> None:
+    golden("control.bin", b"".join(map(pack_control, MESSAGES)))

@@ -1,0 +1,57 @@
+"""The basis that `weights.training.fit_codec` fits, on synthetic motions of known structure."""
+
+import numpy as np
+import pytest
+
+from shared.codec.bundle import Bundle, decode_bundle, encode_bundle
+from shared.codec.motion_basis import MotionBasis
+from shared.motion import FloatArray, Motion, keypoints
+from weights.training.fit_codec import TARGET_ERROR, fit, report
+
+KEYPOINTS, FRAMES = 9, 150
+CANONICAL = np.random.default_rng(0).uniform(-0.5, 0.5, (KEYPOINTS, 3)).astype(np.float32)
+FACES = np.random.default_rng(1).normal(0, 0.03, (4, 3 * KEYPOINTS))
+
+
+def _clip(seed: int) -> FloatArray:
+    """(T, 7 + 3K) smooth random walk of head pose and of four modes of expression."""
+    rng = np.random.default_rng(seed)
+
+    def walk(size: int) -> np.ndarray:
+        steps = rng.normal(0, 0.15, (FRAMES, size))
+        return np.cumsum(steps, axis=0) + rng.normal(0, 1, size)
+
+    pose = walk(7) * [5, 4, 3, 0.03, 0.05, 0.05, 0]
+    pose[:, 3] = np.exp(pose[:, 3])
+    noise = rng.normal(0, 1e-4, (FRAMES, 3 * KEYPOINTS))
+    return np.concatenate([pose, walk(4) @ FACES + noise], axis=1).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> MotionBasis:
+    return fit([_clip(seed) for seed in range(4)], CANONICAL)
+
+
+def test_new_motions_come_back_near_the_target_error(fitted: MotionBasis) -> None:
+    motions = [Motion.from_vector(vector) for vector in _clip(99)]
+    squared = []
+    for first in range(0, FRAMES, 10):
+        frames = tuple(motions[first : first + 10])
+        seen = decode_bundle(encode_bundle(Bundle(first, 0, 0, 40.0, frames), fitted), fitted).frames
+        for a, b in zip(frames, seen, strict=True):
+            assert b is not None
+            squared.append(((keypoints(CANONICAL, a) - keypoints(CANONICAL, b))[:, :2] * 128) ** 2)
+    error = np.sqrt(np.sum(squared, axis=-1).mean())
+    assert 0.7 * TARGET_ERROR < error < 1.3 * TARGET_ERROR
+
+
+def test_a_number_the_engine_keeps_still_is_not_coded(fitted: MotionBasis) -> None:
+    assert fitted.coded_pose.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_as_few_components_as_allowed_code_four_modes(fitted: MotionBasis) -> None:
+    assert len(fitted.components) == 10
+
+
+def test_the_report_names_size_and_error(fitted: MotionBasis) -> None:
+    assert "bytes a frame at 12.5 frames/s" in report(fitted, [_clip(5)], CANONICAL, step=2)
