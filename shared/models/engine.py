@@ -1,0 +1,126 @@
+"""What an engine is: a motion network and a generator that share one representation of motion.
+
+The sender extracts, the receiver draws; both know an engine by its name and by the hash of what the wire depends on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from shared.models import compact
+from shared.motion import FloatArray, Motion
+
+Picture = NDArray[np.uint8]
+"""(H, W, 3) RGB."""
+
+
+class EngineError(Exception):
+    """An engine could not be set up; the message says why and what to do."""
+
+
+class Engine(Protocol):
+    """Extraction for the sender, sources and synthesis for the receiver."""
+
+    name: str
+    size: int
+    """Side of the pictures it draws, in px."""
+    keypoint_count: int
+
+    def extract(self, picture: Picture) -> tuple[FloatArray, Motion]:
+        """(K, 3) canonical keypoints and the motion of a square picture of any size."""
+
+    def prepare(self, picture: Picture, canonical: FloatArray, motion: Motion) -> Any:
+        """What `draw` needs of a source; `picture` is (size, size, 3)."""
+
+    def draw(self, source: Any, driving: Motion) -> Picture:
+        """(size, size, 3) the person of a prepared source under the driving motion."""
+
+
+class CompactEngine:
+    """The `compact` engine on one device. Not thread-safe for drawing and extracting at once on the same object."""
+
+    name = "compact"
+    size = 256
+    keypoint_count = compact.KEYPOINTS
+
+    def __init__(self, motion: Path, generator: Path | None, device: str = "cpu") -> None:
+        """Loads the motion network and, for a receiver, the generator. Raises EngineError for other files."""
+        self._device = torch.device(device)
+        network = compact.CompactNetwork()
+        load_strictly(network.motion, motion)
+        self._can_draw = generator is not None
+        if generator is not None:
+            load_strictly(network, generator, ignore="motion.")
+        network = network.eval().requires_grad_(False).to(self._device)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on a CPU
+        self._network = network
+
+    def extract(self, picture: Picture) -> tuple[FloatArray, Motion]:
+        side = compact.MOTION_INPUT
+        small = np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+        with torch.inference_mode():
+            out = self._network.motion(self._tensor(small))
+        angles = torch.rad2deg(out.rotation[0]).cpu().numpy()
+        shift = np.append(out.translation[0].cpu().numpy(), np.float32(0))
+        motion = Motion(angles, float(out.scale), shift, out.expression[0].cpu().numpy())
+        return out.canonical[0].cpu().numpy(), motion
+
+    def prepare(
+        self, picture: Picture, canonical: FloatArray, motion: Motion
+    ) -> tuple[compact.SourceFeatures, Tensor, compact.MotionTensors]:
+        if not self._can_draw:
+            raise EngineError("this engine was loaded without a generator: it extracts but does not draw")
+        if picture.shape != (self.size, self.size, 3):
+            raise ValueError(f"a source of {self.name} is {self.size}x{self.size}x3, this has shape {picture.shape}")
+        points = torch.from_numpy(np.ascontiguousarray(canonical, np.float32))[None].to(self._device)
+        with torch.inference_mode():
+            # planes, once a source: grid sampling would make them anew for every frame
+            features = compact.SourceFeatures(*(t.contiguous() for t in self._network.encoder(self._tensor(picture))))
+        return features, points, self._motion(points, motion)
+
+    def draw(self, source: tuple[compact.SourceFeatures, Tensor, compact.MotionTensors], driving: Motion) -> Picture:
+        features, canonical, own = source
+        with torch.inference_mode():
+            picture, _, _ = self._network.draw(features, canonical, own, self._motion(canonical, driving))
+            pixels = (picture[0].permute(1, 2, 0) * 255 + 0.5).clamp(0, 255).to(torch.uint8)
+        return np.ascontiguousarray(pixels.cpu().numpy())
+
+    def _tensor(self, picture: Picture) -> Tensor:
+        """(1, 3, H, W) in 0..1; a (H, W, 3) picture is channels_last already, so nothing is copied twice."""
+        pixels = torch.from_numpy(np.ascontiguousarray(picture)).to(self._device)
+        return pixels.permute(2, 0, 1)[None].float().div_(255)
+
+    def _motion(self, canonical: Tensor, motion: Motion) -> compact.MotionTensors:
+        def row(values: Any) -> Tensor:
+            return torch.as_tensor(np.asarray(values, np.float32), device=self._device)[None]
+
+        rotation, shift = np.radians(motion.rotation), motion.translation[:2]
+        return compact.MotionTensors(canonical, row(rotation), row([motion.scale]), row(shift), row(motion.expression))
+
+
+def load_strictly(module: torch.nn.Module, path: Path, ignore: str = "\0") -> None:
+    """Fills a module from safetensors; parameters that start with `ignore` stay as they are.
+
+    Raises EngineError unless the file holds exactly the others, with their shapes.
+    """
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise EngineError(
+            f"{path.name} is not a readable safetensors file ({error}); fetch or copy it again"
+        ) from error
+    wanted = {k: v.shape for k, v in module.state_dict().items() if not k.startswith(ignore)}
+    found = {k: v.shape for k, v in tensors.items()}
+    if wanted != found:
+        odd = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
+        raise EngineError(f"{path.name} holds weights of another network: {len(odd)} tensors differ, such as {odd[0]}")
+    module.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=False)

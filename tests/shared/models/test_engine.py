@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from call_examples import psnr
+from safetensors.torch import load_file, save_file
+
+from shared.models.engine import CompactEngine, Engine, EngineError, Picture
+from shared.models.registry import load_engine, locate
+from shared.models.warmup import warm_up
+from shared.motion import keypoints
+
+
+def test_extraction_gives_keypoints_on_the_face(engine: Engine, person: list[Picture]) -> None:
+    canonical, motion = engine.extract(person[0])
+    assert canonical.shape == motion.expression.shape == (engine.keypoint_count, 3)
+    assert motion.translation[2] == 0
+    points = keypoints(canonical, motion)[:23, :2]
+    pixels = (points + 1) * 128
+    assert (pixels > 40).all() and (pixels < 230).all()  # the sample's face is in the middle of the picture
+    assert np.ptp(pixels[:, 1]) > 50
+
+
+def test_the_size_of_the_picture_hardly_matters(engine: Engine, person: list[Picture]) -> None:
+    large = np.asarray(cv2.resize(person[0], (512, 512), interpolation=cv2.INTER_LINEAR), np.uint8)
+    a, b = engine.extract(person[0]), engine.extract(large)
+    assert np.abs(keypoints(*a) - keypoints(*b)).max() < 0.05
+
+
+def test_keypoints_follow_the_head(engine: Engine, person: list[Picture]) -> None:
+    before = keypoints(*engine.extract(person[0]))[:23, :2].mean(0)
+    moved = np.roll(person[0], (12, -20), (0, 1))  # pixels down, and to the left
+    after = keypoints(*engine.extract(moved))[:23, :2].mean(0)
+    assert after - before == pytest.approx([-20 / 128, 12 / 128], abs=0.06)
+
+
+def test_drawing_the_sources_own_motion_gives_the_source(engine: Engine, person: list[Picture]) -> None:
+    for source in (person[0], person[30]):
+        canonical, motion = engine.extract(source)
+        drawn = engine.draw(engine.prepare(source, canonical, motion), motion)
+        assert drawn.shape == (256, 256, 3)
+        assert drawn.dtype == np.uint8
+        assert psnr(drawn, source) > 30
+
+
+def test_another_motion_gives_another_picture_and_leaves_the_source(engine: Engine, person: list[Picture]) -> None:
+    canonical, motion = engine.extract(person[0])
+    source = engine.prepare(person[0], canonical, motion)
+    before = engine.draw(source, motion)
+    turned = engine.draw(source, engine.extract(person[30])[1])
+    assert np.abs(turned.astype(int) - before).mean() > 1
+    assert (engine.draw(source, motion) == before).all()
+
+
+def test_an_engine_without_a_generator_extracts_but_does_not_draw(engine: Engine, person: list[Picture]) -> None:
+    sender = load_engine("compact", "cpu", draws=False)
+    canonical, motion = sender.extract(person[0])
+    assert np.allclose(motion.vector(), engine.extract(person[0])[1].vector(), atol=1e-5)
+    with pytest.raises(EngineError, match="without a generator"):
+        sender.prepare(person[0], canonical, motion)
+
+
+@pytest.mark.parametrize("shape", [(128, 128, 3), (256, 128, 3), (256, 256, 4)])
+def test_sources_of_another_shape_are_refused(engine: Engine, person: list[Picture], shape: tuple[int, ...]) -> None:
+    canonical, motion = engine.extract(person[0])
+    with pytest.raises(ValueError, match="256x256x3"):
+        engine.prepare(np.zeros(shape, np.uint8), canonical, motion)
+
+
+def test_warm_up_draws(engine: Engine) -> None:
+    warm_up(engine, 1)
+
+
+def damaged(folder: Path, kind: str) -> Path:
+    good, path = locate("compact-motion"), folder / "bad.safetensors"
+    tensors = load_file(good)
+    name = sorted(tensors)[0]
+    match kind:
+        case "missing":
+            pass
+        case "empty":
+            path.touch()
+        case "cut":
+            path.write_bytes(good.read_bytes()[:-1000])
+        case "text":
+            path.write_text("these are no weights")
+        case "shape":
+            save_file(tensors | {name: tensors[name][:1].contiguous()}, path)
+        case "lacking":
+            save_file({k: v for k, v in tensors.items() if k != name}, path)
+        case "too many":
+            save_file(tensors | {"another": tensors[name].clone()}, path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "cut", "text"])
+def test_unreadable_weights_are_refused(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(EngineError, match="is not a readable safetensors file"):
+        CompactEngine(damaged(tmp_path, kind), None)
+
+
+@pytest.mark.parametrize("kind", ["shape", "lacking", "too many"])
+def test_weights_of_another_network_are_refused(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(EngineError, match="1 tensors differ, such as"):
+        CompactEngine(damaged(tmp_path, kind), None)
+
+
+def test_motion_weights_are_no_generator() -> None:
+    with pytest.raises(EngineError, match="weights of another network"):
+        CompactEngine(locate("compact-motion"), locate("compact-motion"))
