@@ -1,0 +1,108 @@
+"""Running a call: one link, the halves that use it, and when it is over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from shared.link.base import Channel, Link, LinkClosed
+from shared.session.heartbeat import Silence
+
+logger = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.02
+GOODBYE_SECONDS = 3.0
+"""How long the other side may take to answer a goodbye: a lost one is repeated after a second."""
+
+
+class TooManyErrors(Exception):
+    """The other side keeps sending garbage; the call is ended with this text."""
+
+
+class Half(Protocol):
+    """One direction of a call, as the loop below drives it. Times are `time.monotonic()`."""
+
+    def receive(self, channel: Channel, data: bytes, now: float) -> None:
+        """Takes in a message. Raises TooManyErrors to end the call."""
+
+    def tick(self, now: float, link_queued: int) -> list[tuple[Channel, bytes]]:
+        """What to send now."""
+
+    def finish(self, reason: str, now: float) -> list[tuple[Channel, bytes]]:
+        """The last messages."""
+
+    @property
+    def peer_bye(self) -> str | None:
+        """The reason the other side gave for ending the call, once it did."""
+
+
+async def run_call(
+    link: Link,
+    half: Half,
+    ended: asyncio.Event,
+    on_silence: Callable[[bool], None] = lambda silent: None,
+) -> str:
+    """Drives `half` over an open link until `ended` is set, the other side says goodbye, or is gone for 90 s.
+
+    Why the call ended comes back, as a sentence part. Raises TooManyErrors if the other side sends garbage, and
+    LinkClosed if the link breaks without a goodbye. The goodbye is said in every case where it can be.
+    """
+    silence, failure = Silence(time.monotonic()), []
+
+    def take(channel: Channel, data: bytes) -> None:
+        now = time.monotonic()
+        silence.heard(now)
+        try:
+            half.receive(channel, data, now)
+        except TooManyErrors as error:
+            failure.append(error)
+
+    link.on_message(take)
+    closed = asyncio.ensure_future(link.wait_closed())
+    silent = False
+    try:
+        while True:
+            now = time.monotonic()
+            if half.peer_bye is not None:
+                with contextlib.suppress(LinkClosed):  # who says goodbye may be gone before the answer
+                    for channel, data in half.finish("goodbye", now):
+                        link.send(channel, data)
+                return f"the other side ended the call: {half.peer_bye}"
+            if failure:
+                await _say_goodbye(link, half, "too many malformed messages")
+                raise failure[0]
+            if closed.done():
+                raise LinkClosed(f"the link broke: {closed.result()}")
+            if ended.is_set():
+                await _say_goodbye(link, half, "the end")
+                return "this side ended the call"
+            state = silence.state(now)
+            if state == "dead":
+                raise LinkClosed("the other side has been silent for 90 s")
+            if (state == "silent") != silent:
+                silent = not silent
+                on_silence(silent)
+            for channel, data in half.tick(now, link.queued):
+                link.send(channel, data)
+            await asyncio.wait([closed], timeout=TICK_SECONDS)
+    except asyncio.CancelledError:
+        await _say_goodbye(link, half, "interrupted")
+        raise
+    finally:
+        closed.cancel()
+
+
+async def _say_goodbye(link: Link, half: Half, reason: str) -> None:
+    """Sends the last messages and waits for the other side's goodbye: the link repeats what was lost meanwhile."""
+    try:
+        for channel, data in half.finish(reason, time.monotonic()):
+            link.send(channel, data)
+        deadline = time.monotonic() + GOODBYE_SECONDS
+        while half.peer_bye is None and time.monotonic() < deadline:
+            await asyncio.sleep(TICK_SECONDS)
+    except LinkClosed:
+        logger.debug("the link closed before the goodbye")

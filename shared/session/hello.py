@@ -1,0 +1,137 @@
+"""What the two sides tell each other before a connection is made, and whether they fit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, cast, get_args
+
+PROTOCOL_VERSION = 1
+"""Changes with everything on the wire that an older version would misread."""
+
+Role = Literal["sender", "receiver", "both"]
+SourceKind = Literal["camera", "file", "sample"]
+Capability = bool | int | float | str
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_HASH = re.compile(r"[0-9a-f]{8,64}")
+_MAX_CAPABILITIES = 32
+_MAX_TEXT = 64
+
+
+class MalformedHello(ValueError):
+    """A hello that is not one. The text says which field, and what was expected."""
+
+
+class Incompatible(ValueError):
+    """Two sides that cannot call each other. The text reads the same on both and says what to do."""
+
+
+@dataclass(frozen=True)
+class Hello:
+    """One side of a call, as it introduces itself. `check` compares two."""
+
+    engine: str
+    """Name of the motion network and generator family, `compact` for one."""
+    engine_hash: str
+    """8 to 64 hexadecimal digits: hash of everything the wire depends on."""
+    role: Role
+    source_kind: SourceKind
+    """Where the pictures come from; `file` and `sample` are marked on the other side's screen."""
+    fps: float
+    """Frames per second captured; above 0, at most 120."""
+    keypoints: int
+    """Keypoints of a motion, 1..256."""
+    picture_size: int
+    """Side of a source picture in pixels, 16..2048."""
+    capabilities: Mapping[str, Capability] = field(default_factory=dict)
+    """What else this side can do; unknown keys are ignored by the other."""
+    version: int = PROTOCOL_VERSION
+
+    def to_dict(self) -> dict[str, Any]:
+        """The hello as values JSON can hold; `from_dict` reads it."""
+        return {each.name: getattr(self, each.name) for each in fields(self)} | {
+            "capabilities": dict(self.capabilities)
+        }
+
+    @staticmethod
+    def from_dict(data: object) -> Hello:
+        """The hello in decoded JSON from the network. Unknown fields are ignored. Raises MalformedHello."""
+        if not isinstance(data, dict):
+            raise MalformedHello(f"a hello is a JSON object, not {type(data).__name__}")
+        return Hello(
+            engine=_match(data, "engine", _NAME, "a short lower-case name"),
+            engine_hash=_match(data, "engine_hash", _HASH, "8 to 64 hexadecimal digits"),
+            role=cast(Role, _one_of(data, "role", get_args(Role))),
+            source_kind=cast(SourceKind, _one_of(data, "source_kind", get_args(SourceKind))),
+            fps=_fps(data),
+            keypoints=_integer(data, "keypoints", 1, 256),
+            picture_size=_integer(data, "picture_size", 16, 2048),
+            capabilities=_capabilities(data.get("capabilities", {})),
+            version=_integer(data, "version", 1, 65535),
+        )
+
+
+def check(mine: Hello, theirs: Hello) -> None:
+    """Raises Incompatible with the first thing in which the two sides do not fit; engine hashes are compared last."""
+    if mine.version != theirs.version:
+        old, new = sorted((mine.version, theirs.version))
+        raise Incompatible(f"one side speaks Pinhole protocol {old}, the other {new}: update the older side")
+    if mine.engine != theirs.engine:
+        one, other = sorted((mine.engine, theirs.engine))
+        raise Incompatible(f"one side runs engine {one!r}, the other {other!r}: start both with the same --engine")
+    if mine.engine_hash != theirs.engine_hash:
+        one, other = sorted((mine.engine_hash[:8], theirs.engine_hash[:8]))
+        raise Incompatible(
+            f"the two sides have different weights of engine {mine.engine!r} ({one} and {other}): "
+            "update both to the same version of Pinhole, or use the same weights file"
+        )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict | list):
+        return f"a {type(value).__name__}"  # its text may be long, and nested deeper than repr can go
+    text = repr(value)
+    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"
+
+
+def _match(data: dict[str, Any], name: str, pattern: re.Pattern[str], expected: str) -> str:
+    value = data.get(name)
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise MalformedHello(f"{name} is {_shown(value)}, expected {expected}")
+    return value
+
+
+def _one_of(data: dict[str, Any], name: str, allowed: tuple[str, ...]) -> str:
+    value = data.get(name)
+    if not isinstance(value, str) or value not in allowed:
+        raise MalformedHello(f"{name} is {_shown(value)}, expected one of {', '.join(allowed)}")
+    return value
+
+
+def _integer(data: dict[str, Any], name: str, low: int, high: int) -> int:
+    value: Any = data.get(name)
+    if type(value) is not int or not low <= value <= high:  # True is an int too
+        raise MalformedHello(f"{name} is {_shown(value)}, expected a whole number from {low} to {high}")
+    return value
+
+
+def _fps(data: dict[str, Any]) -> float:
+    value: Any = data.get("fps")
+    if type(value) not in (int, float) or not 0 < value <= 120:
+        raise MalformedHello(f"fps is {_shown(value)}, expected a number above 0 and at most 120")
+    return float(value)
+
+
+def _capabilities(value: object) -> dict[str, Capability]:
+    if not isinstance(value, dict) or len(value) > _MAX_CAPABILITIES:
+        raise MalformedHello(f"capabilities is {_shown(value)}, expected an object of at most {_MAX_CAPABILITIES}")
+    for name, each in value.items():
+        if not _NAME.fullmatch(name):
+            raise MalformedHello(f"a capability is named {_shown(name)}, expected a short lower-case name")
+        short = isinstance(each, str) and len(each) <= _MAX_TEXT
+        bounded = isinstance(each, bool | int | float) and abs(each) < 2**53  # NaN fails this too
+        if not (short or bounded):
+            raise MalformedHello(f"capability {name} is {_shown(each)}, expected a number, true, false or a short text")
+    return dict(value)

@@ -1,0 +1,89 @@
+"""What a call cost and gave, as both sides report it: whole, and steady (from the first source held)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shared.link.base import Channel, PayloadBytes, WireBytes
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Counters of a running call."""
+
+    time: float
+    frames: int
+    sources: int
+    wire: WireBytes
+    payload: PayloadBytes
+    delays: int
+    """How many delays had been measured."""
+    first_frame: float | None
+    """Time of the first frame sent or shown; None before it."""
+    last_frame: float | None
+    """Time of the last one."""
+
+
+def figures(
+    start: Snapshot, end: Snapshot, frames_name: str, outgoing: bool, delays_ms: Sequence[float]
+) -> dict[str, Any]:
+    """The figures between two snapshots. `payload_bytes` counts what travels from sender to receiver."""
+    seconds = max(end.time - start.time, 1e-9)
+    before = start.payload.sent if outgoing else start.payload.received
+    after = end.payload.sent if outgoing else end.payload.received
+    by_channel = {str(c): after[c].size - before[c].size for c in Channel}
+    payload = sum(by_channel.values())
+    out = end.wire.bytes_out - start.wire.bytes_out
+    back = end.wire.bytes_in - start.wire.bytes_in
+    frames = end.frames - start.frames
+    return {
+        frames_name: frames,
+        "duration_s": round(seconds, 3),
+        "fps": round(_rate(start, end), 2),
+        "payload_bytes": payload,
+        "payload_bytes_by_channel": by_channel,
+        "wire_bytes_out": out,
+        "wire_bytes_in": back,
+        "payload_kbps": round(payload * 8 / seconds / 1000, 2),
+        "wire_kbps_out": round(out * 8 / seconds / 1000, 2),
+        "wire_kbps_in": round(back * 8 / seconds / 1000, 2),
+        "sources_sent": end.sources - start.sources,
+        "delay_ms": percentiles(delays_ms[start.delays : end.delays]),
+    }
+
+
+def _rate(start: Snapshot, end: Snapshot) -> float:
+    """Frames a second while frames went: from the last one before `start`, or else the first, to the last."""
+    begin, frames = (start.last_frame, end.frames - start.frames) if start.frames else (end.first_frame, end.frames - 1)
+    if begin is None or end.last_frame is None or frames < 1:
+        return 0.0
+    return frames / max(end.last_frame - begin, 1e-9)
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float | None]:
+    """p50 and p95, None if nothing was measured."""
+    if not len(values):
+        return {"p50": None, "p95": None}
+    return {"p50": round(float(np.percentile(values, 50)), 1), "p95": round(float(np.percentile(values, 95)), 1)}
+
+
+def report_path(text: str) -> Path:
+    """A path to write a report to, for argument parsers. Raises ArgumentTypeError if its folder is not there."""
+    path = Path(text)
+    if not path.parent.is_dir() or path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} cannot be written: name a file in a folder that exists")
+    return path
+
+
+def write_report(path: Path, report: dict[str, Any]) -> None:
+    """Writes a report as JSON; a report being written never replaces a good one."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    part.replace(path)

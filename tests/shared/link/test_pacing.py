@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from shared.link.base import wire_cost
+from shared.link.pacing import CATCH_UP, PicturePacer
+
+
+def pieces(count: int, tag: int = 0) -> list[bytes]:
+    return [bytes([tag, n]) + bytes(298) for n in range(count)]
+
+
+def run(pacer: PicturePacer, times: Iterable[float], queued: int = 0) -> list[tuple[float, bytes]]:
+    return [(now, piece) for now in times for piece in pacer.pop_due(now, queued)]
+
+
+def test_all_pieces_in_order_and_never_faster_than_the_rate() -> None:
+    pacer = PicturePacer(first_rate=2000)
+    pacer.add(1, pieces(20))
+    sent = run(pacer, [n * 0.04 for n in range(200)])
+    assert [piece for _, piece in sent] == pieces(20)
+    cost = wire_cost(300)
+    for n, (early, _) in enumerate(sent):
+        for m, (late, _) in enumerate(sent[n:], 1):
+            assert m * cost <= (late - early + CATCH_UP) * 2000 + cost
+    assert 19 * cost / 2000 <= sent[-1][0] + CATCH_UP
+    assert sent[-1][0] <= 20 * cost / 2000 + 0.1
+
+
+def test_later_sources_are_slower_and_the_rate_can_be_set() -> None:
+    pacer = PicturePacer(first_rate=8000, later_rate=1000)
+    pacer.add(1, pieces(4))
+    pacer.add(2, pieces(4, 1))
+    ticks = [n * 0.01 for n in range(1000)]
+    times = [now for now, _ in run(pacer, ticks)]
+    assert times[3] < 0.2
+    assert times[7] - times[4] == pytest.approx(3 * wire_cost(300) / 1000, abs=0.12)
+    pacer.later_rate = 4000
+    pacer.add(3, pieces(4, 2))
+    again = [now for now, _ in run(pacer, [10 + now for now in ticks])]
+    assert again[3] - again[0] < 3 * wire_cost(300) / 4000 + 0.02
+
+
+def test_waits_while_the_link_is_full() -> None:
+    pacer = PicturePacer(queue_bound=1000)
+    pacer.add(1, pieces(3))
+    assert run(pacer, [0.0, 1.0, 2.0], queued=1001) == []
+    assert len(run(pacer, [3.0], queued=1000)) == 1
+
+
+def test_a_long_wait_earns_no_burst() -> None:
+    pacer = PicturePacer(first_rate=1000)
+    pacer.add(1, pieces(50))
+    pacer.pop_due(0.0, 0)
+    assert len(pacer.pop_due(60.0, 0)) == 1
+
+
+def test_drop_all_but_keeps_the_newest() -> None:
+    pacer = PicturePacer()
+    for source in (1, 2, 3):
+        pacer.add(source, pieces(2, source))
+    assert pacer.drop_all_but(3) == 4
+    assert pacer.pending == 2 * wire_cost(300)
+
+
+def test_haste_lasts_until_one_source_went_out_whole() -> None:
+    pacer = PicturePacer(first_rate=8000, later_rate=100)
+    pacer.add(1, pieces(5))
+    pacer.pop_due(0.0, 0)
+    pacer.add(2, pieces(5, 1))
+    pacer.drop_all_but(2)
+    assert len(run(pacer, [n * 0.01 for n in range(1, 60)])) == 5
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0])
+def test_rates_are_positive(rate: float) -> None:
+    with pytest.raises(ValueError, match="positive"):
+        PicturePacer(later_rate=rate)
+    with pytest.raises(ValueError, match="positive"):
+        PicturePacer().later_rate = rate

@@ -1,0 +1,200 @@
+"""Two peers in one process, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from collections.abc import AsyncIterator
+
+import aioice.ice
+import pytest
+
+from shared.link import workarounds
+from shared.link.base import ACK_SIZE, Channel, LinkClosed, wire_cost
+from shared.link.webrtc import BadDescription, Peer
+
+Messages = list[tuple[Channel, bytes]]
+
+
+async def connect(a: Peer, b: Peer) -> None:
+    await a.accept_answer(await b.accept_offer(await a.create_offer()))
+    await asyncio.gather(a.wait_open(), b.wait_open())
+
+
+def collect(peer: Peer, count: int) -> tuple[Messages, asyncio.Event]:
+    """What a peer receives, and an event that is set once `count` messages are there."""
+    got: Messages = []
+    complete = asyncio.Event()
+
+    def handler(channel: Channel, data: bytes) -> None:
+        got.append((channel, data))
+        if len(got) == count:
+            complete.set()
+
+    peer.on_message(handler)
+    return got, complete
+
+
+@pytest.fixture
+def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aioice.ice.ifaddr, "get_adapters", list)
+
+
+@pytest.fixture
+async def peers(only_loopback: None) -> AsyncIterator[tuple[Peer, Peer]]:
+    a, b = Peer(), Peer()
+    yield a, b
+    await asyncio.gather(a.close(), b.close())
+
+
+async def test_all_channels_carry_both_ways(peers: tuple[Peer, Peer]) -> None:
+    a, b = peers
+    sent = [(channel, bytes([n]) * 40) for n, channel in enumerate(Channel)]
+    at_a, a_complete = collect(a, 3)
+    at_b, b_complete = collect(b, 3)
+    await connect(a, b)
+    for channel, data in sent:
+        a.send(channel, data)
+        b.send(channel, data[::-1])
+    await asyncio.wait_for(asyncio.gather(a_complete.wait(), b_complete.wait()), 10)
+    assert sorted(at_b) == sorted(sent)
+    assert sorted(at_a) == sorted(sent)
+    assert a.payload().sent == b.payload().received
+    assert a.payload().sent[Channel.MOTION].size == 40
+    assert a.queued == 0
+
+
+async def test_machine_with_addresses_needs_no_loopback() -> None:
+    if not aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=True):
+        pytest.skip("this machine has no network")
+    peer = Peer()
+    try:
+        assert " 127.0.0.1 " not in await peer.create_offer()
+    finally:
+        await peer.close()
+
+
+async def test_loopback_is_offered_where_there_is_nothing_else(peers: tuple[Peer, Peer]) -> None:
+    offer = await peers[0].create_offer()
+    assert " 127.0.0.1 " in offer
+
+
+async def test_wire_bytes_are_those_of_the_measured_formula(peers: tuple[Peer, Peer]) -> None:
+    a, b = peers
+    count, size = 40, 30
+    _, complete = collect(b, count)
+    await connect(a, b)
+    set_up = a.wire()
+    assert 1500 < set_up.bytes_out < 5000
+    assert 1500 < set_up.bytes_in < 5000
+    for _ in range(count):
+        a.send(Channel.MOTION, bytes(size))
+        await asyncio.sleep(0.002)
+    await asyncio.wait_for(complete.wait(), 10)
+    await asyncio.sleep(0.05)  # the last SACK
+    out = a.wire().bytes_out - set_up.bytes_out
+    back = a.wire().bytes_in - set_up.bytes_in
+    stray = 1000  # the end of the set-up and a few consent checks
+    assert count * wire_cost(size) <= out <= count * wire_cost(size) + stray
+    assert count * ACK_SIZE <= back <= count * ACK_SIZE + stray
+    assert out > a.payload().sent[Channel.MOTION].size
+    assert a.wire().bytes_out == b.wire().bytes_in
+    assert a.wire().packets_in == b.wire().packets_out
+
+
+async def test_long_message_arrives_whole_and_queues_meanwhile(peers: tuple[Peer, Peer]) -> None:
+    a, b = peers
+    got, complete = collect(b, 1)
+    await connect(a, b)
+    data = bytes(range(256)) * 200
+    a.send(Channel.PICTURES, data)
+    assert a.queued == len(data)
+    await asyncio.sleep(0)
+    assert 0 < a.queued < len(data)  # in SCTP's own queue now
+    await asyncio.wait_for(complete.wait(), 10)
+    assert got == [(Channel.PICTURES, data)]
+
+
+async def test_closing_one_side_ends_the_other(peers: tuple[Peer, Peer]) -> None:
+    a, b = peers
+    got, _ = collect(b, 1)
+    await connect(a, b)
+    a.send(Channel.CONTROL, b"bye")
+    await a.close()
+    assert await asyncio.wait_for(b.wait_closed(), 10) == "the other side closed the connection"
+    assert got == [(Channel.CONTROL, b"bye")]
+    assert await a.wait_closed() == "closed on this side"
+    for peer in (a, b):
+        with pytest.raises(LinkClosed, match="closed"):
+            peer.send(Channel.MOTION, b"late")
+
+
+async def test_silence_ends_the_call_with_its_reason(peers: tuple[Peer, Peer], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workarounds, "CONSENT_INTERVAL", 0.02)
+    monkeypatch.setattr(workarounds, "CONSENT_SILENCE", 0.3)
+    a, b = peers
+    await connect(a, b)
+    for protocol in b._pc.sctp.transport.transport._connection._protocols:
+        monkeypatch.setattr(protocol, "datagram_received", lambda data, addr: None)
+    assert await asyncio.wait_for(a.wait_closed(), 10) == "nothing was heard from the other side"
+
+
+async def test_nobody_answers(peers: tuple[Peer, Peer]) -> None:
+    a, b = peers
+    await b.accept_offer(await a.create_offer())
+    with pytest.raises(LinkClosed, match=r"within 0\.1 s"):
+        await b.wait_open(within=0.1)
+    with pytest.raises(LinkClosed, match="not open yet"):
+        a.send(Channel.MOTION, b"early")
+
+
+@pytest.mark.parametrize(
+    "sdp",
+    [
+        "",
+        "nonsense",
+        "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=fingerprint:sha-256 00\r\n",
+        "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=fingerprint:sha-256\r\n",
+    ],
+)
+async def test_bad_offer_is_refused(peers: tuple[Peer, Peer], sdp: str) -> None:
+    with pytest.raises(BadDescription):
+        await peers[0].accept_offer(sdp)
+
+
+async def test_failing_handler_does_not_end_the_call(
+    peers: tuple[Peer, Peer], caplog: pytest.LogCaptureFixture
+) -> None:
+    a, b = peers
+    seen = asyncio.Queue[bytes]()
+
+    def handler(channel: Channel, data: bytes) -> None:
+        seen.put_nowait(data)
+        raise RuntimeError("a bug")
+
+    b.on_message(handler)
+    await connect(a, b)
+    for data in (b"one", b"two"):
+        a.send(Channel.CONTROL, data)
+        assert await asyncio.wait_for(seen.get(), 10) == data
+    assert caplog.text.count("the handler of control messages failed") == 2
+
+
+async def test_close_leaves_nothing_behind(only_loopback: None, caplog: pytest.LogCaptureFixture) -> None:
+    before = asyncio.all_tasks()
+    with caplog.at_level(logging.ERROR, "asyncio"):
+        a, b = Peer(), Peer()
+        await connect(a, b)
+        for _ in range(20):
+            a.send(Channel.MOTION, bytes(50))
+            b.send(Channel.PICTURES, bytes(3000))
+        await asyncio.gather(a.close(), b.close())
+        await a.close()
+        never_connected = Peer()
+        await never_connected.close()
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == before
+        del a, b, never_connected
+        gc.collect()
+    assert not caplog.records
