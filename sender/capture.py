@@ -1,0 +1,255 @@
+"""Where pictures come from: a camera, a file or the sample person, all as timed RGB frames."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self
+
+import av
+import cv2
+import numpy as np
+from av.container import InputContainer
+from numpy.typing import NDArray
+
+from sender.sample import sample_frames
+
+log = logging.getLogger(__name__)
+
+Image = NDArray[np.uint8]
+Frame = tuple[float, Image]
+
+LARGEST_SIDE = 4096
+"""Pixels; a larger frame would take memory and time that a call does not have."""
+CAMERA_SIZE = (640, 480)
+CAMERA_PATIENCE_S = 5.0
+"""A camera that delivers nothing for this long has gone."""
+SAMPLE_FPS = 25.0
+SAMPLE_SIZE = 256
+
+
+class SourceError(Exception):
+    """The pictures cannot be had; the message says what was asked for, what is wrong and what to do."""
+
+
+class Capture(ABC):
+    """Timed frames: iterate over (seconds since the first frame, (H, W, 3) uint8 RGB); close when done."""
+
+    kind: Literal["camera", "file", "sample"]
+    fps: float
+    """Nominal rate; the time stamps are what counts."""
+    duration: float | None = None
+    """Seconds, or None if it has no end or its end is not known."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames; raises SourceError if there is none or a camera goes away."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the source back; a running iteration ends. May be called from any thread and more than once."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class CameraDevice(Protocol):
+    """The part of cv2.VideoCapture that is used here."""
+
+    def isOpened(self) -> bool: ...
+    def read(self) -> tuple[bool, Any]: ...
+    def get(self, propId: int) -> float: ...
+    def release(self) -> None: ...
+
+
+def open_source(spec: str) -> Capture:
+    """The capture for `camera:N`, `sample` or the path of a video file. Raises SourceError."""
+    if spec == "sample":
+        return SampleCapture()
+    if spec.startswith("camera:"):
+        number = spec.removeprefix("camera:")
+        if not number.isdecimal():
+            raise SourceError(f"'{spec}' names no camera; write camera:0 for the first, camera:1 for the second.")
+        return CameraCapture(_open_camera(int(number)), f"camera {number}")
+    if not spec or "://" in spec:
+        raise SourceError(f"'{spec}' is no source; give camera:0, the path of a video file, or sample.")
+    return FileCapture(Path(spec))
+
+
+class SampleCapture(Capture):
+    """The animated portrait, without end."""
+
+    kind = "sample"
+    fps = SAMPLE_FPS
+
+    def __init__(self) -> None:
+        self._closed = False
+
+    def __iter__(self) -> Iterator[Frame]:
+        for frame in sample_frames(self.fps, None, SAMPLE_SIZE):
+            if self._closed:
+                return
+            yield frame
+
+    def close(self) -> None:
+        self._closed = True
+
+
+class FileCapture(Capture):
+    """A video file by its own time stamps, turned upright as its metadata asks."""
+
+    kind = "file"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._container = _open_file(path)
+        self._lock = threading.Lock()  # closing a container while another thread decodes crashes the process
+        self._closed = self._damaged = False
+        stream = self._container.streams.video[0]
+        stream.thread_type = "AUTO"
+        self.fps = float(stream.average_rate or stream.guessed_rate or 25)
+        length = stream.duration * stream.time_base if stream.duration and stream.time_base else None
+        self.duration = float(length) if length is not None else (self._container.duration or 0) / av.time_base or None
+        try:
+            self._refuse_large(stream.width, stream.height)
+        except SourceError:
+            self.close()
+            raise
+
+    def __iter__(self) -> Iterator[Frame]:
+        decoded = self._container.decode(video=0)
+        first: float | None = None
+        last = -1 / self.fps
+        while (frame := self._next(decoded)) is not None:
+            stamp = frame.time
+            if first is None:
+                first = stamp or 0.0
+            since = last + 1 / self.fps if stamp is None or stamp - first <= last else stamp - first
+            last = since
+            self._refuse_large(frame.width, frame.height)
+            yield since, _upright(frame)
+        if self._closed:
+            return
+        if first is None:
+            raise SourceError(f"'{self._path}' holds no picture that can be decoded; try another file.")
+        if self._damaged or (self.duration is not None and last + 1 < self.duration):
+            log.warning("'%s' is damaged: its pictures end after %.1f s.", self._path, last)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._container.close()
+
+    def _next(self, decoded: Iterator[av.VideoFrame]) -> av.VideoFrame | None:
+        with self._lock:
+            if self._closed:
+                return None
+            try:
+                return next(decoded, None)
+            except (av.error.FFmpegError, ValueError):
+                self._damaged = True
+                return None
+
+    def _refuse_large(self, width: int, height: int) -> None:
+        if max(width, height) > LARGEST_SIDE:
+            raise SourceError(
+                f"'{self._path}' is {width}x{height} pixels; at most {LARGEST_SIDE} a side are taken, scale it down."
+            )
+
+
+class CameraCapture(Capture):
+    """The newest frame of a camera, read by a thread of its own: frames that nobody fetched in time are dropped."""
+
+    kind = "camera"
+
+    def __init__(self, device: CameraDevice, name: str = "camera", clock: Callable[[], float] = time.monotonic) -> None:
+        """Takes over an open device. `clock` stamps the frames as they are read."""
+        self._device, self._name, self._clock = device, name, clock
+        rate = device.get(cv2.CAP_PROP_FPS)
+        self.fps = rate if 1 <= rate <= 240 else 25.0
+        self._news = threading.Condition()
+        self._newest: Frame | None = None
+        self._closed = self._gone = False
+        self._thread = threading.Thread(target=self._read, name=self._name, daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Frame]:
+        first: float | None = None
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: self._newest or self._closed or self._gone, CAMERA_PATIENCE_S)
+                if self._closed:
+                    return
+                if self._newest is None:
+                    raise SourceError(f"{self._name} stopped sending pictures; check that it is still connected.")
+                stamp, rgb = self._newest
+                self._newest = None
+            first = stamp if first is None else first
+            yield stamp - first, rgb
+
+    def close(self) -> None:
+        with self._news:
+            self._closed = True
+            self._news.notify_all()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(CAMERA_PATIENCE_S)
+
+    def _read(self) -> None:
+        try:
+            while not self._closed:
+                ok, bgr = self._device.read()
+                if not ok or bgr is None:
+                    break
+                rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+                with self._news:
+                    self._newest = (self._clock(), rgb)
+                    self._news.notify_all()
+        finally:
+            self._device.release()
+            with self._news:
+                self._gone = True
+                self._news.notify_all()
+
+
+def _open_file(path: Path) -> InputContainer:
+    if not path.is_file():
+        raise SourceError(f"there is no file '{path}'; give camera:0, the path of a video file, or sample.")
+    if path.stat().st_size == 0:
+        raise SourceError(f"'{path}' is empty; was it copied completely?")
+    try:
+        # A playlist must not make the sender fetch addresses that a file from elsewhere names.
+        container = av.open(str(path), options={"protocol_whitelist": "file"})
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SourceError(f"'{path}' cannot be read as a video ({reason}); try another file.") from error
+    pictures = [s for s in container.streams.video if s.width > 0]
+    if not pictures or container.format.name == "tty":  # FFmpeg draws plain text files as pictures
+        container.close()
+        raise SourceError(f"'{path}' has no video stream; a file with moving pictures is needed.")
+    return container
+
+
+def _open_camera(number: int) -> CameraDevice:
+    if sys.platform == "linux" and not Path(f"/dev/video{number}").exists():
+        raise SourceError(f"camera {number} is not there (no /dev/video{number}); plug it in, or use a file or sample.")
+    device = cv2.VideoCapture(number)
+    device.set(cv2.CAP_PROP_FRAME_WIDTH, CAMERA_SIZE[0])
+    device.set(cv2.CAP_PROP_FRAME_HEIGHT, CAMERA_SIZE[1])
+    if not device.isOpened() or not device.read()[0]:
+        device.release()
+        raise SourceError(f"camera {number} gives no picture: it is missing, not permitted or used by another program.")
+    return device
+
+
+def _upright(frame: av.VideoFrame) -> Image:
+    rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    quarters = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(rgb, quarters)) if quarters else rgb

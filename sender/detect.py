@@ -1,0 +1,125 @@
+"""Finding heads with the Haar cascades that OpenCV carries (Viola and Jones 2001): no network, no download.
+
+A cascade box is as high as the face from chin to hair line. In 71 to 80 pictures of each of two recordings it was
+1.00 to 1.05 times the height of the landmarked face and its centre 9 % of that above the landmarks' centre.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+
+LONG_SIDE = 320
+"""Pixels to which a whole picture is reduced before the search."""
+SMALLEST_SHARE = 1 / 8
+"""A head smaller than this share of the picture's short side is not searched for: nobody calls from that far."""
+NEAR_SIDE = 60
+"""Pixels to which a known head is reduced before it is looked for again in its surroundings."""
+TILTS = (-25.0, 25.0)
+"""Degrees to which the surroundings are turned when nothing upright is found; the cascades bear about 15."""
+
+
+class Box(NamedTuple):
+    """A square head box in pixels of the picture."""
+
+    x: float
+    y: float
+    side: float
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """x and y of the middle."""
+        return self.x + self.side / 2, self.y + self.side / 2
+
+    def distance(self, other: Box) -> float:
+        """Distance of the centres in units of this box's side."""
+        (ax, ay), (bx, by) = self.centre, other.centre
+        return float(np.hypot(ax - bx, ay - by) / self.side)
+
+
+def find_heads(rgb: Image) -> list[Box]:
+    """The heads in an (H, W, 3) uint8 RGB picture, largest first; frontal faces, else profiles of either side."""
+    height, width = rgb.shape[:2]
+    scale = min(1.0, LONG_SIDE / max(height, width))
+    grey = _grey(rgb, scale)
+    smallest = max(24, round(min(grey.shape) * SMALLEST_SHARE))
+    found = _search(grey, smallest, min(grey.shape))
+    return [Box(x / scale, y / scale, side / scale) for x, y, side in found]
+
+
+def find_near(rgb: Image, head: Box) -> Box | None:
+    """The head nearest to a known one, of similar size and at most one head away; None if there is none.
+
+    Far cheaper than `find_heads`, and finds heads leaned to the side too.
+    """
+    height, width = rgb.shape[:2]
+    cx, cy = head.centre
+    left, right = (int(np.clip(v, 0, width)) for v in (cx - 1.5 * head.side, cx + 1.5 * head.side))
+    top, bottom = (int(np.clip(v, 0, height)) for v in (cy - 1.5 * head.side, cy + 1.5 * head.side))
+    scale = min(1.0, NEAR_SIDE / head.side)
+    if min(right - left, bottom - top) * scale < 24:
+        return None
+    grey = _grey(rgb[top:bottom, left:right], scale)
+    smallest, largest = max(24, round(0.6 * head.side * scale)), round(1.7 * head.side * scale)
+    found = _search(grey, smallest, largest) or _search_tilted(grey, smallest, largest)
+    boxes = [Box(left + x / scale, top + y / scale, side / scale) for x, y, side in found]
+    near = [box for box in boxes if head.distance(box) < 1]
+    return min(near, key=head.distance, default=None)
+
+
+@lru_cache
+def _cascade(name: str) -> cv2.CascadeClassifier:
+    folder = Path(cv2.data.haarcascades)  # type: ignore[attr-defined]
+    return cv2.CascadeClassifier(str(folder / f"haarcascade_{name}.xml"))
+
+
+def _grey(rgb: Image, scale: float) -> Image:
+    small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _search(grey: Image, smallest: int, largest: int) -> list[Box]:
+    """Boxes in pixels of `grey`, largest first. Slower cascades are asked only when the faster ones see nothing."""
+    frontal = _run("frontalface_alt2", grey, smallest, largest) or _run("frontalface_default", grey, smallest, largest)
+    if frontal:
+        return frontal
+    mirrored = np.ascontiguousarray(grey[:, ::-1])  # the profile cascade knows only one side
+    right = [Box(grey.shape[1] - b.x - b.side, b.y, b.side) for b in _run("profileface", mirrored, smallest, largest)]
+    return _without_duplicates(_run("profileface", grey, smallest, largest) + right)
+
+
+def _search_tilted(grey: Image, smallest: int, largest: int) -> list[Box]:
+    height, width = grey.shape
+    for tilt in TILTS:
+        turn = cv2.getRotationMatrix2D((width / 2, height / 2), tilt, 1.0)
+        turned = np.asarray(cv2.warpAffine(grey, turn, (width, height)), np.uint8)
+        found = _run("frontalface_alt2", turned, smallest, largest)
+        if found:
+            back = cv2.invertAffineTransform(turn)
+            centres = [back @ np.array([*box.centre, 1.0]) for box in found]
+            sides = [box.side for box in found]
+            return [Box(float(c[0]) - s / 2, float(c[1]) - s / 2, s) for c, s in zip(centres, sides, strict=True)]
+    return []
+
+
+def _run(name: str, grey: Image, smallest: int, largest: int) -> list[Box]:
+    found = _cascade(name).detectMultiScale(
+        grey, scaleFactor=1.15, minNeighbors=3, minSize=(smallest, smallest), maxSize=(largest, largest)
+    )
+    return _without_duplicates([Box(float(x), float(y), float(side)) for x, y, side, _ in found])
+
+
+def _without_duplicates(boxes: list[Box]) -> list[Box]:
+    """Largest first, without boxes whose centre lies inside a larger one."""
+    kept: list[Box] = []
+    for box in sorted(boxes, key=lambda b: b.side, reverse=True):
+        if all(larger.distance(box) > 0.5 for larger in kept):
+            kept.append(box)
+    return kept

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from call_examples import make_basis, outgoing_half, picture
+
+from sender.call import SenderSettings
+from sender.capture import Capture, Frame
+from sender.outgoing import OutgoingHalf
+from sender.recording import limited, play, record_call
+from sender.refresh import EveryN
+from shared.callfile import CallFileError, read_call
+from shared.codec import control
+from shared.codec.bundle import Bundle, decode_bundle
+from shared.link.base import Channel
+from shared.models.engine import Picture
+
+
+class Frames(Capture):
+    """Pictures at 25 a second."""
+
+    kind = "file"
+    fps = 25.0
+
+    def __init__(self, pictures: list[Picture]) -> None:
+        self._pictures = pictures
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        frames: list[Frame] = [(n / 25, p) for n, p in enumerate(self._pictures)]
+        return iter(frames)
+
+    def close(self) -> None:
+        pass
+
+
+def played(half: OutgoingHalf, pictures: list[Picture]) -> list[tuple[float, Channel, bytes]]:
+    return [(t, channel, data) for t, out in play(half, Frames(pictures), None) for channel, data in out]
+
+
+def bundles(messages: list[tuple[float, Channel, bytes]]) -> list[Bundle]:
+    return [decode_bundle(data, make_basis()) for _, channel, data in messages if channel is Channel.MOTION]
+
+
+def test_the_source_comes_first_and_no_frame_is_lost() -> None:
+    half = outgoing_half()
+    messages = played(half, [picture(n) for n in range(33)])
+    first_motion = [channel for _, channel, _ in messages].index(Channel.MOTION)
+    assert Channel.PICTURES not in [channel for _, channel, _ in messages[first_motion:]]
+    yaws = [float(m.rotation[0]) for b in bundles(messages) for m in b.frames if m is not None]
+    assert yaws == list(range(33))
+    assert [t for t, _, _ in messages] == sorted(t for t, _, _ in messages)
+    assert control.unpack_control(messages[-1][2]) == control.Bye("the end")
+
+
+def test_freq_15_sends_a_source_every_15_frames() -> None:
+    half = outgoing_half(EveryN(15))
+    messages = played(half, [picture(n % 40) for n in range(75)])
+    ids = [int.from_bytes(data[:2], "big") for _, channel, data in messages if channel is Channel.PICTURES]
+    assert len(set(ids)) == half.counts.sources_sent == 6
+    epochs = [b.epoch for b in bundles(messages) for _ in b.frames]
+    starts = [n for n, (a, b) in enumerate(itertools.pairwise(epochs), 1) if a != b]
+    assert all(abs((b - a) - 15) <= 2 for a, b in itertools.pairwise(starts))
+
+
+def test_limited_ends_at_its_time() -> None:
+    frames = Frames([picture(0)] * 50)
+    assert len(list(limited(frames, 1.0))) == 25
+    assert len(list(limited(frames, None))) == 50
+
+
+def test_a_recorded_file_holds_hello_and_messages(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "c.pinhole"
+    figures = record_call(SenderSettings(None, str(clip), framing="none", seconds=0.5, device="cpu", out=out))
+    hello, messages = read_call(out)
+    data = list(messages)
+    assert (hello.engine, hello.source_kind, hello.fps) == ("compact", "file", 25)
+    assert sum(len(m.data) for m in data) == figures["payload_bytes"]
+    assert figures["frames_sent"] == 13  # those before 0.5 s
+    assert figures["sources_sent"] == 1
+    assert np.all(np.diff([m.time for m in data]) >= 0)
+
+
+def test_a_place_that_cannot_be_had_is_named(clip: Path, tmp_path: Path) -> None:
+    with pytest.raises(CallFileError, match="choose another place"):
+        record_call(SenderSettings(None, str(clip), framing="none", out=tmp_path / "missing" / "c.pinhole"))
