@@ -1,0 +1,314 @@
+"""The receiver's shell around `IncomingHalf`: signalling, link, worker threads, display, recording and report."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from receiver.incoming import IncomingHalf
+from receiver.playout import Frame
+from receiver.sinks import Sinks
+from receiver.upscale import Upscaler, load_upscaler
+from shared.codec.errors import MalformedMessage
+from shared.codec.motion_basis import MotionBasis
+from shared.link.base import Link, LinkClosed
+from shared.link.ice import IceSettings
+from shared.link.webrtc import BadDescription, Peer
+from shared.models.engine import Engine, Picture
+from shared.models.registry import choose_device, load_basis, load_engine, wire_hash
+from shared.models.warmup import warm_up
+from shared.session.call import TICK_SECONDS, TooManyErrors, run_call
+from shared.session.hello import Hello, check
+from shared.session.report import Snapshot, figures, write_report
+from shared.session.signalling import Busy, SignallingServer
+from shared.session.status import StatusLine
+
+DRAWERS = 2
+"""Frames drawn at a time."""
+PLAY_OUT_SECONDS = 3.0
+"""How long the last frames may take to be shown after the goodbye."""
+
+
+@dataclass(frozen=True)
+class ReceiverSettings:
+    """What the receiver is asked to do, from the command line."""
+
+    host: str = "0.0.0.0"
+    port: int = 8765
+    out: Path | None = None
+    window: bool = False
+    device: str = "auto"
+    engine: str = "compact"
+    upscaler: str = "bicubic"
+    upscaler_weights: Path | None = None
+    keep: bool = False
+    ice: IceSettings = field(default_factory=IceSettings)
+    report: Path | None = None
+    play: Path | None = None
+
+
+@dataclass(frozen=True)
+class Studio:
+    """What outlives a call: the engine and all it needs."""
+
+    engine: Engine
+    basis: MotionBasis
+    upscaler: Upscaler
+
+    @staticmethod
+    def open(settings: ReceiverSettings) -> Studio:
+        """Loads and warms up. Raises EngineError."""
+        device = choose_device(settings.device)
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // DRAWERS))
+        engine = load_engine(settings.engine, device)
+        upscaler = load_upscaler(settings.upscaler, settings.upscaler_weights, device)
+        warm_up(engine)
+        return Studio(engine, load_basis(settings.engine), upscaler)
+
+    def half(self) -> IncomingHalf:
+        """A fresh half for a call."""
+        return IncomingHalf(self.engine, self.basis, self.upscaler)
+
+
+class Meter:
+    """Snapshots of a call for status line and report."""
+
+    def __init__(self, half: IncomingHalf, link: Link) -> None:
+        self._half, self._link = half, link
+        self.start = self.now()
+        self.steady: Snapshot | None = None
+
+    def now(self) -> Snapshot:
+        """The counters at this moment."""
+        counts, now = self._half.counts, time.monotonic()
+        return Snapshot(
+            time=now,
+            frames=counts.frames_shown,
+            sources=counts.sources_received,
+            wire=self._link.wire(),
+            payload=self._link.payload(),
+            delays=self._half.delays_known,
+            first_frame=self._half.first_shown,
+            last_frame=self._half.last_shown,
+        )
+
+    def look(self) -> str:
+        """Notes what is new and gives the status text."""
+        half = self._half
+        if self.steady is None and half.gallery.sources:
+            self.steady = self.now()
+        since = figures(self.steady or self.start, self.now(), "frames_shown", False, [])
+        recent = half.delays_ms(50)
+        delay = f"{sorted(recent)[len(recent) // 2]:.0f} ms" if recent else "?"
+        face = "" if half.face else " | no face at the other end: holding the last picture"
+        return (
+            f"{since['fps']:.1f} fps | {since['payload_kbps']:.1f} kbit/s payload | "
+            f"wire {since['wire_kbps_in']:.1f} in {since['wire_kbps_out']:.1f} back | "
+            f"{len(half.gallery.sources)} sources | delay {delay}{face}"
+        )
+
+    def report(self) -> dict[str, Any]:
+        """Whole and steady figures."""
+        end, delays = self.now(), self._half.delays_ms()
+        whole = figures(self.start, end, "frames_shown", False, delays)
+        return whole | {"steady": figures(self.steady or end, end, "frames_shown", False, delays)}
+
+
+class Player:
+    """Draws due frames and prepares sources in worker threads.
+
+    Two frames are drawn at a time, each on its share of the cores: two threads on one frame wait for each other at
+    every layer, and lose most when another process is busy too.
+    """
+
+    def __init__(self, half: IncomingHalf, sinks: Sinks, meter: Meter) -> None:
+        self._half, self._sinks, self._meter = half, sinks, meter
+        self._drawing = ThreadPoolExecutor(DRAWERS, "drawing")
+        self._preparing = ThreadPoolExecutor(1, "sources")
+        self._free = asyncio.Semaphore(DRAWERS)
+        self._over = False
+        self._showing: asyncio.Task[None] | None = None
+        self.call_ended = False
+        """Set it when nothing more will come: what waits is played to its end, but not for longer than its time."""
+
+    async def run(self) -> None:
+        """Plays until cancelled, until the user closes the window, or to the end of an ended call.
+
+        Raises RecordError, DisplayError, and TooManyErrors when the sender's pictures cannot be decoded.
+        """
+        preparing = asyncio.ensure_future(self._prepare())
+        playing = asyncio.ensure_future(self._play())
+        try:
+            done, _ = await asyncio.wait({preparing, playing}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            preparing.cancel()
+            playing.cancel()
+            await asyncio.gather(playing, return_exceptions=True)  # it may begin to show one more frame
+            await asyncio.gather(preparing, *filter(None, [self._showing]), return_exceptions=True)
+            self._drawing.shutdown(wait=True)
+            self._preparing.shutdown(wait=True)
+
+    async def _play(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._over:
+            if self._showing is not None and self._showing.done():
+                self._showing.result()
+            await self._free.acquire()
+            item = self._half.due(time.monotonic())
+            if item is None:
+                self._free.release()
+                await self._wait()
+                continue
+            frame, source = item
+            picture = None
+            if source is not None:
+                picture = loop.run_in_executor(self._drawing, self._half.draw, frame, source)
+            self._showing = asyncio.ensure_future(self._show(frame, picture, self._showing))
+
+    async def _wait(self) -> None:
+        """Until the next frame may be due."""
+        following = self._half.playout.next_time()
+        if not self._sinks.idle(self._meter.look()) or (self.call_ended and following is None):
+            self._over = True
+        ahead = TICK_SECONDS if following is None else following - time.monotonic()
+        await asyncio.sleep(min(max(ahead, 0.001), TICK_SECONDS))
+
+    async def _show(
+        self, frame: Frame, picture: asyncio.Future[Picture] | None, before: asyncio.Task[None] | None
+    ) -> None:
+        """Shows a frame once it is drawn and the one before it is shown."""
+        try:
+            drawn = None if picture is None else await picture
+        finally:
+            self._free.release()
+        if before is not None:
+            await before
+        if drawn is not None:
+            self._half.shown(frame, time.monotonic())
+        if not await self._sinks.show(frame.number, drawn, self._meter.look()):
+            self._over = True
+
+    async def _prepare(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            job = self._half.next_job()
+            if job is None:
+                await asyncio.sleep(TICK_SECONDS)
+                continue
+            try:
+                self._half.add_source(await loop.run_in_executor(self._preparing, self._half.prepare, job))
+            except MalformedMessage as error:
+                self._half.refuse(job, error)
+
+
+class Receiver:
+    """Listens, and takes one call after the other."""
+
+    def __init__(self, settings: ReceiverSettings, studio: Studio, status: StatusLine) -> None:
+        self._settings, self._studio, self._status = settings, studio, status
+        self._waiting: asyncio.Queue[tuple[Peer, Hello]] = asyncio.Queue(1)
+        self._busy = False
+
+    async def run(self) -> dict[str, Any]:
+        """Serves until the call is over (with `keep`: until cancelled); the last call's report comes back.
+
+        Raises CannotListen, RecordError, DisplayError, LinkClosed, TooManyErrors.
+        """
+        settings = self._settings
+        Sinks.check(settings.out, settings.window)
+        async with SignallingServer(settings.host, settings.port, self._answer) as server:
+            print(f"join with: python -m sender --peer {server.join_url}", flush=True)
+            while True:
+                peer, hello = await self._waiting.get()
+                try:
+                    try:
+                        await peer.wait_open()
+                    except LinkClosed as error:
+                        self._status.say(f"a caller did not connect: {error}; waiting for the next")
+                        continue
+                    report = await self._converse(peer, hello)
+                    if not settings.keep:
+                        return report
+                except (LinkClosed, TooManyErrors) as error:
+                    if not settings.keep:
+                        raise
+                    self._status.say(f"the call ended: {error}")
+                finally:
+                    await peer.close()
+                    self._busy = False
+                self._status.say("waiting for the next call")
+
+    async def _answer(self, theirs: Hello, sdp: str) -> tuple[Hello, str]:
+        engine = self._studio.engine
+        mine = Hello(
+            engine.name, wire_hash(engine.name), "receiver", "camera", theirs.fps, engine.keypoint_count, engine.size
+        )
+        check(mine, theirs)
+        if self._busy:
+            raise Busy("the receiver is in a call already")
+        self._busy = True
+        peer = Peer(self._settings.ice)
+        try:
+            answer = await peer.accept_offer(sdp)
+        except BaseException as error:
+            self._busy = False
+            await peer.close()
+            if isinstance(error, BadDescription):
+                raise ValueError(str(error)) from error
+            raise
+        self._waiting.put_nowait((peer, theirs))
+        return mine, answer
+
+    async def _converse(self, link: Link, hello: Hello) -> dict[str, Any]:
+        what = "" if hello.source_kind == "camera" else f" (not a camera: a {hello.source_kind})"
+        self._status.say(f"connected; receiving {hello.fps:g} fps{what}")
+        half, settings = self._studio.half(), self._settings
+        meter, ended = Meter(half, link), asyncio.Event()
+        report: dict[str, Any] = {"source_kind": hello.source_kind, "ended": "interrupted"}
+        size = self._studio.engine.size
+        sinks = Sinks(settings.out, settings.window, hello.fps, size, hello.source_kind)
+        player = Player(half, sinks, meter)
+        playing = asyncio.ensure_future(player.run())
+        playing.add_done_callback(lambda _: ended.set())
+
+        async def watch() -> None:
+            while True:
+                self._status.show(meter.look(), time.monotonic())
+                await asyncio.sleep(0.1)
+
+        watching = asyncio.ensure_future(watch())
+        try:
+            report["ended"] = await run_call(link, half, ended, self._silence)
+            player.call_ended = True
+            await asyncio.wait([playing], timeout=PLAY_OUT_SECONDS)
+        except (LinkClosed, TooManyErrors) as error:
+            report["ended"] = str(error)
+            raise
+        finally:
+            playing.cancel()
+            watching.cancel()
+            results = await asyncio.gather(playing, watching, return_exceptions=True)
+            await sinks.close()
+            report |= meter.report() | vars(half.counts) | {
+                "frames_late": half.playout.late, "frames_skipped": half.playout.skipped,
+                "jitter_hidden_ms": round(1000 * half.playout.extra_delay, 1),
+                "recorded_frames": sinks.recorded,
+            }  # fmt: skip
+            if settings.report is not None:
+                write_report(settings.report, report)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+        return report
+
+    def _silence(self, silent: bool) -> None:
+        self._status.say("nothing heard from the sender for 5 s" if silent else "the sender is back")

@@ -1,0 +1,238 @@
+"""The incoming half of a call: messages in, frames to draw out. No clock, no socket, no thread of its own.
+
+`receive` takes messages. A completed picture becomes a `SourceJob`, which `prepare` (slow; a worker may run it) turns
+into a source for `add_source`. `due` says which frame to draw from which source; `draw` (slow) draws it.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import Any
+
+from receiver.playout import Frame, Playout
+from receiver.upscale import Upscaler
+from shared.codec import control
+from shared.codec.bundle import decode_bundle
+from shared.codec.errors import MalformedMessage, MalformedPicture
+from shared.codec.motion_basis import MotionBasis
+from shared.codec.picture import Picture as PictureMessage
+from shared.codec.picture import decode_picture
+from shared.codec.pieces import Reassembler
+from shared.gallery import Gallery, Held, choose
+from shared.link.base import Channel
+from shared.models.engine import Engine, Picture
+from shared.session.call import TooManyErrors
+
+Outgoing = tuple[Channel, bytes]
+
+STATISTICS_SECONDS = 2.0
+_CLOCK_EVERY = 5
+"""The sender's clock is asked for in the first statistics and in every fifth after that."""
+_CLOCK_AT_ONCE = 3
+_MAX_MALFORMED = 50
+_MAX_JOBS = 4
+_DELAYS_KEPT = 1_000_000
+"""Eleven hours at 25 a second; what comes later is not in the percentiles."""
+_RECENT = 50
+_CLOCK_MASK = 0xFFFFFFFF
+"""Clocks and delays travel as 32-bit milliseconds."""
+NO_FACE = "no face"
+"""Text of the note that a sender gives while there is nobody in its picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedSource:
+    """A source ready to draw from."""
+
+    held: Held
+    features: Any
+    picture: Picture
+    """Decoded and upscaled, as the engine got it."""
+
+
+@dataclass
+class IncomingCounts:
+    """Figures for the report."""
+
+    bundles: int = 0
+    frames_received: int = 0
+    frames_shown: int = 0
+    frames_without_face: int = 0
+    sources_received: int = 0
+    malformed: int = 0
+    not_drawable: int = 0
+    """Frames that came while no source was held."""
+
+
+class IncomingHalf:
+    """Follows what the sender sends and says what to show."""
+
+    def __init__(self, engine: Engine, basis: MotionBasis, upscaler: Upscaler) -> None:
+        self.counts, self.playout, self.gallery = IncomingCounts(), Playout(), Gallery()
+        self.peer_bye: str | None = None
+        self.face: bool = True
+        self.clock_offset: float | None = None
+        """Seconds to add to the sender's clock to have ours; None until it is known."""
+        self.first_shown: float | None = None
+        self.last_shown: float | None = None
+        """When the first and the last frame were put on display."""
+        self._engine, self._basis, self._upscaler = engine, basis, upscaler
+        self._prepared: dict[int, PreparedSource] = {}
+        self._reassembler = Reassembler()
+        self._current: Held | None = None
+        self._jobs: list[PictureMessage] = []
+        self._out: list[Outgoing] = []
+        self._next_statistics = 0.0
+        self._statistics_sent = 0
+        self._best_round_trip = float("inf")
+        self._shown_at: list[tuple[float, float]] = []
+
+    def receive(self, channel: Channel, data: bytes, now: float) -> None:
+        """Takes in a message of the sender. Raises TooManyErrors when it sends garbage again and again."""
+        try:
+            match channel:
+                case Channel.MOTION:
+                    self._take_bundle(data, now)
+                case Channel.PICTURES:
+                    self._take_piece(data)
+                case Channel.CONTROL:
+                    self._handle(control.unpack_control(data), now)
+        except MalformedMessage as error:
+            self._count_malformed(error)
+
+    def next_job(self) -> PictureMessage | None:
+        """The next picture to prepare, if one has come in whole."""
+        return self._jobs.pop(0) if self._jobs else None
+
+    def prepare(self, message: PictureMessage) -> PreparedSource:
+        """Decodes, upscales and encodes a source. Slow. Raises MalformedPicture if it cannot be decoded."""
+        if message.canonical.shape != (self._engine.keypoint_count, 3):
+            raise MalformedPicture(f"a source with {len(message.canonical)} keypoints came, this engine has others")
+        if message.width != message.height:
+            raise MalformedPicture(f"a source of {message.width}x{message.height} came, sources are square")
+        picture = decode_picture(message.codec, message.data, message.width, message.height)
+        picture = self._upscaler.upscale(picture, self._engine.size)
+        features = self._engine.prepare(picture, message.canonical, message.motion)
+        return PreparedSource(
+            Held(message.source_id, message.crop, message.canonical, message.motion), features, picture
+        )
+
+    def add_source(self, source: PreparedSource) -> None:
+        """Takes a prepared source into the gallery and tells the sender."""
+        self.counts.sources_received += 1
+        self._prepared[source.held.source_id] = source
+        for source_id in self.gallery.add(source.held):
+            self._prepared.pop(source_id, None)
+        ids = tuple(s.source_id for s in self.gallery.sources)
+        self._out.append((Channel.CONTROL, control.pack_control(control.Held(self.gallery.epoch, ids))))
+
+    def refuse(self, message: PictureMessage, error: MalformedMessage) -> None:
+        """Counts a source that could not be prepared and asks for another one."""
+        self._out.append((Channel.CONTROL, control.pack_control(control.Request(None, "undecodable"))))
+        self._count_malformed(error)
+
+    def due(self, now: float) -> tuple[Frame, PreparedSource | None] | None:
+        """The frame to show at `now` and the source to draw it from; no source means: hold the last picture."""
+        frame = self.playout.due(now)
+        if frame is None:
+            return None
+        if frame.motion is None:
+            self.face = False
+            self.counts.frames_without_face += 1
+            return frame, None
+        self.face = True
+        held = self._current = choose(self.gallery.at(frame.epoch), frame.motion, self._current)
+        if held is None:
+            self.counts.not_drawable += 1
+            return frame, None
+        return frame, self._prepared[held.source_id]
+
+    def draw(self, frame: Frame, source: PreparedSource) -> Picture:
+        """(size, size, 3) the person under the frame's motion. Slow."""
+        assert frame.motion is not None
+        return self._engine.draw(source.features, frame.motion)
+
+    def shown(self, frame: Frame, now: float) -> None:
+        """Notes that a frame was put on display at `now`."""
+        self.counts.frames_shown += 1
+        self.first_shown = now if self.first_shown is None else self.first_shown
+        self.last_shown = now
+        if len(self._shown_at) < _DELAYS_KEPT:
+            self._shown_at.append((frame.capture, now))
+
+    def delays_ms(self, last: int | None = None) -> list[float]:
+        """Milliseconds from capture to display of all, or the last, frames shown; empty until clocks are known."""
+        offset = self.clock_offset
+        pairs = self._shown_at if last is None else self._shown_at[-last:]
+        return [] if offset is None else [1000 * (shown - capture - offset) for capture, shown in pairs]
+
+    @property
+    def delays_known(self) -> int:
+        """How many delays `delays_ms` gives."""
+        return 0 if self.clock_offset is None else len(self._shown_at)
+
+    def tick(self, now: float, link_queued: int = 0) -> list[Outgoing]:
+        """Everything to send at `now`; it is little, so what waits in the link does not matter."""
+        out, self._out = self._out, []
+        if now >= self._next_statistics:
+            self._next_statistics = now + STATISTICS_SECONDS
+            out.append((Channel.CONTROL, control.pack_control(self._statistics(now))))
+        return out
+
+    def finish(self, reason: str, now: float) -> list[Outgoing]:
+        """The last statistics and the goodbye."""
+        out, self._out = self._out, []
+        last = (control.pack_control(self._statistics(now)), control.pack_control(control.Bye(reason)))
+        return [*out, *((Channel.CONTROL, data) for data in last)]
+
+    def _take_bundle(self, data: bytes, now: float) -> None:
+        bundle = decode_bundle(data, self._basis)
+        self.counts.bundles += 1
+        self.counts.frames_received += len(bundle.frames)
+        self.playout.add(bundle, now)
+
+    def _take_piece(self, data: bytes) -> None:
+        whole = self._reassembler.add(data)
+        if whole is None:
+            return
+        self._jobs.append(PictureMessage.unpack(whole))
+        del self._jobs[:-_MAX_JOBS]  # more than that waiting means a flood: the newest are worth most
+
+    def _handle(self, message: control.Control, now: float) -> None:
+        match message:
+            case control.Heartbeat(clock_ms=theirs, echo_ms=echo) if echo is not None:
+                age = ((round(now * 1000) - echo) & _CLOCK_MASK) / 1000  # the clock that travelled has wrapped
+                self._judge_clock(theirs / 1000, now - age, now)
+            case control.Note(text=text):
+                self.face = text != NO_FACE
+            case control.Bye(reason=reason):
+                self.peer_bye = reason
+            case _:
+                pass
+
+    def _judge_clock(self, theirs: float, asked: float, now: float) -> None:
+        """Offset between the clocks from the fastest round trip (NTP, RFC 5905 section 8, one server timestamp)."""
+        round_trip = now - asked
+        if 0 <= round_trip < self._best_round_trip:
+            self._best_round_trip = round_trip
+            self.clock_offset = (asked + now) / 2 - theirs
+
+    def _statistics(self, now: float) -> control.Stats:
+        wants = self._statistics_sent < _CLOCK_AT_ONCE or self._statistics_sent % _CLOCK_EVERY == 0
+        self._statistics_sent += 1
+        return control.Stats(
+            received=self.counts.frames_received,
+            shown=self.counts.frames_shown,
+            late=self.playout.late,
+            bundles=self.counts.bundles,
+            highest_frame=self.playout.highest_frame,
+            delay_ms=min(max(0, round(statistics.median(self.delays_ms(_RECENT) or [0]))), _CLOCK_MASK),
+            queue=self.playout.waiting,
+            clock_ms=round(now * 1000) & _CLOCK_MASK if wants else None,
+        )
+
+    def _count_malformed(self, error: MalformedMessage) -> None:
+        self.counts.malformed += 1
+        if self.counts.malformed > _MAX_MALFORMED:
+            raise TooManyErrors(f"the sender sent {self.counts.malformed} malformed messages; {error}") from error

@@ -1,0 +1,113 @@
+"""Writing the reconstructed pictures to an MP4 file that plays even if the process is killed.
+
+The file is fragmented: its header comes first and every second of pictures is complete in itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+COMMENT = "synthetic: reconstructed by Pinhole"
+FLAGS = "frag_keyframe+empty_moov+default_base_moof"
+FRAGMENT_FRAMES = 25
+"""Frames per fragment: what a killed process loses at most, beside what the encoder still holds."""
+
+
+class RecordError(Exception):
+    """The recording cannot be written; the message says why and what to do."""
+
+
+class Recorder:
+    """An H.264 MP4 at a constant frame rate, marked as synthetic in its metadata."""
+
+    def __init__(self, path: str | Path, fps: float, size: int | tuple[int, int]) -> None:
+        """`size`: side of the square pictures, or (width, height); both even. The file appears with the first frame.
+
+        Raises RecordError if the place cannot be written or the size cannot be coded.
+        """
+        self.path = Path(path)
+        self.frames = 0
+        self._width, self._height = (size, size) if isinstance(size, int) else size
+        self._rate = Fraction(fps).limit_denominator(1001)
+        self._container: av.container.OutputContainer | None = None
+        self._stream: av.VideoStream | None = None
+        self._closed = False
+        if self._rate <= 0 or self._width < 2 or self._height < 2 or self._width % 2 or self._height % 2:
+            raise RecordError(
+                f"cannot record {self._width}x{self._height} at {fps} fps; the sides must be even, the rate positive."
+            )
+        _check_place(self.path)
+
+    def write(self, rgb: NDArray[np.uint8]) -> None:
+        """Append one (height, width, 3) uint8 RGB picture. Raises RecordError if the disk refuses it."""
+        if self._closed:
+            raise RecordError(f"the recording '{self.path}' is closed; no picture can be added.")
+        if rgb.shape != (self._height, self._width, 3) or rgb.dtype != np.uint8:
+            raise RecordError(
+                f"a picture {rgb.shape} of {rgb.dtype} came into a recording of {self._width}x{self._height} uint8 RGB."
+            )
+        frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+        frame.pts = self.frames
+        frame.time_base = 1 / self._rate
+        try:
+            if self._container is None or self._stream is None:
+                self._container, self._stream = self._start()
+            self._container.mux(self._stream.encode(frame))
+        except (av.error.FFmpegError, OSError) as error:
+            raise RecordError(f"'{self.path}' cannot be written ({error}); is the disk full?") from error
+        self.frames += 1
+
+    def close(self) -> None:
+        """Finish the file. Without any picture there is no file, which is logged. May be called more than once."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._container is None or self._stream is None:
+            log.warning("No picture arrived, so nothing was recorded to '%s'.", self.path)
+            return
+        try:
+            self._container.mux(self._stream.encode())
+            self._container.close()
+        except (av.error.FFmpegError, OSError) as error:
+            log.warning("The end of '%s' could not be written (%s); what is there plays.", self.path, error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self) -> tuple[av.container.OutputContainer, av.VideoStream]:
+        options = {"movflags": FLAGS, "flush_packets": "1"}
+        container = av.open(str(self.path), "w", format="mp4", options=options)
+        container.metadata["title"] = "Pinhole call"
+        container.metadata["comment"] = COMMENT
+        stream = container.add_stream("libx264", rate=self._rate)
+        stream.width, stream.height, stream.pix_fmt = self._width, self._height, "yuv420p"
+        stream.codec_context.gop_size = FRAGMENT_FRAMES
+        # Short look-ahead and no B-frames: a killed process takes few pictures with it.
+        stream.options = {"crf": "18", "preset": "veryfast", "rc-lookahead": "5", "bf": "0", "threads": "1"}
+        return container, stream
+
+
+def _check_place(path: Path) -> None:
+    folder = path.parent
+    if not folder.is_dir():
+        raise RecordError(f"the folder '{folder}' for the recording does not exist; create it first.")
+    if path.is_dir():
+        raise RecordError(f"'{path}' is a folder; give the name of a file, such as call.mp4.")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise RecordError(f"'{path}' cannot be written; choose a place where you have write permission.")

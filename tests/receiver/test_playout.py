@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+from call_examples import make_motion
+from hypothesis import given
+from hypothesis import strategies as st
+
+from receiver.playout import Frame, Playout
+from shared.codec.bundle import Bundle
+
+INTERVAL = 0.04
+PER_BUNDLE = 5
+
+
+def bundle(number: int, clock: float | None = None, count: int = PER_BUNDLE) -> Bundle:
+    """Frames number, number + 1, ... of a steady 25 fps; the yaw of each is its number."""
+    clock = number * INTERVAL if clock is None else clock
+    frames = tuple(make_motion(yaw=number + i) for i in range(count))
+    return Bundle(number & 0xFFFF, round(clock * 1000) & 0xFFFFFFFF, 1, INTERVAL * 1000, frames)
+
+
+def play(
+    playout: Playout, arrivals: list[tuple[float, Bundle]], end: float, start: float = 0.0
+) -> list[tuple[float, Frame]]:
+    """(time, frame) of everything shown between two times, looked at every 10 ms."""
+    shown, waiting = [], sorted(arrivals, key=lambda pair: pair[0])
+    for tick in range(round((end - start) / 0.01)):
+        now = start + tick / 100
+        while waiting and waiting[0][0] <= now:
+            playout.add(waiting.pop(0)[1], now)
+        while (frame := playout.due(now)) is not None:
+            shown.append((now, frame))
+    return shown
+
+
+def steady(count: int, first: int = 0, delay: float = 0.05) -> list[tuple[float, Bundle]]:
+    """Bundles that arrive a little after their last frame."""
+    starts = range(first, first + count * PER_BUNDLE, PER_BUNDLE)
+    return [((n + PER_BUNDLE) * INTERVAL + delay, bundle(n)) for n in starts]
+
+
+def numbers(shown: list[tuple[float, Frame]]) -> list[int]:
+    return [frame.number for _, frame in shown]
+
+
+def test_nothing_is_due_before_anything_came() -> None:
+    playout = Playout()
+    assert playout.due(1e9) is None
+    assert playout.next_time() is None
+    assert playout.highest_frame is None
+    assert playout.extra_delay == 0
+
+
+def test_in_order_every_frame_is_shown_once_at_an_even_pace() -> None:
+    playout = Playout()
+    shown = play(playout, steady(10), 4)
+    assert numbers(shown) == list(range(50))
+    gaps = [b[0] - a[0] for a, b in itertools.pairwise(shown[5:])]
+    assert max(gaps) <= INTERVAL + 0.011
+    assert playout.late == playout.skipped == playout.waiting == 0
+    assert [round(float(f.motion.rotation[0])) for _, f in shown if f.motion] == list(range(50))
+
+
+def test_reordered_bundles_are_put_in_order() -> None:
+    arrivals = [(t + (0.0 if i % 3 else 0.25), b) for i, (t, b) in enumerate(steady(60))]
+    playout = Playout()
+    got = numbers(play(playout, arrivals, 14))
+    assert got == sorted(got)
+    assert got[-100:] == list(range(195, 295))  # numbers count from frame 5, which came first; nothing is late any more
+
+
+def test_a_bundle_older_than_the_first_to_arrive_is_still_shown() -> None:
+    playout = Playout()
+    got = numbers(play(playout, [(0.50, bundle(105)), (0.51, bundle(100))], 2))
+    assert got == list(range(-5, 5))
+    assert playout.late == 0
+
+
+def test_duplicates_change_nothing_on_screen() -> None:
+    once, twice = Playout(), Playout()
+    arrivals = steady(10)
+    doubled = arrivals + [(t + 0.03, b) for t, b in arrivals]
+    assert numbers(play(twice, doubled, 4)) == numbers(play(once, arrivals, 4)) == list(range(50))
+
+
+def test_a_lost_bundle_costs_its_own_frames_only() -> None:
+    playout = Playout()
+    arrivals = [pair for i, pair in enumerate(steady(10)) if i not in (3, 7)]
+    lost = {*range(15, 20), *range(35, 40)}
+    assert numbers(play(playout, arrivals, 4)) == [n for n in range(50) if n not in lost]
+    assert playout.late == playout.skipped == 0
+
+
+@pytest.mark.parametrize("first", [65_530, 65_500, 32_765, 0])
+def test_16_bit_frame_numbers_wrap(first: int) -> None:
+    playout = Playout()
+    got = numbers(play(playout, steady(30, first), 8 + first * INTERVAL + 2, first * INTERVAL))
+    assert got == list(range(150))
+    assert playout.highest_frame == (first + 145) & 0xFFFF
+
+
+def test_the_32_bit_clock_wraps() -> None:
+    start = (1 << 32) / 1000 - 2.0
+    arrivals = [(t, bundle(round(b.first_frame), start + b.first_frame * INTERVAL)) for t, b in steady(30)]
+    playout = Playout()
+    shown = play(playout, arrivals, 8)
+    assert numbers(shown) == list(range(150))
+    assert all(b[1].capture > a[1].capture for a, b in itertools.pairwise(shown))
+
+
+def test_numbers_go_on_for_days() -> None:
+    playout = Playout()
+    for day_step in range(0, 1_000_000, 10_000):
+        playout.add(bundle(day_step), day_step * INTERVAL)
+        frame = playout.due(day_step * INTERVAL + 5)
+        assert frame is not None
+        assert frame.number == day_step + PER_BUNDLE - 1
+
+
+def test_when_late_the_newest_frame_is_shown() -> None:
+    playout = Playout()
+    for t, b in steady(4):
+        playout.add(b, t)
+    frame = playout.due(10.0)
+    assert frame is not None
+    assert frame.number == 19
+    assert playout.due(10.0) is None
+    assert playout.skipped == 19
+    playout.add(bundle(10), 10.1)
+    assert playout.due(20) is None
+    assert playout.late == PER_BUNDLE
+
+
+def test_never_holds_more_than_its_bound_and_keeps_the_newest() -> None:
+    playout = Playout()
+    for n in range(0, 5000, PER_BUNDLE):
+        playout.add(bundle(n), 0.0)
+        assert playout.waiting <= 250
+    assert max(numbers(play(playout, [], 1000, 100))) == 4999
+
+
+def test_jitter_is_hidden() -> None:
+    chance = random.Random(1)
+    arrivals = [(t + chance.random() * 0.15, b) for t, b in steady(200)]
+    playout = Playout()
+    shown = play(playout, arrivals, 42)
+    settled = [(t, f) for t, f in shown if f.number >= 100]
+    gaps = [b[0] - a[0] for a, b in itertools.pairwise(settled)]
+    assert len(settled) > 0.97 * 900
+    assert sum(gap > 0.055 for gap in gaps) < 0.05 * len(gaps)
+    assert 0.1 < playout.extra_delay < 0.3
+
+
+def test_delay_grows_with_a_spike_and_shrinks_afterwards() -> None:
+    playout = Playout()
+    for t, b in steady(60):
+        playout.add(b, t)
+    calm = playout.extra_delay
+    for n in range(300, 350, PER_BUNDLE):
+        playout.add(bundle(n), (n + PER_BUNDLE) * INTERVAL + 0.6)
+    spike = playout.extra_delay
+    for n in range(350, 350 + 400 * PER_BUNDLE, PER_BUNDLE):
+        playout.add(bundle(n), (n + PER_BUNDLE) * INTERVAL + 0.05)
+    assert calm < 0.03
+    assert spike > 0.5
+    assert playout.extra_delay < 0.05
+
+
+def test_frames_without_a_face_are_frames() -> None:
+    playout = Playout()
+    playout.add(Bundle(0, 0, 1, 40.0, (None, make_motion(), None)), 0.0)
+    assert [f.motion is None for _, f in play(playout, [], 1)] == [True, False, True]
+
+
+WILD = st.tuples(
+    st.integers(0, 0xFFFF),
+    st.integers(0, 0xFFFFFFFF),
+    st.sampled_from([0.1, 40.0, 409.5]),
+    st.integers(1, 16),
+    st.floats(0, 0.5),
+)
+
+
+@given(st.lists(WILD, max_size=60))
+def test_hostile_clocks_do_no_harm(bundles: list[tuple[int, int, float, int, float]]) -> None:
+    playout, now, taken, shown = Playout(), 1000.0, 0, 0
+    for number, clock, interval, count, pause in bundles:
+        playout.add(Bundle(number, clock, 0, interval, (make_motion(),) * count), now)
+        taken += count
+        now += pause
+        shown += playout.due(now) is not None
+        following = playout.next_time()
+        assert playout.waiting <= 250
+        assert following is None or following == following  # not NaN
+        assert playout.highest_frame is None or 0 <= playout.highest_frame <= 0xFFFF
+    assert shown + playout.late + playout.skipped + playout.waiting <= taken
+
+
+def test_honest_frames_play_again_after_wild_clocks() -> None:
+    playout = Playout()
+    for t, b in steady(10):
+        playout.add(b, t)
+    for clock in (4e6, 1e6, 3e6):
+        playout.add(bundle(50, clock), 2.2)
+    shown = play(playout, steady(700, 60), 145, 2.3)
+    assert numbers(shown)[-1] == 60 + 700 * PER_BUNDLE - 1

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from call_examples import picture, read_clip
+
+from receiver import sinks as module
+from receiver.display import DisplayError
+from receiver.record import RecordError
+from receiver.sinks import Sinks
+
+YAWS = (-50.0, -25.0, 0.0, 25.0, 50.0)
+
+
+def yaws(path: Path) -> list[float]:
+    """The yaw that each recorded picture shows, to the nearest of YAWS."""
+    read = [(float(p[..., 0].mean()) - 128) / 2 for p in read_clip(path)[0]]
+    return [min(YAWS, key=lambda yaw: abs(yaw - value)) for value in read]
+
+
+async def test_holes_in_the_numbers_repeat_a_picture(tmp_path: Path) -> None:
+    sinks = Sinks(tmp_path / "o.mp4", False, 25, 64)
+    for number, yaw in ((0, -50), (1, -25), (4, 0), (5, 25)):
+        assert await sinks.show(number, picture(yaw), "")
+    await sinks.close()
+    assert sinks.recorded == 6
+    assert yaws(tmp_path / "o.mp4") == [-50, -25, 0, 0, 0, 25]
+
+
+async def test_the_recording_begins_when_the_call_does(tmp_path: Path) -> None:
+    sinks = Sinks(tmp_path / "o.mp4", False, 25, 64)
+    assert await sinks.show(0, None, "")  # nothing to draw from yet
+    await sinks.show(3, picture(25), "")
+    await sinks.close()
+    assert yaws(tmp_path / "o.mp4") == [25] * 4
+
+
+async def test_no_picture_holds_the_last_one(tmp_path: Path) -> None:
+    sinks = Sinks(tmp_path / "o.mp4", False, 25, 64)
+    await sinks.show(0, picture(50), "")
+    for number in (1, 2, 3):
+        await sinks.show(number, None, "no face")
+    await sinks.close()
+    assert yaws(tmp_path / "o.mp4") == [50] * 4
+
+
+async def test_wild_numbers_cannot_fill_the_disk(tmp_path: Path) -> None:
+    sinks = Sinks(tmp_path / "o.mp4", False, 5, 64)
+    await sinks.show(0, picture(0), "")
+    await sinks.show(1_000_000, picture(25), "")
+    await sinks.show(3, picture(50), "")
+    await sinks.close()
+    assert sinks.recorded == 1 + 50 + 1
+
+
+async def test_nothing_asked_for_takes_everything() -> None:
+    sinks = Sinks(None, False, 25, 64)
+    assert await sinks.show(0, picture(0), "")
+    assert sinks.idle("")
+    assert sinks.recorded == 0
+    await sinks.close()
+
+
+class FakeWindow:
+    """A window that the user closes after two pictures."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def show(self, rgb: np.ndarray, status: str) -> bool:
+        self.seen.append(status)
+        return len(self.seen) < 3
+
+    def close(self) -> None:
+        self.seen.append("closed")
+
+
+async def test_a_closed_window_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    window = FakeWindow()
+    marks: list[str] = []
+    monkeypatch.setattr(module, "Window", lambda mark: marks.append(mark) or window)
+    sinks = Sinks(None, True, 25, 64, "file")
+    assert marks == ["reconstructed from a file, not a camera"]
+    assert sinks.idle("nothing to show yet")
+    assert await sinks.show(0, picture(0), "a")
+    assert sinks.idle("b")
+    assert not await sinks.show(1, picture(0), "c")
+    await sinks.close()
+    assert window.seen == ["a", "b", "c", "closed"]
+
+
+def test_what_cannot_be_opened_is_refused_before_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RecordError, match="does not exist"):
+        Sinks.check(tmp_path / "missing" / "o.mp4", False)
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    with pytest.raises(DisplayError):
+        Sinks.check(None, True)
+    Sinks.check(tmp_path / "o.mp4", False)
+    assert not list(tmp_path.iterdir())
