@@ -1,0 +1,29 @@
+"""Writes `catalogue.json` from the weights files beside it: `python -m weights.catalogue`, after a training run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent
+_LICENCE = "research and evaluation only (see the model card)"
+_FILES = {
+    "compact-motion": ("compact_motion.safetensors", "compact engine: motion network"),
+    "compact-generator": ("compact_generator.safetensors", "compact engine: source encoder, dense motion, generator"),
+    "compact-basis": ("compact_motion_basis.safetensors", "compact engine: expression basis and probability tables"),
+}
+
+
+def describe() -> dict[str, dict[str, object]]:
+    """Name, SHA-256, size, purpose and licence of every embedded file."""
+    entries: dict[str, dict[str, object]] = {}
+    for name, (file, purpose) in _FILES.items():
+        data = (_FOLDER / file).read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        entries[name] = {"file": file, "sha256": digest, "bytes": len(data), "purpose": purpose, "licence": _LICENCE}
+    return entries
+
+
+if __name__ == "__main__":
+    (_FOLDER / "catalogue.json").write_text(json.dumps(describe(), indent=2) + "\n", encoding="utf-8")

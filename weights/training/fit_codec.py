@@ -1,0 +1,230 @@
+"""Fit the motion basis of an engine: python -m weights.training.fit_codec --clips FOLDER --out FILE
+
+Run it whenever the motion network changes. Everything is chosen by effect: what a change of a number moves the
+keypoints by, in pixels of a 256-pixel picture. Each coded number gets the step that moves the keypoints by the same
+distance, and the number of expression components is the one that codes the clips in the fewest bits at the
+target error.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.codec.bundle import Bundle, encode_bundle, quantise
+from shared.codec.motion_basis import MotionBasis
+from shared.codec.range_coder import TOTAL
+from shared.motion import POSE_SIZE, FloatArray, Motion, keypoints
+
+Floats = NDArray[np.float64]
+
+TARGET_ERROR = 0.5
+"""RMS keypoint error in px on the clips fitted."""
+PIXELS = 128.0
+"""Pixels per unit of picture coordinates in a 256-pixel picture."""
+DEPTH_WEIGHT = 0.25
+"""Depth of an expression moves no keypoint in the picture; the generator only sees it through its conditioning."""
+COMPONENTS = range(10, 21)
+REACH = 63
+_POSE_PROBES = np.array([1.0, 1.0, 1.0, 0.01, 0.01, 0.01])
+"""Small changes of the pose numbers, used to measure what each moves."""
+
+
+def fit(motion_vectors: Sequence[FloatArray], canonical: FloatArray) -> MotionBasis:
+    """The basis for these motions.
+
+    motion_vectors: a (T, 7 + 3K) array per clip, consecutive frames at 25 frames/s.
+    canonical: (K, 3) typical canonical keypoints, which turn angles into distances.
+    """
+    pose = [_pose_numbers(v) for v in motion_vectors]
+    expression = [v[:, POSE_SIZE:].astype(np.float64) for v in motion_vectors]
+    pose_mean = np.concatenate(pose).mean(0)
+    stacked = np.concatenate(expression)
+    expression_mean = stacked.mean(0)
+    k = stacked.shape[1] // 3
+    weights = np.tile([1.0, 1.0, DEPTH_WEIGHT], k) * np.exp(pose_mean[3]) * PIXELS
+    directions = _principal_directions((stacked - expression_mean) * weights)
+
+    pose_effects = _pose_effects(pose_mean, expression_mean, canonical)
+    candidates = []
+    for count in COMPONENTS:
+        u = directions[:count]
+        weighted = (stacked - expression_mean) * weights
+        lost = (weighted - weighted @ u.T @ u).reshape(-1, k, 3)[..., :2]
+        left = TARGET_ERROR**2 - (lost**2).sum(-1).mean()
+        if left <= 0:
+            continue
+        # Uniform rounding errors of equal effect e add up to numbers · e²/12.
+        effect = np.sqrt(12 * left / (len(pose_effects) + count))
+        component_effects = np.sqrt((u.reshape(count, k, 3)[..., :2] ** 2).sum((1, 2)) / k)
+        basis = _with_tables(
+            pose,
+            expression,
+            pose_mean=pose_mean,
+            pose_steps=np.append(effect / pose_effects, 0.0),
+            expression_mean=expression_mean,
+            components=u / weights,
+            analysis=u * weights,
+            component_steps=effect / component_effects,
+        )
+        candidates.append((_mean_bundle_bytes(basis, motion_vectors), basis))
+    if not candidates:
+        raise ValueError(f"no basis of up to {COMPONENTS[-1]} components reaches {TARGET_ERROR} px on these clips")
+    return min(candidates, key=lambda candidate: candidate[0])[1]
+
+
+def report(basis: MotionBasis, motion_vectors: Sequence[FloatArray], canonical: FloatArray, step: int = 1) -> str:
+    """One line: payload bytes per frame with five frames per bundle, and RMS keypoint error in px at 256 px."""
+    squared = []
+    for vectors in motion_vectors:
+        motions = [Motion.from_vector(v) for v in vectors[:: step * 5]]
+        for sent, seen in zip(motions, quantise(motions, basis), strict=True):
+            assert seen is not None
+            moved = (keypoints(canonical, seen) - keypoints(canonical, sent))[:, :2] * PIXELS
+            squared.append((moved**2).sum(-1).mean())
+    size = _mean_bundle_bytes(basis, motion_vectors, step) / 5
+    return f"{size:.2f} bytes a frame at {25 / step:g} frames/s, {np.sqrt(np.mean(squared)):.3f} px"
+
+
+def _pose_numbers(vectors: FloatArray) -> Floats:
+    """(T, 6) yaw, pitch, roll, log scale, tx, ty."""
+    pose = vectors[:, : POSE_SIZE - 1].astype(np.float64)
+    pose[:, 3] = np.log(pose[:, 3])
+    return pose
+
+
+def _principal_directions(rows: Floats) -> Floats:
+    """Orthonormal principal directions of centred rows, largest variance first."""
+    _, vectors = np.linalg.eigh(rows.T @ rows)
+    return np.asarray(vectors.T[::-1], np.float64)
+
+
+def _pose_effects(pose: Floats, expression: Floats, canonical: FloatArray) -> Floats:
+    """(6,) RMS keypoint movement in px per unit of each pose number."""
+
+    def points(p: Floats) -> Floats:
+        vector = np.concatenate([p[:3], [np.exp(p[3])], p[4:], [0.0], expression])
+        return np.asarray(
+            keypoints(canonical, Motion.from_vector(vector.astype(np.float32)))[:, :2] * PIXELS, np.float64
+        )
+
+    still = points(pose)
+    moved = [points(pose + change) for change in np.diag(_POSE_PROBES)]
+    return np.asarray([np.sqrt(((m - still) ** 2).sum(-1).mean()) for m in moved] / _POSE_PROBES, np.float64)
+
+
+def _with_tables(pose: Sequence[Floats], expression: Sequence[Floats], **parts: Floats) -> MotionBasis:
+    """The basis of these parts with tables counted on the clips."""
+    pose_mean = np.append(parts.pop("pose_mean"), 0.0)
+    integers = [
+        np.rint(
+            np.concatenate(
+                [
+                    (p - pose_mean[:-1]) / parts["pose_steps"][:-1],
+                    (e - parts["expression_mean"]) @ parts["analysis"].T / parts["component_steps"],
+                ],
+                axis=1,
+            )
+        ).astype(np.int64)
+        for p, e in zip(pose, expression, strict=True)
+    ]
+    # A sender may skip every other frame, so both distances are counted.
+    differences = np.concatenate([q[step:] - q[:-step] for q in integers for step in (1, 2)])
+    return MotionBasis(
+        pose_mean=pose_mean.astype(np.float32),
+        **{name: array.astype(np.float32) for name, array in parts.items()},
+        # People differ more than the few in the clips show: positions are smoothed broadly, differences hardly.
+        intra_frequencies=np.stack([_frequencies(column, 0.3) for column in np.concatenate(integers).T]),
+        inter_frequencies=np.stack([_frequencies(column, 0.1) for column in differences.T]),
+    )
+
+
+def _frequencies(values: NDArray[np.int64], smoothing: float) -> NDArray[np.uint16]:
+    """(2R + 2,) frequencies: counts blurred by `smoothing` standard deviations, with a share of a wide Laplacian."""
+    positions = np.arange(-REACH, REACH + 1)
+    inside = np.abs(values) <= REACH
+    counts = np.bincount(values[inside] + REACH, minlength=len(positions)).astype(np.float64)
+    spread = max(float(np.abs(values).mean()), 0.3)
+    kernel = np.exp(-0.5 * (positions / max(smoothing * spread, 0.2)) ** 2)
+    blurred = np.convolve(counts, kernel / kernel.sum(), "same")
+    tail = np.exp(-np.abs(positions) / (2 * spread))
+    probabilities = 0.95 * blurred / max(blurred.sum(), 1e-9) + 0.05 * tail / tail.sum()
+    # Values without a frequency of their own go by the escape, which so carries their probability.
+    escape = max((~inside).mean(), 1 / 1024)
+    frequencies = np.floor(probabilities * (1 - escape) * TOTAL).astype(np.int64)
+    return np.append(frequencies, TOTAL - frequencies.sum()).astype(np.uint16)
+
+
+def _mean_bundle_bytes(basis: MotionBasis, motion_vectors: Iterable[FloatArray], step: int = 1) -> float:
+    """Mean payload of bundles of five frames, every `step`-th frame sent."""
+    sizes = []
+    for vectors in motion_vectors:
+        motions = [Motion.from_vector(v) for v in vectors[::step]]
+        for first in range(0, len(motions) - 4, 5):
+            bundle = Bundle(first, first * 40 * step, 0, 40.0 * step, tuple(motions[first : first + 5]))
+            sizes.append(len(encode_bundle(bundle, basis)))
+    return float(np.mean(sizes))
+
+
+def extract_clips(paths: Sequence[Path]) -> tuple[list[FloatArray], FloatArray]:
+    """Motion vectors per clip and the mean canonical keypoints, by the compact engine's motion network."""
+    from shared.models.registry import load_engine
+
+    engine = load_engine("compact", device="cpu", draws=False)
+    clips, canonicals = [], []
+    for path in paths:
+        vectors = []
+        for rgb in _frames(path):
+            canonical, motion = engine.extract(rgb)
+            canonicals.append(canonical)
+            vectors.append(motion.vector())
+        if vectors:
+            clips.append(np.stack(vectors))
+    return clips, np.asarray(np.mean(canonicals, axis=0), np.float32)
+
+
+def _frames(path: Path) -> Iterable[NDArray[np.uint8]]:
+    capture = cv2.VideoCapture(str(path))
+    try:
+        while True:
+            found, bgr = capture.read()
+            if not found:
+                return
+            yield np.ascontiguousarray(bgr[..., ::-1], np.uint8)
+    finally:
+        capture.release()
+
+
+def _clips(folder: Path, every: int) -> list[Path]:
+    paths = sorted(folder.glob("*_a.mp4"))[::every]
+    if not paths:
+        raise SystemExit(f"no clips (*_a.mp4) in {folder}; give a folder that holds some")
+    return paths
+
+
+def main() -> None:
+    """Fit on --clips, write --out, and report on --check, which should be other people."""
+    parser = argparse.ArgumentParser(description="Fit the motion basis of the compact engine.")
+    parser.add_argument("--clips", type=Path, required=True, help="folder of training clips (*_a.mp4, 25 frames/s)")
+    parser.add_argument("--out", type=Path, required=True, help="basis to write (safetensors)")
+    parser.add_argument("--check", type=Path, help="folder of other people's clips to report on")
+    parser.add_argument("--every", type=int, default=3, help="use every n-th training clip (default 3)")
+    arguments = parser.parse_args()
+    clips, canonical = extract_clips(_clips(arguments.clips, arguments.every))
+    basis = fit(clips, canonical)
+    basis.save(arguments.out)
+    print(f"{arguments.out}: hash {basis.hash}, {len(basis.components)} components")
+    print("fitted clips:", report(basis, clips, canonical))
+    if arguments.check:
+        others, _ = extract_clips(_clips(arguments.check, 1))
+        for step in (1, 2):
+            print("other people:", report(basis, others, canonical, step))
+
+
+if __name__ == "__main__":
+    main()
