@@ -1,0 +1,273 @@
+"""python -m benchmarks.quality: how near the drawn pictures come to the real ones. See --help."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from benchmarks.loopback import Loopback, unpaced
+from benchmarks.metrics import Picture, luma, ms_ssim, psnr
+from benchmarks.sheet import moments, row, write_sheet
+from receiver.record import Recorder, RecordError
+from receiver.upscale import UPSCALERS, Upscaler, load_upscaler
+from sender.__main__ import picture_quality
+from sender.capture import SourceError, open_source
+from sender.outgoing import OutgoingSettings
+from sender.refresh import EveryN, First, PoseMoved, RefreshPolicy
+from shared.codec.motion_basis import MotionBasis
+from shared.codec.picture import DEFAULT_QUALITY
+from shared.models.engine import Engine, EngineError
+from shared.models.registry import ENGINES, load_basis, load_engine, locate, wire_hash
+from shared.session.report import write_report
+
+ABOUT = """\
+Plays clips through the whole call except its network: the first source through picture codec and upscaler, motion
+through the motion codec, then the engine draws. Beside it stands `freeze`, which repeats the first decoded source.
+PSNR in dB and MS-SSIM, both on luma: mean over the frames of a clip, its first left out, then mean over clips.
+"""
+
+
+def policy(text: str) -> RefreshPolicy:
+    """first, freq:N or pose:DEGREES."""
+    name, _, value = text.partition(":")
+    try:
+        if text == "first":
+            return First()
+        if name == "freq":
+            return EveryN(int(value))
+        if name == "pose":
+            return PoseMoved(float(value))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
+    raise argparse.ArgumentTypeError(f"{text!r} is not first, freq:N or pose:DEGREES")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.quality", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--clips", type=Path, required=True, metavar="FOLDER",
+                        help="square clips as .mp4; raw_* are skipped, *_512 used with --size 512 only")  # fmt: skip
+    parser.add_argument("--policy", type=policy, default="first", metavar="first|freq:N|pose:DEG",
+                        help="when a new source is sent (default: first, and never again)")  # fmt: skip
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
+    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="a contact sheet, a row per clip")
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="write what is drawn of each clip as .mp4")
+    parser.add_argument("--picture-size", type=int, default=256, choices=(64, 128, 256, 512), metavar="PX")
+    parser.add_argument("--picture-quality", type=picture_quality, default=DEFAULT_QUALITY, metavar="Q",
+                        help=f"0 to 100, or max for lossless (default: {DEFAULT_QUALITY})")  # fmt: skip
+    parser.add_argument("--size", type=int, default=256, choices=(256, 512), help="side of the clips (default: 256)")
+    parser.add_argument("--bundle", type=int, default=5, metavar="N", help="frames of motion a message (default: 5)")
+    parser.add_argument("--upscaler", choices=UPSCALERS, default="bicubic")
+    parser.add_argument("--upscaler-weights", type=Path, metavar="FILE")
+    parser.add_argument("--engine", choices=ENGINES, default="compact")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N clips")
+    return parser.parse_args(arguments)
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """What all clips share."""
+
+    policy: RefreshPolicy
+    engine: Engine
+    basis: MotionBasis
+    upscaler: Upscaler
+    bundle: int
+    picture_size: int
+    picture_quality: Any
+    size: int
+
+
+@dataclass(frozen=True, eq=False)
+class ClipResult:
+    """One clip."""
+
+    figures: dict[str, Any]
+    source: Picture
+    pairs: list[tuple[Picture, Picture]]
+    """(driving, drawn) of every frame."""
+    psnrs: list[float]
+    """Of the drawn pictures, frame 0 left out: index 0 is frame 1."""
+    fps: float
+
+
+def find_clips(folder: Path, size: int, limit: int | None = None) -> list[Path]:
+    """The clips of a folder in order of their names. Raises ValueError if there is none."""
+    found = [p for p in sorted(folder.glob("*.mp4")) if not p.name.startswith("raw_")]
+    clips = [p for p in found if p.stem.endswith("_512") == (size == 512)][:limit]
+    if not clips:
+        raise ValueError(f"'{folder}' holds no clip of {size} px: give a folder with .mp4 files, see --help")
+    return clips
+
+
+def measure_clip(path: Path, setup: Setup) -> ClipResult:
+    """Plays one clip. Raises SourceError, and ValueError if it has fewer than two frames or another size."""
+    with open_source(str(path)) as capture:
+        settings = OutgoingSettings(capture.fps, setup.bundle, setup.picture_size, setup.picture_quality, "none")
+        call = Loopback(settings, setup.policy, setup.engine, setup.basis, setup.upscaler, unpaced())
+        pairs = [(driving, _enlarged(drawn, setup.size)) for driving, drawn in call.play(capture)]
+    if len(pairs) < 2:
+        raise ValueError(f"'{path}' has {len(pairs)} frames: quality needs at least two")
+    if pairs[0][0].shape[0] != setup.size:
+        raise ValueError(f"'{path}' is {pairs[0][0].shape[0]} px: clips of {setup.size} px are measured, see --size")
+    assert call.first_source is not None
+    source = _enlarged(call.first_source, setup.size)
+    frozen = luma(source)
+    targets = [luma(driving) for driving, _ in pairs[1:]]
+    outputs = [luma(drawn) for _, drawn in pairs[1:]]
+    psnrs = [psnr(t, o) for t, o in zip(targets, outputs, strict=True)]
+    motion = sum(m.size for m in call.messages if m.forward and m.channel == "motion")
+    figures = {
+        "engine": {
+            "psnr": _mean(psnrs),
+            "ms_ssim": _mean([ms_ssim(t, o) for t, o in zip(targets, outputs, strict=True)]),
+        },
+        "freeze": {
+            "psnr": _mean([psnr(t, frozen) for t in targets]),
+            "ms_ssim": _mean([ms_ssim(t, frozen) for t in targets]),
+        },
+        "frames": len(pairs),
+        "sources": len(call.source_sizes),
+        "source_bytes": sum(call.source_sizes),
+        "motion_bytes_per_frame": round(motion / len(pairs), 2),
+    }
+    return ClipResult(figures, source, pairs, psnrs, capture.fps)
+
+
+def overall(clips: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Mean over clips of every figure."""
+    first = next(iter(clips.values()))
+    mean: dict[str, Any] = {}
+    for name, value in first.items():
+        if isinstance(value, dict):
+            mean[name] = {key: _mean([clip[name][key] for clip in clips.values()]) for key in value}
+        else:
+            mean[name] = round(float(np.mean([clip[name] for clip in clips.values()])), 2)
+    return mean
+
+
+def sheet_row(name: str, result: ClipResult) -> Picture:
+    """A clip's row of the contact sheet."""
+    engine, freeze = result.figures["engine"], result.figures["freeze"]
+    title = (
+        f"{name}: drawn {engine['psnr']:.2f} dB {engine['ms_ssim']:.3f}, freeze {freeze['psnr']:.2f} dB "
+        f"{freeze['ms_ssim']:.3f}, {result.figures['sources']} source(s)"
+    )
+    worst = int(np.argmin(result.psnrs))
+    pairs = []
+    for index in moments(result.psnrs):
+        driving, drawn = result.pairs[index + 1]
+        label = f"drawn, {result.psnrs[index]:.1f} dB{' (worst)' if index == worst else ''}"
+        pairs.append((f"driving, frame {index + 1}", driving, label, drawn))
+    return row(title, result.source, pairs)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Measures all clips and writes what was asked for; the report comes back."""
+    clips = find_clips(args.clips, args.size, args.limit)
+    if args.save is not None:
+        args.save.mkdir(parents=True, exist_ok=True)
+    engine = load_engine(args.engine, args.device)
+    upscaler = load_upscaler(args.upscaler, args.upscaler_weights)
+    setup = Setup(
+        args.policy, engine, load_basis(args.engine), upscaler, args.bundle, args.picture_size, args.picture_quality,
+        args.size,
+    )  # fmt: skip
+    figures: dict[str, dict[str, Any]] = {}
+    rows: list[Picture] = []
+    for number, path in enumerate(clips, 1):
+        result = measure_clip(path, setup)
+        figures[path.stem] = result.figures
+        print(f"{number}/{len(clips)} {_line(path.stem, result.figures)}", file=sys.stderr, flush=True)
+        if args.sheet is not None:
+            rows.append(sheet_row(path.stem, result))
+        if args.save is not None:
+            _save(args.save / f"{path.stem}.mp4", result)
+    report = {"settings": _settings(args, engine), "mean": overall(figures), "clips": figures}
+    if args.sheet is not None:
+        write_sheet(args.sheet, rows)
+    if args.json is not None:
+        write_report(args.json, report)
+    return report
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0, or 1 with a sentence on stderr."""
+    args = parse(arguments)
+    try:
+        report = run(args)
+    except (EngineError, RecordError, SourceError, ValueError, OSError) as error:
+        print(f"python -m benchmarks.quality: {error}", file=sys.stderr)
+        return 1
+    print(_line("mean", report["mean"]))
+    return 0
+
+
+def _settings(args: argparse.Namespace, engine: Engine) -> dict[str, Any]:
+    generator = hashlib.sha256(locate(f"{args.engine}-generator").read_bytes()).hexdigest()[:16]
+    settings: dict[str, Any] = {
+        "policy": _policy_name(args.policy),
+        "picture_size": args.picture_size,
+        "picture_quality": args.picture_quality,
+        "bundle": args.bundle,
+        "upscaler": args.upscaler,
+        "engine": args.engine,
+        "wire_hash": wire_hash(args.engine),
+        "generator_sha256": generator,
+        "size": args.size,
+        "luma": "BT.601, 8 bit",
+        "frame_0": "left out",
+    }
+    if engine.size != args.size:
+        settings["enlarged"] = f"drawn at {engine.size} px and enlarged bicubically to {args.size} px, freeze too"
+    return settings
+
+
+def _policy_name(policy: RefreshPolicy) -> str:
+    match policy:
+        case EveryN(interval=interval):
+            return f"freq:{interval}"
+        case PoseMoved(threshold=threshold):
+            return f"pose:{threshold:g}"
+        case _:
+            return "first"
+
+
+def _line(name: str, figures: dict[str, Any]) -> str:
+    engine, freeze = figures["engine"], figures["freeze"]
+    return (
+        f"{name}: drawn {engine['psnr']:.2f} dB, MS-SSIM {engine['ms_ssim']:.4f}; "
+        f"freeze {freeze['psnr']:.2f} dB, {freeze['ms_ssim']:.4f}; {figures['sources']} sources of together "
+        f"{figures['source_bytes']} bytes, motion {figures['motion_bytes_per_frame']} bytes a frame"
+    )
+
+
+def _enlarged(picture: Picture, size: int) -> Picture:
+    if picture.shape[0] == size:
+        return picture
+    return np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def _save(path: Path, result: ClipResult) -> None:
+    with Recorder(path, result.fps, result.source.shape[0]) as recorder:
+        for _, drawn in result.pairs:
+            recorder.write(drawn)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(float(np.mean(values)), 4)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""A contact sheet of a quality run: to see in one picture what the figures do not tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from benchmarks.metrics import Picture
+
+CELL = 192
+_CAPTION = 18
+_GAP = 4
+_MOMENTS = 4
+
+
+def moments(psnrs: Sequence[float]) -> list[int]:
+    """Frames to show, in order: the worst one and others spread over the clip; fewer if the clip is shorter."""
+    worst = int(np.argmin(psnrs))
+    spread = [round(share * (len(psnrs) - 1)) for share in (0.5, 0.9, 0.2, 0.7, 0.35, 1.0)]
+    chosen = [worst]
+    for frame in spread:
+        if frame not in chosen and len(chosen) < _MOMENTS:
+            chosen.append(frame)
+    return sorted(chosen)
+
+
+def row(title: str, source: Picture, pairs: Sequence[tuple[str, Picture, str, Picture]]) -> Picture:
+    """One clip: its title, its first source as decoded, and per moment the driving and the drawn picture, labelled."""
+    cells = [_cell("source, decoded", source)]
+    for driving_label, driving, drawn_label, drawn in pairs:
+        cells += [_cell(driving_label, driving), _cell(drawn_label, drawn)]
+    cells += [_cell("", np.zeros((CELL, CELL, 3), np.uint8))] * (1 + 2 * _MOMENTS - len(cells))
+    strip = np.concatenate(cells, axis=1)
+    return np.concatenate([_text(title, strip.shape[1]), strip], axis=0)
+
+
+def write_sheet(path: Path, rows: Sequence[Picture]) -> None:
+    """Writes rows under each other as a PNG. Raises OSError if it cannot be written."""
+    picture = cv2.cvtColor(np.concatenate(rows, axis=0), cv2.COLOR_RGB2BGR)
+    path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+
+
+def _cell(caption: str, picture: Picture) -> Picture:
+    way = cv2.INTER_AREA if picture.shape[0] > CELL else cv2.INTER_CUBIC
+    small = np.asarray(cv2.resize(picture, (CELL, CELL), interpolation=way), np.uint8)
+    cell = np.concatenate([small, _text(caption, CELL)], axis=0)
+    return np.asarray(np.pad(cell, ((0, _GAP), (0, _GAP), (0, 0))), np.uint8)
+
+
+def _text(text: str, width: int) -> Picture:
+    strip = np.zeros((_CAPTION, width, 3), np.uint8)
+    cv2.putText(strip, text, (3, _CAPTION - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (235, 235, 235), 1, cv2.LINE_AA)
+    return strip
