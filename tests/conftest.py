@@ -1,0 +1,36 @@
+"""What is slow to make is made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from call_examples import CLIP_FRAMES, write_clip
+from hypothesis import settings
+
+from sender.sample import sample_frames
+from shared.models.engine import Engine, Picture
+from shared.models.registry import load_engine
+
+settings.register_profile("pinhole", deadline=None)  # how fast the machine is must not matter
+settings.load_profile("pinhole")
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """The compact engine on the CPU, with its generator."""
+    torch.set_num_threads(1)
+    return load_engine("compact", "cpu")
+
+
+@pytest.fixture(scope="session")
+def person() -> list[Picture]:
+    """Two seconds of the sample person, 256x256 at 25 fps."""
+    return [picture for _, picture in sample_frames(25, CLIP_FRAMES / 25, 256)]
+
+
+@pytest.fixture(scope="session")
+def clip(person: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a video file."""
+    return write_clip(tmp_path_factory.mktemp("clip") / "person.mp4", person)
