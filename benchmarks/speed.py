@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from receiver.call import DRAWERS
+from receiver.call import DRAWERS, share_cores
 from receiver.record import Recorder
 from receiver.upscale import Bicubic
 from sender.capture import SampleCapture
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     report: dict[str, Any] = {"machine": _machine(), "settings": {"repeats": args.repeats, "seconds": args.seconds}}
     report["sender"] = sender_stages(material) | {"fps": sender_fps(args, basis)}
     report["receiver"] = receiver_stages(material)
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // DRAWERS))  # as receiver/call.py
+    share_cores()
     report["receiver"] |= {"fps": receiver_fps(material, args.seconds)}
     return report
 

@@ -26,7 +26,7 @@ from shared.models.registry import choose_device, load_basis, load_engine, wire_
 from shared.models.warmup import warm_up
 from shared.session.call import TICK_SECONDS, TooManyErrors, run_call
 from shared.session.hello import Hello, check
-from shared.session.report import Snapshot, figures, write_report
+from shared.session.report import Meter, Snapshot, write_report
 from shared.session.signalling import Busy, SignallingServer
 from shared.session.status import StatusLine
 
@@ -66,7 +66,7 @@ class Studio:
     def open(settings: ReceiverSettings) -> Studio:
         """Loads and warms up. Raises EngineError."""
         device = choose_device(settings.device)
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // DRAWERS))
+        share_cores()
         engine = load_engine(settings.engine, device)
         upscaler = load_upscaler(settings.upscaler, settings.upscaler_weights, device)
         warm_up(engine)
@@ -77,19 +77,37 @@ class Studio:
         return IncomingHalf(self.engine, self.basis, self.upscaler)
 
 
-class Meter:
-    """Snapshots of a call for status line and report."""
+class Watch:
+    """Measures a running call, for status line, window and report."""
 
     def __init__(self, half: IncomingHalf, link: Link) -> None:
         self._half, self._link = half, link
-        self.start = self.now()
-        self.steady: Snapshot | None = None
+        self._meter = Meter(self._now, half.delays_ms, "frames_shown", outgoing=False)
+        self.text = ""
+        """The status of the last look."""
 
-    def now(self) -> Snapshot:
-        """The counters at this moment."""
-        counts, now = self._half.counts, time.monotonic()
+    def look(self) -> str:
+        """Notes what is new and gives the status text."""
+        half = self._half
+        since = self._meter.look(steady=bool(half.gallery.sources))
+        recent = half.delays_ms(50)
+        delay = f"{sorted(recent)[len(recent) // 2]:.0f} ms" if recent else "?"
+        face = "" if half.face else " | no face at the other end: holding the last picture"
+        self.text = (
+            f"{since['fps']:.1f} fps | {since['payload_kbps']:.1f} kbit/s payload | "
+            f"wire {since['wire_kbps_in']:.1f} in {since['wire_kbps_out']:.1f} back | "
+            f"{len(half.gallery.sources)} sources | delay {delay}{face}"
+        )
+        return self.text
+
+    def report(self) -> dict[str, Any]:
+        """Whole and steady figures."""
+        return self._meter.report()
+
+    def _now(self) -> Snapshot:
+        counts = self._half.counts
         return Snapshot(
-            time=now,
+            time=time.monotonic(),
             frames=counts.frames_shown,
             sources=counts.sources_received,
             wire=self._link.wire(),
@@ -99,26 +117,10 @@ class Meter:
             last_frame=self._half.last_shown,
         )
 
-    def look(self) -> str:
-        """Notes what is new and gives the status text."""
-        half = self._half
-        if self.steady is None and half.gallery.sources:
-            self.steady = self.now()
-        since = figures(self.steady or self.start, self.now(), "frames_shown", False, [])
-        recent = half.delays_ms(50)
-        delay = f"{sorted(recent)[len(recent) // 2]:.0f} ms" if recent else "?"
-        face = "" if half.face else " | no face at the other end: holding the last picture"
-        return (
-            f"{since['fps']:.1f} fps | {since['payload_kbps']:.1f} kbit/s payload | "
-            f"wire {since['wire_kbps_in']:.1f} in {since['wire_kbps_out']:.1f} back | "
-            f"{len(half.gallery.sources)} sources | delay {delay}{face}"
-        )
 
-    def report(self) -> dict[str, Any]:
-        """Whole and steady figures."""
-        end, delays = self.now(), self._half.delays_ms()
-        whole = figures(self.start, end, "frames_shown", False, delays)
-        return whole | {"steady": figures(self.steady or end, end, "frames_shown", False, delays)}
+def share_cores() -> None:
+    """Gives each of the frames drawn at a time its share of the cores."""
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // DRAWERS))
 
 
 class Player:
@@ -128,8 +130,8 @@ class Player:
     every layer, and lose most when another process is busy too.
     """
 
-    def __init__(self, half: IncomingHalf, sinks: Sinks, meter: Meter) -> None:
-        self._half, self._sinks, self._meter = half, sinks, meter
+    def __init__(self, half: IncomingHalf, sinks: Sinks, watch: Watch) -> None:
+        self._half, self._sinks, self._watch = half, sinks, watch
         self._drawing = ThreadPoolExecutor(DRAWERS, "drawing")
         self._preparing = ThreadPoolExecutor(1, "sources")
         self._free = asyncio.Semaphore(DRAWERS)
@@ -177,7 +179,7 @@ class Player:
     async def _wait(self) -> None:
         """Until the next frame may be due."""
         following = self._half.playout.next_time()
-        if not self._sinks.idle(self._meter.look()) or (self.call_ended and following is None):
+        if not self._sinks.idle(self._watch.text) or (self.call_ended and following is None):
             self._over = True
         ahead = TICK_SECONDS if following is None else following - time.monotonic()
         await asyncio.sleep(min(max(ahead, 0.001), TICK_SECONDS))
@@ -194,7 +196,7 @@ class Player:
             await before
         if drawn is not None:
             self._half.shown(frame, time.monotonic())
-        if not await self._sinks.show(frame.number, drawn, self._meter.look()):
+        if not await self._sinks.show(frame.number, drawn, self._watch.text):
             self._over = True
 
     async def _prepare(self) -> None:
@@ -272,20 +274,20 @@ class Receiver:
         what = "" if hello.source_kind == "camera" else f" (not a camera: a {hello.source_kind})"
         self._status.say(f"connected; receiving {hello.fps:g} fps{what}")
         half, settings = self._studio.half(), self._settings
-        meter, ended = Meter(half, link), asyncio.Event()
+        watch, ended = Watch(half, link), asyncio.Event()
         report: dict[str, Any] = {"source_kind": hello.source_kind, "ended": "interrupted"}
         size = self._studio.engine.size
         sinks = Sinks(settings.out, settings.window, hello.fps, size, hello.source_kind)
-        player = Player(half, sinks, meter)
+        player = Player(half, sinks, watch)
         playing = asyncio.ensure_future(player.run())
         playing.add_done_callback(lambda _: ended.set())
 
-        async def watch() -> None:
+        async def look() -> None:
             while True:
-                self._status.show(meter.look(), time.monotonic())
+                self._status.show(watch.look(), time.monotonic())
                 await asyncio.sleep(0.1)
 
-        watching = asyncio.ensure_future(watch())
+        watching = asyncio.ensure_future(look())
         try:
             report["ended"] = await run_call(link, half, ended, self._silence)
             player.call_ended = True
@@ -298,7 +300,7 @@ class Receiver:
             watching.cancel()
             results = await asyncio.gather(playing, watching, return_exceptions=True)
             await sinks.close()
-            report |= meter.report() | vars(half.counts) | {
+            report |= watch.report() | vars(half.counts) | {
                 "frames_late": half.playout.late, "frames_skipped": half.playout.skipped,
                 "jitter_hidden_ms": round(1000 * half.playout.extra_delay, 1),
                 "recorded_frames": sinks.recorded,

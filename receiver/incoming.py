@@ -22,9 +22,7 @@ from shared.codec.pieces import Reassembler
 from shared.gallery import Gallery, Held, choose
 from shared.link.base import Channel
 from shared.models.engine import Engine, Picture
-from shared.session.call import TooManyErrors
-
-Outgoing = tuple[Channel, bytes]
+from shared.session.call import Outgoing, TooManyErrors
 
 STATISTICS_SECONDS = 2.0
 _CLOCK_EVERY = 5
@@ -37,8 +35,6 @@ _DELAYS_KEPT = 1_000_000
 _RECENT = 50
 _CLOCK_MASK = 0xFFFFFFFF
 """Clocks and delays travel as 32-bit milliseconds."""
-NO_FACE = "no face"
-"""Text of the note that a sender gives while there is nobody in its picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +201,7 @@ class IncomingHalf:
                 age = ((round(now * 1000) - echo) & _CLOCK_MASK) / 1000  # the clock that travelled has wrapped
                 self._judge_clock(theirs / 1000, now - age, now)
             case control.Note(text=text):
-                self.face = text != NO_FACE
+                self.face = text != control.NO_FACE
             case control.Bye(reason=reason):
                 self.peer_bye = reason
             case _:

@@ -24,7 +24,7 @@ from shared.models.engine import Engine, Picture
 from shared.models.registry import load_basis, load_engine, wire_hash
 from shared.session.call import TooManyErrors, run_call
 from shared.session.hello import Hello, SourceKind
-from shared.session.report import Snapshot, figures, write_report
+from shared.session.report import Meter, Snapshot, write_report
 from shared.session.signalling import SignallingError, join
 from shared.session.status import StatusLine
 
@@ -152,29 +152,14 @@ class Pump:
         return time.monotonic() - began
 
 
-class Meter:
-    """Snapshots of a call for status line and report."""
+class Watch:
+    """Measures a running call, for status line and report."""
 
     def __init__(self, half: OutgoingHalf, link: Link) -> None:
         self._half, self._link = half, link
-        self.delays: list[float] = []
-        self.start = self.now()
-        self.steady: Snapshot | None = None
+        self._delays: list[float] = []  # those the receiver reported, a median every two seconds
         self._statistics: object = None
-
-    def now(self) -> Snapshot:
-        """The counters at this moment."""
-        counts, now = self._half.counts, time.monotonic()
-        return Snapshot(
-            time=now,
-            frames=counts.frames_sent,
-            sources=counts.sources_sent,
-            wire=self._link.wire(),
-            payload=self._link.payload(),
-            delays=len(self.delays),
-            first_frame=self._half.first_frame,
-            last_frame=self._half.last_frame,
-        )
+        self._meter = Meter(self._now, lambda: self._delays, "frames_sent", outgoing=True)
 
     def look(self) -> str:
         """Notes what is new and gives the status text."""
@@ -182,11 +167,9 @@ class Meter:
         if statistics is not None and statistics is not self._statistics:
             self._statistics = statistics
             if statistics.delay_ms:
-                self.delays.append(statistics.delay_ms)
-        if self.steady is None and self._half.gallery.sources:
-            self.steady = self.now()
-        since = figures(self.steady or self.start, self.now(), "frames_sent", True, [])
-        delay = f"{self.delays[-1]:.0f} ms" if self.delays else "?"
+                self._delays.append(statistics.delay_ms)
+        since = self._meter.look(steady=bool(self._half.gallery.sources))
+        delay = f"{self._delays[-1]:.0f} ms" if self._delays else "?"
         face = "" if self._half.face is not False else " | no face in the picture"
         return (
             f"{since['fps']:.1f} fps | {since['payload_kbps']:.1f} kbit/s payload | "
@@ -195,11 +178,21 @@ class Meter:
         )
 
     def report(self) -> dict[str, Any]:
-        """Whole and steady figures; delays are those the receiver reported, a median every two seconds."""
-        end = self.now()
-        whole = figures(self.start, end, "frames_sent", True, self.delays)
-        steady = figures(self.steady or end, end, "frames_sent", True, self.delays)
-        return whole | {"steady": steady}
+        """Whole and steady figures."""
+        return self._meter.report()
+
+    def _now(self) -> Snapshot:
+        counts = self._half.counts
+        return Snapshot(
+            time=time.monotonic(),
+            frames=counts.frames_sent,
+            sources=counts.sources_sent,
+            wire=self._link.wire(),
+            payload=self._link.payload(),
+            delays=len(self._delays),
+            first_frame=self._half.first_frame,
+            last_frame=self._half.last_frame,
+        )
 
 
 def prepare(settings: SenderSettings) -> tuple[Capture, OutgoingHalf, Hello]:
@@ -243,18 +236,18 @@ async def _converse(
     settings: SenderSettings, capture: Capture, half: OutgoingHalf, link: Link, status: StatusLine
 ) -> dict[str, Any]:
     status.say(f"connected; sending {capture.kind} {settings.source}")
-    meter, pump, ended = Meter(half, link), Pump(half, capture, settings.seconds), asyncio.Event()
+    watch, pump, ended = Watch(half, link), Pump(half, capture, settings.seconds), asyncio.Event()
     report: dict[str, Any] = {"source": settings.source, "source_kind": capture.kind, "ended": "interrupted"}
 
-    async def watch() -> None:
+    async def look() -> None:
         while True:
-            status.show(meter.look(), time.monotonic())
+            status.show(watch.look(), time.monotonic())
             await asyncio.sleep(0.1)
 
     def silence(silent: bool) -> None:
         status.say("nothing heard from the receiver for 5 s" if silent else "the receiver is back")
 
-    playing, watching = asyncio.ensure_future(pump.run()), asyncio.ensure_future(watch())
+    playing, watching = asyncio.ensure_future(pump.run()), asyncio.ensure_future(look())
     playing.add_done_callback(lambda _: ended.set())
     try:
         report["ended"] = await run_call(link, half, ended, silence)
@@ -267,8 +260,8 @@ async def _converse(
         playing.cancel()
         watching.cancel()
         await asyncio.gather(playing, watching, return_exceptions=True)
-        meter.look()
-        report |= meter.report() | {
+        watch.look()
+        report |= watch.report() | {
             "frames_repeated": pump.repeated,
             "frames_without_face": half.counts.no_face,
             "sources_held": half.counts.sources_held,

@@ -25,9 +25,7 @@ from shared.link.base import Channel
 from shared.link.pacing import PicturePacer
 from shared.models.engine import Engine, Picture
 from shared.motion import FloatArray, Motion, keypoints
-from shared.session.call import TooManyErrors
-
-Outgoing = tuple[Channel, bytes]
+from shared.session.call import Outgoing, TooManyErrors
 
 HEARTBEAT_SECONDS = 2.0
 """Silence after which a sign of life is sent; motion is one too."""
@@ -36,9 +34,6 @@ _RESEND_SECONDS = 20.0
 _IN_FLIGHT = 64
 """Unacknowledged sources remembered: one that was given up may still arrive, after a tunnel for one."""
 _MAX_MALFORMED = 20
-NO_FACE = "no face"
-"""Text of the note sent while there is nobody in the picture."""
-FACE = "face"
 
 
 @dataclass(frozen=True)
@@ -84,7 +79,6 @@ class SourceJob:
 class OutgoingCounts:
     """Figures for the report."""
 
-    frames: int = 0
     frames_sent: int = 0
     no_face: int = 0
     sources_sent: int = 0
@@ -119,7 +113,6 @@ class OutgoingHalf:
         self._out: list[Outgoing] = []
         self._bundle: list[Motion | None] = []
         self._bundle_clock = 0.0
-        self._bundle_first = 0
         self._in_flight: dict[int, tuple[Held, Crop, float]] = {}
         self._crops: dict[int, Crop] = {}
         self._next_source = 0
@@ -148,8 +141,7 @@ class OutgoingHalf:
 
     def push(self, analysis: Analysis | None, clock: float, now: float) -> SourceJob | None:
         """Takes in one analysed frame, captured at `clock` seconds; a job comes back if it is to become a source."""
-        self.counts.frames += 1
-        self._say_whether_face(analysis is not None, now)
+        self._say_whether_face(analysis is not None)
         if self.gallery.sources:
             self._append(analysis, clock, now)
         if analysis is None:
@@ -220,7 +212,7 @@ class OutgoingHalf:
 
     def _append(self, analysis: Analysis | None, clock: float, now: float) -> None:
         if not self._bundle:
-            self._bundle_clock, self._bundle_first = clock, self.counts.frames_sent
+            self._bundle_clock = clock
         self._bundle.append(None if analysis is None else self._as_held(analysis))
         self.counts.frames_sent += 1
         self.first_frame = now if self.first_frame is None else self.first_frame
@@ -233,7 +225,7 @@ class OutgoingHalf:
         if not self._bundle:
             return
         bundle = Bundle(
-            first_frame=self._bundle_first & 0xFFFF,
+            first_frame=(self.counts.frames_sent - len(self._bundle)) & 0xFFFF,
             clock_ms=_clock_ms(self._bundle_clock),
             epoch=self.gallery.epoch,
             frame_interval_ms=1000 / self.settings.fps,
@@ -290,10 +282,12 @@ class OutgoingHalf:
         self.gallery.mirror(epoch, tuple(known[source_id] for source_id in ids))
         self._crops = {source_id: self._crops[source_id] for source_id in ids if source_id in self._crops}
 
-    def _say_whether_face(self, face: bool, now: float) -> None:
+    def _say_whether_face(self, face: bool) -> None:
         if face != self.face:
             if not (self.face is None and face):  # the first face needs no announcement
-                self._out.append((Channel.CONTROL, control.pack_control(control.Note(FACE if face else NO_FACE))))
+                self._out.append(
+                    (Channel.CONTROL, control.pack_control(control.Note(control.FACE if face else control.NO_FACE)))
+                )
             self.face = face
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from sender.call import SenderSettings, prepare
 from sender.capture import Capture
-from sender.outgoing import Outgoing, OutgoingHalf, SourceJob
+from sender.outgoing import OutgoingHalf, SourceJob
 from shared.callfile import CallWriter
 from shared.models.engine import Picture
-from shared.session.call import TICK_SECONDS
+from shared.session.call import TICK_SECONDS, Outgoing
 from shared.session.status import StatusLine
 
 

@@ -17,6 +17,8 @@ MAX_CONTROL_BYTES = 1024
 MAX_TEXT = 200
 """Characters of a text field."""
 MAX_SOURCES = 64
+NO_FACE, FACE = "no face", "face"
+"""Texts of the notes that a sender gives when the person leaves its picture and comes back."""
 
 Check = Callable[[object], bool]
 

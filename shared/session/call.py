@@ -14,6 +14,9 @@ from shared.session.heartbeat import Silence
 
 logger = logging.getLogger(__name__)
 
+Outgoing = tuple[Channel, bytes]
+"""A message to send, and the channel for it."""
+
 TICK_SECONDS = 0.02
 GOODBYE_SECONDS = 3.0
 """How long the other side may take to answer a goodbye: a lost one is repeated after a second."""
@@ -29,10 +32,10 @@ class Half(Protocol):
     def receive(self, channel: Channel, data: bytes, now: float) -> None:
         """Takes in a message. Raises TooManyErrors to end the call."""
 
-    def tick(self, now: float, link_queued: int) -> list[tuple[Channel, bytes]]:
+    def tick(self, now: float, link_queued: int) -> list[Outgoing]:
         """What to send now."""
 
-    def finish(self, reason: str, now: float) -> list[tuple[Channel, bytes]]:
+    def finish(self, reason: str, now: float) -> list[Outgoing]:
         """The last messages."""
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,32 @@ def _rate(start: Snapshot, end: Snapshot) -> float:
     if begin is None or end.last_frame is None or frames < 1:
         return 0.0
     return frames / max(end.last_frame - begin, 1e-9)
+
+
+class Meter:
+    """Measures one side of a call from its start, and from the moment it is steady."""
+
+    def __init__(
+        self, now: Callable[[], Snapshot], delays_ms: Callable[[], Sequence[float]], frames_name: str, outgoing: bool
+    ) -> None:
+        """`now` gives the counters of the moment, `delays_ms` the delays so far; for the rest see `figures`."""
+        self._now, self._delays_ms = now, delays_ms
+        self._frames_name, self._outgoing = frames_name, outgoing
+        self._start = now()
+        self._steady: Snapshot | None = None
+
+    def look(self, steady: bool) -> dict[str, Any]:
+        """The figures up to now, without delays: of the steady part, once `steady` was said for the first time."""
+        now = self._now()
+        if self._steady is None and steady:
+            self._steady = now
+        return figures(self._steady or self._start, now, self._frames_name, self._outgoing, [])
+
+    def report(self) -> dict[str, Any]:
+        """Whole and steady figures."""
+        end, delays = self._now(), self._delays_ms()
+        whole = figures(self._start, end, self._frames_name, self._outgoing, delays)
+        return whole | {"steady": figures(self._steady or end, end, self._frames_name, self._outgoing, delays)}
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float | None]:

@@ -5,7 +5,7 @@ import pytest
 from call_examples import FPS, SIDE, ColourEngine, make_basis, outgoing_half, picture
 
 from sender.framing import Crop, Framed
-from sender.outgoing import FACE, NO_FACE, OutgoingHalf, OutgoingSettings, SourceJob
+from sender.outgoing import OutgoingHalf, OutgoingSettings, SourceJob
 from sender.refresh import EveryN
 from shared.codec import control
 from shared.codec.bundle import Bundle, decode_bundle
@@ -165,7 +165,7 @@ def test_no_face_is_said_once_and_frames_go_on() -> None:
         bundles, messages, _ = sent(half, 1 + n * STEP)
         notes += [m.text for m in messages if isinstance(m, control.Note)]
         frames += [m is not None for b in bundles for m in b.frames]
-    assert notes == [NO_FACE, FACE]
+    assert notes == ["no face", "face"]
     assert frames == [True, False, False, False, True, True]
     assert half.counts.no_face == 3
 
@@ -173,7 +173,7 @@ def test_no_face_is_said_once_and_frames_go_on() -> None:
 def test_a_call_that_begins_without_a_face_says_so() -> None:
     half = outgoing_half()
     assert push(half, None, 0.0) is None
-    assert sent(half, 0.0)[1] == [control.Note(NO_FACE)]
+    assert sent(half, 0.0)[1] == [control.Note("no face")]
     assert push(half, picture(0), 0.1) is not None
 
 
