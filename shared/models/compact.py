@@ -24,13 +24,22 @@ from torch import Tensor, nn
 KEYPOINTS = 28
 """The first 23 follow face-mesh landmarks (see LANDMARKS), the rest are free for hair, neck and shoulders."""
 
-LANDMARKS = (1, 152, 33, 133, 362, 263, 70, 105, 336, 334, 61, 291, 0, 13, 14, 17, 234, 454, 10, 159, 145, 386, 374)
-"""Face-mesh index of each supervised keypoint: nose tip, chin, eye corners, brows, lips, cheeks, forehead, eyelids."""
+LANDMARKS = (1, 152, 33, 468, 473, 263, 70, 105, 336, 334, 61, 291, 0, 13, 14, 17, 234, 454, 10, 159, 145, 386, 374)
+"""Face-mesh index of each supervised keypoint: nose, chin, outer eye corners and irises, brows, lips, cheeks, forehead,
+eyelids."""
 
 PAINTED = (10, 11, 12, 13, 14, 15, 19, 20, 21, 22, 2, 3, 4, 5)
-"""Keypoints whose driving position the generator sees as heatmaps: lips and eyelids, or the mouth opens very late."""
+"""Keypoints whose driving position the generator sees as heatmaps (lips, lids, irises), or the mouth opens late."""
 
-MOTION_INPUT = 128
+MOTION_INPUT = 256
+HIDDEN = 256
+_OVERVIEW = 128
+"""Side of the picture in which the whole head is read; lids and lips are read again at MOTION_INPUT."""
+_EYES = ((33, 159, 145, 468), (263, 386, 374, 473))
+"""Face-mesh indices of each eye's outer corner, lids and iris; the second eye is read mirrored."""
+_LIPS = (61, 291, 0, 13, 14, 17)
+_EYE_REACH, _LIPS_REACH = 0.85, 1.45
+"""Half sides of the patches in units of the head's scale."""
 FEATURES = 48
 COMPRESSED = 6
 _CONDITION = 2 * (3 * KEYPOINTS + 6)
@@ -131,8 +140,45 @@ class Residual(nn.Module):
         return out
 
 
+class Patch(nn.Module):
+    """A small square around an eye or the mouth to corrections of its keypoints, in half sides of the square."""
+
+    def __init__(self, side: int, points: int) -> None:
+        super().__init__()
+        self.side, self.points = side, points
+        self.layers = nn.Sequential(conv(3, 24, 3, 2), conv(24, 48, 3, 2), conv(48, 64, 3, 2))
+        self.hidden = nn.Sequential(nn.Linear(64 * (side // 8) ** 2 + HIDDEN, 96), nn.SiLU())
+        self.out = nn.Linear(96, points * 2)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def features(self, patch: Tensor) -> Tensor:
+        """(B, 64, side/8, side/8) of (B, 3, side, side), whatever its light and contrast."""
+        centred = patch - patch.mean((1, 2, 3), keepdim=True)
+        contrast = centred.square().mean((1, 2, 3), keepdim=True).add(1e-4).sqrt()
+        out: Tensor = self.layers(centred / contrast)
+        return out
+
+    def forward(self, features: Tensor, context: Tensor) -> Tensor:
+        """(B, points, 2)"""
+        out: Tensor = self.out(self.hidden(torch.cat([features.flatten(1), context], 1)))
+        return out.view(-1, self.points, 2)
+
+
+class Reading(NamedTuple):
+    """A motion, and what it was read from."""
+
+    motion: MotionTensors
+    features: list[Tensor]
+    """Activations of the whole head and of eyes and mouth, for losses that compare pictures."""
+
+
 class MotionNetwork(nn.Module):
-    """Picture to canonical keypoints, head pose and expression. Input (B, 3, 128, 128) in 0..1."""
+    """Picture to canonical keypoints, head pose and expression. Input (B, 3, 256, 256) in 0..1.
+
+    The whole head is read at half size; then eyes and mouth once more at full size, where the first reading says they
+    are: a lid that closes moves by four pixels of the small picture.
+    """
 
     def __init__(self, width: int = 24) -> None:
         super().__init__()
@@ -141,28 +187,64 @@ class MotionNetwork(nn.Module):
         for inputs, outputs in itertools.pairwise(channels):
             stages += [self._stage(inputs, outputs, 3), Residual(outputs)]
         self.stages = nn.Sequential(*stages)
-        self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(channels[-1] * 16, 256), nn.SiLU())
-        self.pose = nn.Linear(256, 6)
-        self.expression = nn.Linear(256, KEYPOINTS * 3)
-        self.canonical = nn.Linear(256, KEYPOINTS * 3)
+        self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(channels[-1] * 16, HIDDEN), nn.SiLU())
+        self.pose = nn.Linear(HIDDEN, 6)
+        self.expression = nn.Linear(HIDDEN, KEYPOINTS * 3)
+        self.canonical = nn.Linear(HIDDEN, KEYPOINTS * 3)
         for head in (self.pose, self.expression):
             nn.init.normal_(head.weight, std=1e-3)
             nn.init.zeros_(head.bias)
+        self.eye = Patch(32, 3)
+        self.lips = Patch(48, len(_LIPS))
 
     @staticmethod
     def _stage(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
         return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, 2, kernel // 2), nn.GroupNorm(8, outputs), nn.SiLU())
 
     def forward(self, picture: Tensor) -> MotionTensors:
-        hidden = self.hidden(self.stages(picture * 2 - 1))
+        return self.detailed(picture, *self.overview(picture)).motion
+
+    def overview(self, picture: Tensor) -> tuple[MotionTensors, Tensor, list[Tensor]]:
+        """The first reading, the (B, HIDDEN) output of the last layer but one, and features at 64, 32 and 16 px."""
+        x, features = F.avg_pool2d(picture, MOTION_INPUT // _OVERVIEW) * 2 - 1, []
+        for number, stage in enumerate(self.stages):
+            x = stage(x)
+            if number in (0, 2, 4):
+                features.append(x)
+        hidden: Tensor = self.hidden(x)
         pose = self.pose(hidden)
-        return MotionTensors(
+        motion = MotionTensors(
             canonical=self.canonical(hidden).view(-1, KEYPOINTS, 3),
             rotation=pose[:, :3],
             scale=pose[:, 3:4].exp(),
             translation=pose[:, 4:],
             expression=self.expression(hidden).view(-1, KEYPOINTS, 3),
         )
+        return motion, hidden, features
+
+    def detailed(self, picture: Tensor, motion: MotionTensors, hidden: Tensor, features: list[Tensor]) -> Reading:
+        """The first reading with lids, irises and lips corrected."""
+        motion = MotionTensors(*(t.float() for t in motion))
+        points = keypoints(motion.canonical, motion).detach()
+        roll, scale = motion.rotation[:, 2].detach(), motion.scale.detach()
+        reads: tuple[tuple[Patch, tuple[int, ...], tuple[int, ...], float, int], ...] = (
+            (self.eye, _EYES[0], _EYES[0][1:], _EYE_REACH, 1),
+            (self.eye, _EYES[1], _EYES[1][1:], _EYE_REACH, -1),
+            (self.lips, _LIPS, _LIPS, _LIPS_REACH, 1),
+        )
+        corrections = torch.zeros_like(motion.expression)
+        for patch, around, corrected, reach, mirrored in reads:
+            centre = points[:, [LANDMARKS.index(i) for i in around], :2].mean(1)
+            cos, sin = roll.cos() * reach, roll.sin() * reach  # in units of the head's scale
+            axes = torch.stack([torch.stack([cos * mirrored, -sin], -1), torch.stack([sin * mirrored, cos], -1)], 1)
+            g = grid(patch.side, picture.device).reshape(1, -1, 2) @ (axes * scale[:, :, None]).transpose(1, 2)
+            square = warp(picture, (g + centre[:, None]).view(-1, patch.side, patch.side, 2))
+            seen = patch.features(pixels_last(square))
+            features = [*features, seen]
+            moved = patch(seen, hidden).float() @ axes.transpose(1, 2)
+            index = torch.tensor([LANDMARKS.index(i) for i in corrected], device=moved.device)
+            corrections = corrections.index_add(1, index, F.pad(moved, (0, 1)))
+        return Reading(motion._replace(expression=motion.expression + corrections), features)
 
 
 class SourceFeatures(NamedTuple):
@@ -174,6 +256,19 @@ class SourceFeatures(NamedTuple):
     """(B, FEATURES, S/4, S/4)"""
     compressed: Tensor
     """(B, COMPRESSED, S/8, S/8) for the dense motion"""
+
+
+class Drawn(NamedTuple):
+    """What the generator draws."""
+
+    picture: Tensor
+    """(B, 3, S, S) painted + copied · (warped − painted)"""
+    warped: Tensor
+    """(B, 3, S, S) the source picture, moved"""
+    painted: Tensor
+    """(B, 3, S, S)"""
+    copied: Tensor
+    """(B, 1, S, S) share of the warped source, 0..1"""
 
 
 class SourceEncoder(nn.Module):
@@ -261,10 +356,7 @@ class Generator(nn.Module):
         assert self.out.bias is not None
         nn.init.zeros_(self.out.bias)
 
-    def forward(
-        self, source: SourceFeatures, flow: Tensor, occlusion: Tensor, kd: Tensor, condition: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The picture, and the two it is blended from: the warped source and the painted one, each (B, 3, S, S)."""
+    def forward(self, source: SourceFeatures, flow: Tensor, occlusion: Tensor, kd: Tensor, condition: Tensor) -> Drawn:
         features = pixels_last(warp(source.features, flow)) * occlusion
         x = self.down(features)
         gain, shift = self.film(condition)[:, :, None, None].chunk(2, 1)
@@ -276,7 +368,7 @@ class Generator(nn.Module):
         out = F.pixel_shuffle(self.out(x), 2)
         copied = torch.sigmoid(out[:, 3:] + 1)
         painted = torch.sigmoid(out[:, :3] * 2)
-        return painted + copied * (warped - painted), warped, painted
+        return Drawn(painted + copied * (warped - painted), warped, painted, copied)
 
 
 class CompactNetwork(nn.Module):
@@ -291,10 +383,10 @@ class CompactNetwork(nn.Module):
 
     def draw(
         self, source: SourceFeatures, canonical: Tensor, source_motion: MotionTensors, driving: MotionTensors
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The driving picture from an encoded source; see `Generator.forward` for what comes back."""
+    ) -> Drawn:
+        """The driving picture from an encoded source."""
         ks, kd = keypoints(canonical, source_motion), keypoints(canonical, driving)
         flow, occlusion = self.dense_motion(source, flow_matrix(source_motion, driving), ks, kd)
         condition = torch.cat([driving.condition(), source_motion.condition()], 1)
-        out: tuple[Tensor, Tensor, Tensor] = self.generator(source, flow, occlusion, kd, condition)
+        out: Drawn = self.generator(source, flow, occlusion, kd, condition)
         return out

@@ -66,9 +66,10 @@ class CompactEngine:
 
     def extract(self, picture: Picture) -> tuple[FloatArray, Motion]:
         side = compact.MOTION_INPUT
-        small = np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+        if picture.shape[0] != side:
+            picture = np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
         with torch.inference_mode():
-            out = self._network.motion(self._tensor(small))
+            out = self._network.motion(self._tensor(picture))
         angles = torch.rad2deg(out.rotation[0]).cpu().numpy()
         shift = np.append(out.translation[0].cpu().numpy(), np.float32(0))
         motion = Motion(angles, float(out.scale), shift, out.expression[0].cpu().numpy())
@@ -90,8 +91,8 @@ class CompactEngine:
     def draw(self, source: tuple[compact.SourceFeatures, Tensor, compact.MotionTensors], driving: Motion) -> Picture:
         features, canonical, own = source
         with torch.inference_mode():
-            picture, _, _ = self._network.draw(features, canonical, own, self._motion(canonical, driving))
-            pixels = (picture[0].permute(1, 2, 0) * 255 + 0.5).clamp(0, 255).to(torch.uint8)
+            drawn = self._network.draw(features, canonical, own, self._motion(canonical, driving))
+            pixels = (drawn.picture[0].permute(1, 2, 0) * 255 + 0.5).clamp(0, 255).to(torch.uint8)
         return np.ascontiguousarray(pixels.cpu().numpy())
 
     def _tensor(self, picture: Picture) -> Tensor:

@@ -6,7 +6,8 @@ time) and `ok` (frames with a face). Clips without landmarks train too, without 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,18 +17,52 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from shared.models.compact import LANDMARKS
+from weights.training import face
+from weights.training.wire import WireSources, clip_paths
+
+RARE_SHARE = 0.35
+"""Share of driving frames taken from those with shut eyes or an open mouth: few, and what a viewer watches."""
+_RAREST = 0.1
+MIN_FACES = 8
+"""Fewer faces with landmarks than this make no mean face: such clips train without landmark losses."""
+
+
+class Side(NamedTuple):
+    """What is known of the source or driving frames of a batch, in the augmented picture."""
+
+    picture: Tensor
+    """(B, 3, S, S) in 0..1"""
+    mesh: Tensor
+    """(B, L, 3) landmarks in -1..1, z in the same unit"""
+    ok: Tensor
+    """(B,) 1 where there are landmarks"""
+    rotation: Tensor
+    """(B, 3, 3) of the head"""
+    scale: Tensor
+    """(B,)"""
+    translation: Tensor
+    """(B, 3)"""
 
 
 class Batch(NamedTuple):
-    """Pictures (B, 3, S, S) in 0..1, landmarks (B, L, 3) in -1..1 (z in the landmark model's unit), ok (B,) 0 or 1."""
+    """Pairs of one person."""
 
-    source: Tensor
-    driving: Tensor
-    source_landmarks: Tensor
-    driving_landmarks: Tensor
-    source_ok: Tensor
-    driving_ok: Tensor
+    source: Side
+    driving: Side
+    received: Tensor
+    """(B, 3, S, S) the source as a receiver has it: coded and shrunken, or as it is"""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Widths of the random changes that both pictures of a pair share."""
+
+    turn: float = 8.6
+    """± degrees"""
+    zoom: float = 0.15
+    shift: float = 0.1
+    """± half picture widths"""
+    colour: float = 0.15
 
 
 def read_frames(path: Path, size: int, step: int = 1) -> np.ndarray:
@@ -47,108 +82,217 @@ def read_frames(path: Path, size: int, step: int = 1) -> np.ndarray:
     return np.stack(frames)
 
 
-def read_landmarks(path: Path, frames: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """(T, L, 3) landmarks of the supervised keypoints in -1..1 and (T,) 1 where a face was found."""
+def read_mesh(path: Path, frames: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """(T, 478, 3) float32 landmarks in -1..1, z in the same unit, and (T,) 1 where a face was found."""
     if not path.exists():
-        return np.zeros((frames, len(LANDMARKS), 3), np.float32), np.zeros(frames, np.float32)
+        return np.zeros((frames, face.MESH, 3), np.float32), np.zeros(frames, np.float32)
     z = np.load(path)
     steps = np.cumsum(z["d"].astype(np.int32), axis=2)
-    all_points = ((z["base"][:, :, None].astype(np.int32) + steps).transpose(2, 1, 0) / z["scale"]).astype(np.float32)
-    points = all_points[::step][:frames, list(LANDMARKS)] * 2 - np.array([1, 1, 0], np.float32)
+    points = ((z["base"][:, :, None].astype(np.int32) + steps).transpose(2, 1, 0) / z["scale"]).astype(np.float32)
+    points = points[::step][:frames] * 2 - np.array([1, 1, 0], np.float32)
     ok = z["ok"][::step][:frames].astype(np.float32)
     short = frames - len(points)  # landmarks may end a frame early: such frames count as "no face"
-    points = np.pad(np.nan_to_num(points), ((0, short), (0, 0), (0, 0)))
-    return points, np.pad(ok, (0, short))
+    return np.pad(np.nan_to_num(points), ((0, short), (0, 0), (0, 0))), np.pad(ok, (0, short))
 
 
-@dataclass
+@dataclass(frozen=True)
 class Clips:
-    """All frames of a folder: `frames` (N, S, S, 3) uint8, `landmarks` (N, L, 3), `ok` (N,), `starts` (clips + 1,)."""
+    """All frames of a folder."""
 
     frames: Tensor
-    landmarks: Tensor
+    """(N, S, S, 3) uint8"""
+    mesh: Tensor
+    """(N, L, 3) fp16"""
     ok: Tensor
+    """(N,) 1 where there are landmarks"""
+    poses: tuple[Tensor, Tensor, Tensor]
+    """(N, 3, 3) rotation, (N,) scale, (N, 3) translation of the head"""
+    mirror: Tensor
+    """(L,) which landmark takes the place of which in a mirrored picture"""
     starts: Tensor
+    """(clips + 1,) where each clip begins in the frames"""
+    rare: tuple[Tensor, Tensor]
+    """Indices of frames with shut eyes or an open mouth, and (clips + 1,) where each clip's begin in them"""
+    step: int
     names: list[str]
+    wire: WireSources | None = None
 
     @staticmethod
-    def load(folder: Path, size: int, step: int, limit: int | None = None) -> Clips:
-        """Decodes every `step`-th frame of each clip once; `raw_*` and `*_512` recordings are left out."""
-        paths = [p for p in sorted(folder.glob("*.mp4")) if not p.stem.startswith("raw") and "_512" not in p.stem]
-        if not paths:
-            raise ValueError(f"no clips (*.mp4) in {folder}")
-        frames, points, oks, starts = [], [], [], [0]
-        for path in paths[:limit]:
+    def load(folder: Path, size: int, step: int, limit: int | None = None, wire: Path | None = None) -> Clips:
+        """Decodes every `step`-th frame of each clip once; `wire` is a cache of coded sources."""
+        paths = clip_paths(folder)[:limit]
+        frames, meshes, oks, starts = [], [], [], [0]
+        for path in paths:
             clip = read_frames(path, size, step)
-            landmarks, ok = read_landmarks(path.with_suffix(".npz"), len(clip), step)
+            mesh, ok = read_mesh(path.with_suffix(".npz"), len(clip), step)
             frames.append(torch.from_numpy(clip))
-            points.append(torch.from_numpy(landmarks))
-            oks.append(torch.from_numpy(ok))
+            meshes.append(mesh)
+            oks.append(ok)
             starts.append(starts[-1] + len(clip))
-        names = [p.stem for p in paths[:limit]]
-        return Clips(torch.cat(frames), torch.cat(points), torch.cat(oks), torch.tensor(starts), names)
+        points, found = np.concatenate(meshes).astype(np.float64), np.concatenate(oks)
+        poses, mirror = head_poses(points, found > 0)
+        names = [p.stem for p in paths]
+        return Clips(
+            torch.cat(frames), torch.from_numpy(points).half(), torch.from_numpy(found),
+            poses, mirror, torch.tensor(starts), rare_frames(points, found > 0, starts), step, names,
+            None if wire is None else WireSources.load(wire, names, size),
+        )  # fmt: skip
 
     def to(self, device: torch.device) -> Clips:
         """A copy on `device`, so that a large GPU is never kept waiting for frames."""
-        frames, landmarks, ok = (t.to(device) for t in (self.frames, self.landmarks, self.ok))
-        return Clips(frames, landmarks, ok, self.starts, self.names)
+        rotation, scale, translation = (t.to(device) for t in self.poses)
+        wire = None if self.wire is None else replace(self.wire, frames=self.wire.frames.to(device))
+        return replace(
+            self, frames=self.frames.to(device), mesh=self.mesh.to(device), ok=self.ok.to(device),
+            poses=(rotation, scale, translation), mirror=self.mirror.to(device), wire=wire,
+        )  # fmt: skip
 
-    def pairs(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Indices (batch,) of source and driving frames: a clip at random, two frames of it at random."""
-        clips = torch.randint(len(self.starts) - 1, (batch,), generator=generator)
+    def pairs(self, batch: int, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """(batch,) clips at random, and two frames at random of each: source and driving."""
+        clips = torch.randint(len(self.starts) - 1, (batch,), generator=random)
         low, length = self.starts[clips], self.starts[clips + 1] - self.starts[clips]
-        pick = torch.rand((2, batch), generator=generator)
-        return low + (pick[0] * length).long(), low + (pick[1] * length).long()
+        pick = torch.rand((3, batch), generator=random)
+        i, j = low + (pick[0] * length).long(), low + (pick[1] * length).long()
+        indices, starts = self.rare
+        count = starts[clips + 1] - starts[clips]
+        if len(indices):
+            rare = indices[(starts[clips] + (pick[1] * count).long()).clamp_max(len(indices) - 1)]
+            j = torch.where((pick[2] < RARE_SHARE) & (count > 0), rare, j)
+        return clips, i, j
 
-    def batch(self, batch: int, size: int, generator: torch.Generator) -> Batch:
-        """A batch at `size` px: one random turn, zoom, shift and colour for both pictures; some sources degraded."""
-        i, j = (index.to(self.frames.device) for index in self.pairs(batch, generator))
-        both = torch.cat([self.frames[i], self.frames[j]]).permute(0, 3, 1, 2).float() / 255
-        matrix, inverse = _affine(batch, generator, both.device)
-        g = F.affine_grid(matrix.repeat(2, 1, 1), [2 * batch, 3, size, size], align_corners=False)
-        if both.shape[-1] >= 2 * size:  # sampling alone would alias
-            both = F.avg_pool2d(both, both.shape[-1] // size)
-        both = F.grid_sample(both, g, align_corners=False, padding_mode="reflection")
-        gain = 1 + 0.3 * (_rand((batch, 3, 1, 1), generator, both.device) - 0.5)
-        bias = 0.1 * (_rand((batch, 1, 1, 1), generator, both.device) - 0.5)
-        both = (both * gain.repeat(2, 1, 1, 1) + bias.repeat(2, 1, 1, 1)).clamp(0, 1)
-        source, driving = both.chunk(2)
-        return Batch(
-            degrade(source, generator),
-            driving,
-            _move(self.landmarks[i], matrix, inverse),
-            _move(self.landmarks[j], matrix, inverse),
-            self.ok[i],
-            self.ok[j],
+    def batch(
+        self, batch: int, size: int, random: torch.Generator, change: Augmentation, wire_share: float = 0.6
+    ) -> Batch:
+        """A batch at `size` px: one random mirroring, turn, zoom, shift and colour for all pictures of a pair."""
+        device = self.frames.device
+        clips, i, j = self.pairs(batch, random)
+        coded = self._coded(clips, i, random, wire_share)
+        i, j = i.to(device), j.to(device)
+        pictures = [self.frames[i], self.frames[j]]
+        if coded is not None:
+            pictures.append(coded)
+        move = _Move(batch, random, change, device)
+        moved = move.pictures(torch.cat(pictures), size, random, change).chunk(len(pictures))
+        received = moved[2] if coded is not None else moved[0]
+        return Batch(self._side(moved[0], i, move), self._side(moved[1], j, move), degrade(received, random))
+
+    def _coded(self, clips: Tensor, i: Tensor, random: torch.Generator, share: float) -> Tensor | None:
+        """(B, S, S, 3) the sources as coded for the wire, for a share of the pairs; changes `i` to their frames."""
+        wire = self.wire
+        if wire is None:
+            return None
+        low, count = wire.starts[clips], wire.starts[clips + 1] - wire.starts[clips]
+        use = (torch.rand(len(clips), generator=random) < share) & (count > 0)
+        pick = low + (torch.rand(len(clips), generator=random) * count).long()
+        pick = pick.clamp_max(len(wire.clip) - 1)
+        frame = (wire.frame[pick] // self.step).minimum(self.starts[clips + 1] - self.starts[clips] - 1)
+        i.copy_(torch.where(use, self.starts[clips] + frame, i))
+        device = self.frames.device
+        coded: Tensor = torch.where(
+            use.to(device)[:, None, None, None], wire.frames[pick.to(device)], self.frames[i.to(device)]
         )
+        return coded
+
+    def _side(self, picture: Tensor, index: Tensor, move: _Move) -> Side:
+        mesh = self.mesh[index].float()
+        mesh = torch.where(move.mirrored[:, None, None] > 0, mesh[:, self.mirror], mesh)
+        rotation, scale, translation = (t[index] for t in self.poses)
+        return Side(picture, move.points(mesh), self.ok[index], *move.pose(rotation, scale, translation))
 
 
-def degrade(source: Tensor, generator: torch.Generator) -> Tensor:
-    """Half of the batches get their sources as small pictures enlarged again, between a third of the size and whole."""
-    if torch.rand((), generator=generator) < 0.5:
+def head_poses(points: np.ndarray, found: np.ndarray) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+    """Rotations (N, 3, 3), scales (N,), translations (N, 3) of (N, L, 3) meshes, and the mirror order (L,)."""
+    n = len(points)
+    rotation, scale, translation = np.tile(np.eye(3), (n, 1, 1)), np.ones(n), np.zeros((n, 3))
+    order = np.arange(points.shape[1])
+    if found.sum() >= MIN_FACES:
+        mean = face.mean_face(points[found][:: max(1, int(found.sum()) // 2000)])
+        order = face.mirror_order(mean)
+        rotation[found], scale[found], translation[found] = face.align(points[found], mean)
+    return (
+        torch.from_numpy(rotation).float(), torch.from_numpy(scale).float(), torch.from_numpy(translation).float(),
+    ), torch.from_numpy(order)  # fmt: skip
+
+
+def rare_frames(points: np.ndarray, found: np.ndarray, starts: list[int]) -> tuple[Tensor, Tensor]:
+    """Of each clip, the tenth of its frames with the least open eyes and the tenth with the most open mouth."""
+
+    def distance(a: int, b: int) -> np.ndarray:
+        return np.asarray(np.linalg.norm(points[:, a, :2] - points[:, b, :2], axis=-1))
+
+    span = distance(33, 263) + 1e-6
+    eyes, mouth = (distance(159, 145) + distance(386, 374)) / span, distance(13, 14) / span
+    chosen, ends = [], [0]
+    for start, end in itertools.pairwise(starts):
+        faces = start + np.flatnonzero(found[start:end])
+        count = max(1, round(_RAREST * len(faces)))
+        if len(faces):
+            chosen += [faces[np.argsort(eyes[faces])[:count]], faces[np.argsort(-mouth[faces])[:count]]]
+        ends.append(ends[-1] + (2 * count if len(faces) else 0))
+    return torch.from_numpy(np.concatenate(chosen) if chosen else np.zeros(0, np.int64)), torch.tensor(ends)
+
+
+class _Move:
+    """One random change of place for each pair: mirrored, then turned, zoomed and shifted."""
+
+    def __init__(self, batch: int, random: torch.Generator, change: Augmentation, device: torch.device) -> None:
+        def symmetric(*shape: int) -> Tensor:
+            return 2 * torch.rand(shape, generator=random) - 1
+
+        self.mirrored = (symmetric(batch) > 0).float().to(device)
+        angle = np.radians(change.turn) * symmetric(batch)
+        zoom = 1 + change.zoom * symmetric(batch)
+        shift = change.shift * symmetric(batch, 2)
+        cos, sin = zoom * angle.cos(), zoom * angle.sin()
+        # sampling: a pixel p of the new picture shows matrix · p + shift of the (mirrored) old one
+        self.matrix = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], 1).to(device)
+        self.shift = shift.to(device)
+        self.inverse = torch.linalg.inv(self.matrix)
+
+    def pictures(self, pictures: Tensor, size: int, random: torch.Generator, change: Augmentation) -> Tensor:
+        """(k·B, 3, size, size) floats from (k·B, S, S, 3) bytes."""
+        times = len(pictures) // len(self.shift)
+        flip = (1 - 2 * self.mirrored)[:, None]
+        matrix = torch.cat([self.matrix, self.shift[..., None]], 2)
+        matrix = torch.cat([matrix[:, :1] * flip[..., None], matrix[:, 1:]], 1)
+        x = pictures.permute(0, 3, 1, 2).float() / 255
+        g = F.affine_grid(matrix.repeat(times, 1, 1), [len(x), 3, *x.shape[2:]], align_corners=False)
+        x = F.grid_sample(x, g, align_corners=False, padding_mode="reflection")
+        if x.shape[-1] > size:  # after sampling: as crisp as a picture shrunk by area, which the sender makes
+            x = F.avg_pool2d(x, x.shape[-1] // size)
+        batch = len(self.shift)
+        gain = 1 + change.colour * (2 * torch.rand((batch, 3, 1, 1), generator=random) - 1)
+        bias = 0.33 * change.colour * (2 * torch.rand((batch, 1, 1, 1), generator=random) - 1)
+        out: Tensor = x * gain.to(x).repeat(times, 1, 1, 1) + bias.to(x).repeat(times, 1, 1, 1)
+        return out.clamp(0, 1)
+
+    def points(self, points: Tensor) -> Tensor:
+        """Landmarks (B, L, 3), already in mirrored order, as they lie in the new picture."""
+        xy = torch.cat([points[..., :1] * (1 - 2 * self.mirrored)[:, None, None], points[..., 1:2]], -1)
+        xy = (xy - self.shift[:, None]) @ self.inverse.transpose(1, 2)
+        return torch.cat([xy, points[..., 2:] * self._zoom[:, None, None]], -1)
+
+    def pose(self, rotation: Tensor, scale: Tensor, translation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Head poses in the new picture: a mirrored turn is F R F, one in the picture plane goes before it."""
+        f = torch.ones(len(scale), 3, device=scale.device)
+        f[:, 0] = 1 - 2 * self.mirrored
+        rotation = f[:, :, None] * rotation * f[:, None, :]
+        plane = F.pad(self.inverse / self._zoom[:, None, None], (0, 1, 0, 1))
+        plane[:, 2, 2] = 1
+        return plane @ rotation, scale * self._zoom, self.points(translation[:, None])[:, 0]
+
+    @property
+    def _zoom(self) -> Tensor:
+        """How much larger things get."""
+        zoom: Tensor = torch.linalg.det(self.inverse).sqrt()
+        return zoom
+
+
+def degrade(source: Tensor, random: torch.Generator, share: float = 0.25) -> Tensor:
+    """A share of the batches gets its sources shrunken to between a third and the whole, and enlarged again."""
+    if torch.rand((), generator=random) >= share:
         return source
     size = source.shape[-1]
-    small = int(size * (0.34 + 0.66 * float(torch.rand((), generator=generator)))) // 2 * 2
+    small = int(size * (0.34 + 0.66 * float(torch.rand((), generator=random)))) // 2 * 2
     shrunk = F.interpolate(source, size=(small, small), mode="bilinear", antialias=True, align_corners=False)
     return F.interpolate(shrunk, size=(size, size), mode="bicubic", align_corners=False).clamp(0, 1)
-
-
-def _rand(shape: tuple[int, ...], generator: torch.Generator, device: torch.device) -> Tensor:
-    return torch.rand(shape, generator=generator).to(device)
-
-
-def _affine(batch: int, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
-    """(B, 2, 3) sampling matrices (±8.6 degrees, ±15 % zoom, ±10 % shift) and (B, 2, 2) inverses of their turns."""
-    angle = 0.3 * (torch.rand(batch, generator=generator) - 0.5)
-    zoom = 1 + 0.3 * (torch.rand(batch, generator=generator) - 0.5)
-    shift = 0.2 * (torch.rand((batch, 2), generator=generator) - 0.5)
-    cos, sin = zoom * angle.cos(), zoom * angle.sin()
-    matrix = torch.stack([torch.stack([cos, -sin, shift[:, 0]], -1), torch.stack([sin, cos, shift[:, 1]], -1)], 1)
-    return matrix.to(device), torch.linalg.inv(matrix[:, :, :2]).to(device)
-
-
-def _move(landmarks: Tensor, matrix: Tensor, inverse: Tensor) -> Tensor:
-    """Landmarks as they lie in the augmented picture (the sampling matrix maps its pixels back to the clip's)."""
-    xy = (landmarks[..., :2] - matrix[:, None, :, 2]) @ inverse.transpose(1, 2)
-    zoom = torch.linalg.det(inverse).sqrt()
-    return torch.cat([xy, landmarks[..., 2:] * zoom[:, None, None]], -1)

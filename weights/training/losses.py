@@ -9,20 +9,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from shared.models.compact import LANDMARKS, grid
+from shared.models.compact import LANDMARKS, MotionNetwork, MotionTensors, grid, keypoints, rotation_matrix
+from weights.training.data import Side
 
 _OPENINGS = (
-    (13, 14), (0, 17), (61, 291), (159, 145), (386, 374), (105, 159), (334, 386), (1, 13), (152, 14),
+    (13, 14), (0, 17), (61, 291), (159, 145), (386, 374), (105, 159), (334, 386), (1, 13), (152, 14), (61, 13),
+    (291, 13), (33, 468), (263, 473), (159, 468), (386, 473),
 )  # fmt: skip
+"""Mouth, eyelids, brows, and the irises in their eyes."""
 _A = [LANDMARKS.index(a) for a, _ in _OPENINGS]
 _B = [LANDMARKS.index(b) for _, b in _OPENINGS]
-_FEATURES = [LANDMARKS.index(i) for i in (61, 291, 13, 14, 159, 145, 386, 374)]
+_SUPERVISED = list(LANDMARKS)
+_FEATURES = [61, 291, 13, 14, 159, 145, 386, 374]
+"""Landmarks around which the picture matters most."""
 
 
-def attention(landmarks: Tensor, ok: Tensor, size: int, gain: float = 9.0) -> Tensor:
+def attention(mesh: Tensor, ok: Tensor, size: int, gain: float = 9.0) -> Tensor:
     """(B, 1, S, S) pixel weights: 1, and up to 1 + gain around lips and eyes where landmarks (B, L, 3) are known."""
-    g = grid(size, landmarks.device)
-    distance = ((g[None, None] - landmarks[:, _FEATURES, None, None, :2]) ** 2).sum(-1)
+    g = grid(size, mesh.device)
+    distance = ((g[None, None] - mesh[:, _FEATURES, None, None, :2]) ** 2).sum(-1)
     near = torch.exp(-distance / 0.012).amax(1, keepdim=True)
     return 1 + gain * near * ok[:, None, None, None]
 
@@ -43,11 +48,45 @@ def gradient(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
     return dx.mean() + dy.mean()
 
 
-def landmark(points: Tensor, truth: Tensor, ok: Tensor) -> Tensor:
-    """Keypoints (B, K, 3) against landmarks (B, L, 3): positions, depth at a third of the weight, openings at four."""
-    own = points[:, : len(LANDMARKS)]
+def undecided(copied: Tensor) -> Tensor:
+    """How much of the blend (B, 1, S, S) is half and half: a hedge that pixel errors like and eyes do not."""
+    return (copied * (1 - copied)).mean()
+
+
+def landmark(points: Tensor, side: Side) -> Tensor:
+    """Keypoints (B, K, 3) against landmarks: positions, depth at a third of the weight, openings at four."""
+    own, truth = points[:, : len(LANDMARKS)], side.mesh[:, _SUPERVISED]
     position = (own[..., :2] - truth[..., :2]).abs().mean((1, 2))
     depth = (own[..., 2] - truth[..., 2]).abs().mean(1)
+    return ((position + 0.3 * depth + 4 * openings(own, truth)) * side.ok).mean()
+
+
+def openings(own: Tensor, truth: Tensor) -> Tensor:
+    """(B,) error of the distances that mouth, eyes and brows are read by, of keypoints (B, >=25, 3)."""
     a, b = own[..., :2], truth[..., :2]
-    opening = ((a[:, _A] - a[:, _B]) - (b[:, _A] - b[:, _B])).abs().mean((1, 2))
-    return ((position + 0.3 * depth + 4 * opening) * ok).mean()
+    return ((a[:, _A] - a[:, _B]) - (b[:, _A] - b[:, _B])).abs().mean((1, 2))
+
+
+def head_pose(motion: MotionTensors, side: Side) -> Tensor:
+    """Rotation, scale and place of the head against those of the rigidly aligned landmarks."""
+    turn = (rotation_matrix(motion.rotation) - side.rotation).abs().mean((1, 2))
+    size = (motion.scale[:, 0].log() - side.scale.log()).abs()
+    place = (motion.translation - side.translation[:, :2]).abs().mean(1)
+    return ((turn + 0.3 * size + place) * side.ok).mean()
+
+
+def read_again(network: MotionNetwork, drawn: Tensor, true: Tensor, canonical: Tensor) -> tuple[Tensor, Tensor]:
+    """The frozen motion network reads the drawn picture (B, 3, 256, 256) as it reads the true one.
+
+    Errors of its features (a perceptual loss without a downloaded network: the layers that find lips and lids), and of
+    the keypoints and openings that it reads.
+    """
+    with torch.no_grad():
+        wanted = network.detailed(true, *network.overview(true))
+    own = network.detailed(drawn, *network.overview(drawn))
+    feature = torch.stack(
+        [(a - b).float().abs().mean() for a, b in zip(own.features, wanted.features, strict=True)]
+    ).mean()
+    a, b = keypoints(canonical, own.motion), keypoints(canonical, wanted.motion)
+    position = (a[..., :2] - b[..., :2]).abs().mean()
+    return feature, position + 4 * openings(a, b).mean()

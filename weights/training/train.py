@@ -1,242 +1,150 @@
 """Trains the `compact` engine from a folder of clips: `python -m weights.training.train --help`.
 
-One call is one stage at one picture size; the next stage starts from the weights of the last (`--init`). A stage can be
-stopped and started again: it goes on from its last checkpoint. Logs go to RUN/log.jsonl, sheets to RUN/sheet_*.png.
+All stages of the recipe one after the other, or those named. It can be stopped at any time and started again with the
+same command: it goes on from the last checkpoint, at most a minute old. In RUN: log.jsonl, sheet_*.png, and
+STAGE.safetensors for each finished stage, then weights.safetensors.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
+import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-import numpy as np
 import torch
-import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from shared.models.compact import MOTION_INPUT, CompactNetwork, MotionTensors, keypoints
-from weights.training import losses
-from weights.training.data import Batch, Clips
+from weights.training.data import Clips
+from weights.training.evaluate import evaluate
+from weights.training.stages import RECIPE, Stage, chosen
+from weights.training.trainer import Trainer
 
 CHECKPOINT_SECONDS = 60
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of training."""
-
-    size: int
-    minutes: float
-    batch: int
-    rate: float
-    freeze_motion: bool
-    seed: int
-
-
-def motion_input(picture: Tensor) -> Tensor:
-    """(B, 3, 128, 128) from (B, 3, S, S), S a multiple of 128."""
-    return F.avg_pool2d(picture, picture.shape[-1] // MOTION_INPUT) if picture.shape[-1] > MOTION_INPUT else picture
-
-
-class Trainer:
-    """Network, optimiser and moving-average weights of a stage."""
-
-    def __init__(self, stage: Stage, device: torch.device, compiled: bool = False) -> None:
-        torch.manual_seed(stage.seed)
-        self.stage, self.device = stage, device
-        self.network = CompactNetwork().to(device)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network.motion.requires_grad_(not stage.freeze_motion)
-        trained = [p for p in self.network.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(trained, lr=stage.rate, betas=(0.9, 0.99), weight_decay=1e-4)
-        self.generator = torch.Generator().manual_seed(stage.seed)
-        self.average = {k: v.detach().clone().float() for k, v in self.network.state_dict().items()}
-        self.step, self.seconds = 0, 0.0
-        # bf16 pays only where the processor multiplies it
-        self.half = device.type == "cuda" or torch.backends.cpu.get_cpu_capability() == "AVX512_BF16"
-        self._loss = torch.compile(self.loss) if compiled else self.loss
-
-    def initialise(self, weights: dict[str, Tensor]) -> list[str]:
-        """Copies weights that fit by name and shape; the names of those left at their random start come back."""
-        own = self.network.state_dict()
-        fitting = {k: v.to(own[k].dtype) for k, v in weights.items() if k in own and own[k].shape == v.shape}
-        self.network.load_state_dict(own | fitting)
-        self.average = {k: v.detach().clone().float() for k, v in self.network.state_dict().items()}
-        return sorted(set(own) - set(fitting))
-
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a batch and its parts."""
-        network = self.network
-        both = torch.cat([batch.source, batch.driving]).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            with torch.set_grad_enabled(not self.stage.freeze_motion):
-                motion = network.motion(motion_input(both))
-            source, driving = (
-                MotionTensors(*halves) for halves in zip(*(t.float().chunk(2) for t in motion), strict=True)
-            )
-            features = network.encoder(both[: len(batch.source)])
-            drawn = network.draw(features, source.canonical, source, driving)
-        picture, warped, painted = (t.float() for t in drawn)
-        weight = losses.attention(batch.driving_landmarks, batch.driving_ok, picture.shape[-1])
-        parts = {
-            "picture": losses.pyramid(picture, batch.driving, weight),
-            "gradient": losses.gradient(picture, batch.driving, weight),
-            "warp": losses.pyramid(warped, batch.driving, weight),
-            # of its own, or the blend shuts the unlearned painting out and it never learns
-            "paint": losses.pyramid(painted, batch.driving, weight),
-        }
-        total = 2 * parts["picture"] + parts["gradient"] + 0.7 * parts["warp"] + 0.5 * parts["paint"]
-        if not self.stage.freeze_motion:
-            ks, kd = keypoints(source.canonical, source), keypoints(source.canonical, driving)
-            parts["landmark"] = losses.landmark(kd, batch.driving_landmarks, batch.driving_ok) + losses.landmark(
-                ks, batch.source_landmarks, batch.source_ok
-            )
-            total = total + 2 * parts["landmark"] + 0.1 * driving.expression.square().mean()
-        return total, parts
-
-    def advance(self, clips: Clips) -> dict[str, float]:
-        """One step of the optimiser."""
-        share = min(1.0, self.seconds / (60 * self.stage.minutes))
-        cosine = 0.5 * (1 + math.cos(math.pi * max(0.0, (share - 0.3) / 0.7)))
-        rate = self.stage.rate * min(1.0, (self.step + 1) / 50) * (0.03 + 0.97 * cosine)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        total, parts = self._loss(clips.batch(self.stage.batch, self.stage.size, self.generator))
-        self.optimiser.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_([p for p in self.network.parameters() if p.requires_grad], 1.0)
-        self.optimiser.step()
-        self.step += 1
-        keep = min(0.999, self.step / (self.step + 20))
-        with torch.no_grad():
-            for name, value in self.network.state_dict().items():
-                self.average[name].lerp_(value.float(), 1 - keep)
-        return {name: float(value.detach()) for name, value in parts.items()}
-
-    def save(self, path: Path) -> None:
-        """Writes the checkpoint; a file being written never replaces a good one."""
-        state = {
-            "network": self.network.state_dict(), "average": self.average, "optimiser": self.optimiser.state_dict(),
-            "generator": self.generator.get_state(), "step": self.step, "seconds": self.seconds,
-        }  # fmt: skip
-        torch.save(state, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
-
-    def load(self, path: Path) -> None:
-        """Goes on from a checkpoint of `save`."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.average = {k: v.to(self.device) for k, v in state["average"].items()}
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.generator.set_state(state["generator"])
-        self.step, self.seconds = state["step"], state["seconds"]
-
-    def export(self, path: Path) -> None:
-        """Writes the moving-average weights as fp16 safetensors."""
-        save_file({k: v.half().contiguous().cpu() for k, v in self.average.items()}, path)
-
-
-@torch.no_grad()
-def evaluate(
-    average: dict[str, Tensor], dev: Clips, size: int, per_clip: int = 6
-) -> tuple[dict[str, float], np.ndarray]:
-    """PSNR of drawn and of repeated first frames of dev clips, and a sheet (source, driving, drawn per column)."""
-    network = CompactNetwork().eval()
-    network.load_state_dict(average)
-    scores: dict[str, list[float]] = {"engine": [], "freeze": []}
-    columns = []
-    for start, end in zip(dev.starts[:-1].tolist(), dev.starts[1:].tolist(), strict=True):
-        index = torch.linspace(start, end - 1, per_clip + 1).long()
-        frames = dev.frames[index].permute(0, 3, 1, 2).float() / 255
-        if frames.shape[-1] != size:
-            frames = F.avg_pool2d(frames, frames.shape[-1] // size)
-        motion = network.motion(motion_input(frames))
-        first = MotionTensors(*(t[:1].expand(per_clip, *t.shape[1:]) for t in motion))
-        driving = MotionTensors(*(t[1:] for t in motion))
-        features = network.encoder(frames[:1].expand(per_clip, -1, -1, -1))
-        drawn, _, _ = network.draw(features, first.canonical, first, driving)
-        for name, picture in (("engine", drawn), ("freeze", frames[:1])):
-            error = (picture - frames[1:]).square().mean((1, 2, 3)).clamp_min(1e-8)
-            scores[name].append(float((-10 * error.log10()).mean()))
-        worst = int((drawn - frames[1:]).square().mean((1, 2, 3)).argmax())
-        columns.append(torch.cat([frames[0], frames[1 + worst], drawn[worst]], 1))
-    sheet = (torch.cat(columns, 2).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-    return {name: float(np.mean(values)) for name, values in scores.items()}, sheet
+_EMBEDDED = Path(__file__).parent.parent
 
 
 def train(
     trainer: Trainer, clips: Clips, dev: Clips | None, run: Path, dev_minutes: float
 ) -> Iterator[dict[str, float]]:
     """Trains to the end of the stage; yields a line for the log every minute."""
-    checkpoint, began = run / "checkpoint.pt", time.monotonic()
+    name, length = trainer.stage.name, trainer.stage.minutes * 60
+    checkpoint, began = run / f"{name}.pt", time.monotonic()
     average: dict[str, float] = {}
-    last_save = last_dev = trainer.seconds
-    offset, first_step = trainer.seconds, trainer.step
-    while trainer.seconds < trainer.stage.minutes * 60:
-        for name, value in trainer.advance(clips).items():
-            average[name] = 0.98 * average.get(name, value) + 0.02 * value
-        trainer.seconds = offset + time.monotonic() - began
-        done = trainer.seconds >= trainer.stage.minutes * 60
-        if done or trainer.seconds - last_save >= CHECKPOINT_SECONDS:
-            last_save = trainer.seconds
-            trainer.save(checkpoint)
-            speed = (trainer.step - first_step) * trainer.stage.batch / (trainer.seconds - offset)
-            line = {"step": trainer.step, "minutes": trainer.seconds / 60, "samples_per_s": speed, **average}
-            if dev is not None and (done or trainer.seconds - last_dev >= dev_minutes * 60):
-                last_dev = trainer.seconds
-                scores, sheet = evaluate({k: v.cpu() for k, v in trainer.average.items()}, dev, trainer.stage.size)
-                line |= {f"dev_{k}_psnr": v for k, v in scores.items()}
-                cv2.imwrite(str(run / f"sheet_{trainer.step:06d}.png"), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-                trainer.export(run / "weights.safetensors")
-            yield line
-    trainer.export(run / "weights.safetensors")
+    last_save = last_dev = offset = trainer.seconds
+    first_step, paused = trainer.step, 0.0
+    while trainer.seconds < length:
+        for key, value in trainer.advance(clips).items():
+            average[key] = 0.98 * average.get(key, value) + 0.02 * value
+        trainer.seconds = offset + time.monotonic() - began - paused
+        done = trainer.seconds >= length
+        if not done and trainer.seconds - last_save < CHECKPOINT_SECONDS:
+            continue
+        last_save = trainer.seconds
+        trainer.save(checkpoint)
+        speed = (trainer.step - first_step) * trainer.stage.batch / (trainer.seconds - offset)
+        line = {"step": trainer.step, "minutes": trainer.seconds / 60, "samples_per_s": speed, **average}
+        if dev is not None and (done or trainer.seconds - last_dev >= dev_minutes * 60):
+            last_dev, before = trainer.seconds, time.monotonic()
+            weights = {k: v.cpu() for k, v in trainer.average.items()}
+            scores, sheet = evaluate(weights, dev, trainer.stage.size, trainer.stage.drawing)
+            line |= {f"dev_{k}": v for k, v in scores.items()}
+            cv2.imwrite(str(run / f"sheet_{name}_{trainer.step:06d}.png"), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+            trainer.export(run / f"{name}.part.safetensors")
+            paused += time.monotonic() - before  # looking is not training
+        yield line
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m weights.training.train", description=__doc__)
+class Library:
+    """The clips of a run, decoded once for each picture size."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args, self._clips = args, dict[int, tuple[Clips, Clips | None]]()
+
+    def at(self, size: int) -> tuple[Clips, Clips | None]:
+        """Training clips on the device and dev clips."""
+        if size not in self._clips:
+            args = self._args
+            self._clips.clear()
+            clips = Clips.load(args.clips, size, args.step, args.limit, args.wire).to(torch.device(args.device))
+            dev = Clips.load(args.dev, size, 5, args.limit) if args.dev else None
+            print(f"{len(clips.names)} clips, {len(clips.frames)} frames at {size} px on {args.device}", flush=True)
+            self._clips[size] = clips, dev
+        return self._clips[size]
+
+
+def run_stage(
+    args: argparse.Namespace, stage: Stage, library: Library, init: dict[str, Tensor] | None
+) -> dict[str, Tensor]:
+    """One stage from its checkpoint or from the weights before it; the weights it ends with."""
+    run, device = args.run, torch.device(args.device)
+    finished = run / f"{stage.name}.safetensors"
+    if finished.exists():
+        print(f"stage {stage.name} is finished", flush=True)
+        return load_file(finished)
+    trainer = Trainer(stage, args.seed, device, args.compile)
+    if (run / f"{stage.name}.pt").exists():
+        trainer.load(run / f"{stage.name}.pt")
+        print(f"stage {stage.name} goes on at step {trainer.step}, minute {trainer.seconds / 60:.1f}", flush=True)
+    else:
+        fresh = trainer.initialise(init or {})
+        print(f"stage {stage.name} starts; {len(fresh)} tensors at random", flush=True)
+    clips, dev = library.at(stage.size)
+    with (run / "log.jsonl").open("a") as log:
+        for line in train(trainer, clips, dev, run, args.dev_minutes):
+            rounded = {k: round(v, 4) for k, v in line.items()}
+            print(json.dumps({"stage": stage.name, **rounded}), file=log, flush=True)
+            print(stage.name, *(f"{k} {v}" for k, v in rounded.items()), flush=True)
+    trainer.export(finished)
+    return load_file(finished)
+
+
+def initial(text: str) -> dict[str, Tensor]:
+    """Weights of a file, or the embedded ones. Raises OSError or SafetensorError if there are none."""
+    if text != "embedded":
+        return load_file(text)
+    motion = load_file(_EMBEDDED / "compact_motion.safetensors")
+    return {f"motion.{k}": v for k, v in motion.items()} | load_file(_EMBEDDED / "compact_generator.safetensors")
+
+
+def main() -> int:
+    """0, 1 with a sentence on stderr, or 130 when interrupted (the last checkpoint stays)."""
+    recipe = ", ".join(f"{s.name} ({s.size} px, {s.minutes:g} min)" for s in RECIPE)
+    parser = argparse.ArgumentParser(prog="python -m weights.training.train", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--clips", type=Path, required=True, help="folder of training clips (NAME.mp4, NAME.npz)")
     parser.add_argument("--dev", type=Path, help="folder of clips of other people, for the metrics in the log")
-    parser.add_argument("--run", type=Path, required=True, help="folder for checkpoint, log, sheets and weights")
-    parser.add_argument("--init", type=Path, help="safetensors to start from; what does not fit starts at random")
-    parser.add_argument("--size", type=int, default=256, choices=(128, 256), help="picture size in px")
-    parser.add_argument("--minutes", type=float, default=60, help="length of the stage; the rate falls over it")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=4e-4, help="learning rate at its height")
-    parser.add_argument("--freeze-motion", action="store_true", help="train encoder, dense motion and generator only")
-    parser.add_argument("--step", type=int, default=3, help="use every STEP-th frame of a clip")
+    parser.add_argument("--wire", type=Path, help="cache of coded sources, see python -m weights.training.wire")
+    parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints, log, sheets and weights")
+    parser.add_argument("--init", metavar="FILE|embedded", help="weights to start from; what does not fit is random")
+    parser.add_argument("--stages", metavar="NAME[=MINUTES],...", help=f"default, all: {recipe}")
+    parser.add_argument("--minutes", type=float, help="length of each stage; its learning rate falls over it")
+    parser.add_argument("--batch", type=int, help="pairs a step, instead of each stage's own (for two CPU cores)")
+    parser.add_argument("--step", type=int, default=3, help="use every STEP-th frame of a clip (default: 3)")
     parser.add_argument("--limit", type=int, help="use only the first LIMIT clips")
-    parser.add_argument("--dev-minutes", type=float, default=5, help="minutes between dev metrics")
+    parser.add_argument("--dev-minutes", type=float, default=5, help="minutes between dev metrics (default: 5)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--compile", action="store_true", help="compile the network first: minutes, then faster")
+    parser.add_argument("--compile", action="store_true", help="compile the losses first: minutes, then faster")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
-    device = torch.device(args.device)
     args.run.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(
-        Stage(args.size, args.minutes, args.batch, args.rate, args.freeze_motion, args.seed), device, args.compile
-    )
-    if (args.run / "checkpoint.pt").exists():
-        trainer.load(args.run / "checkpoint.pt")
-        print(f"going on at step {trainer.step}, minute {trainer.seconds / 60:.1f}", flush=True)
-    elif args.init:
-        fresh = trainer.initialise(load_file(args.init))
-        print(f"started from {args.init}; {len(fresh)} tensors start at random", flush=True)
-    clips = Clips.load(args.clips, args.size, args.step, args.limit).to(device)
-    dev = Clips.load(args.dev, args.size, 5, args.limit) if args.dev else None
-    print(f"{len(clips.names)} clips, {len(clips.frames)} frames at {args.size} px on {device}", flush=True)
-    with (args.run / "log.jsonl").open("a") as log:
-        for line in train(trainer, clips, dev, args.run, args.dev_minutes):
-            rounded = {k: round(v, 4) for k, v in line.items()}
-            print(json.dumps(rounded), file=log, flush=True)
-            print(" ".join(f"{k} {v}" for k, v in rounded.items()), flush=True)
+    torch.set_float32_matmul_precision("high")
+    try:
+        weights, library = initial(args.init) if args.init else None, Library(args)
+        for stage in chosen(args.stages, args.batch, args.minutes):
+            weights = run_stage(args, stage, library, weights)
+    except (ValueError, OSError) as error:
+        print(f"python -m weights.training.train: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -62,9 +62,10 @@ def test_shapes_of_a_drawing(network: compact.CompactNetwork, size: int) -> None
     assert features.features.shape == (2, compact.FEATURES, size // 4, size // 4)
     assert features.compressed.shape == (2, compact.COMPRESSED, size // 8, size // 8)
     source, driving = motions(2), motions(2, 1)
-    drawn, warped, painted = network.draw(features, source.canonical, source, driving)
+    drawn, warped, painted, copied = network.draw(features, source.canonical, source, driving)
     assert drawn.shape == warped.shape == painted.shape == (2, 3, size, size)
-    for each in (drawn, warped, painted):
+    assert copied.shape == (2, 1, size, size)
+    for each in (drawn, warped, painted, copied):
         assert -1e-5 < float(each.min()) <= float(each.max()) < 1 + 1e-5
     low, high = torch.minimum(warped, painted), torch.maximum(warped, painted)
     assert bool(((low - 1e-5 <= drawn) & (drawn <= high + 1e-5)).all())  # a blend of the two
@@ -73,13 +74,13 @@ def test_shapes_of_a_drawing(network: compact.CompactNetwork, size: int) -> None
 def test_an_untrained_network_begins_near_the_source(network: compact.CompactNetwork) -> None:
     smooth = torch.linspace(0, 1, 128).expand(1, 3, 128, 128).contiguous()
     motion = motions(1)
-    drawn, warped, _ = network.draw(network.encoder(smooth), motion.canonical, motion, motion)
+    drawn, warped, _, _ = network.draw(network.encoder(smooth), motion.canonical, motion, motion)
     assert float((warped - smooth).abs().mean()) < 0.05
     assert float((drawn - smooth).abs().mean()) < 0.15
 
 
 def test_the_motion_network_gives_what_a_motion_is(network: compact.CompactNetwork) -> None:
-    motion = network.motion(torch.rand(2, 3, 128, 128))
+    motion = network.motion(torch.rand(2, 3, 256, 256))
     assert [tuple(t.shape) for t in motion] == [(2, 28, 3), (2, 3), (2, 1), (2, 2), (2, 28, 3)]
     assert float(motion.scale.min()) > 0
     assert motion.condition().shape == (2, 3 * compact.KEYPOINTS + 6)
@@ -87,9 +88,9 @@ def test_the_motion_network_gives_what_a_motion_is(network: compact.CompactNetwo
 
 def test_batches_do_not_mix(network: compact.CompactNetwork) -> None:
     pictures, source, driving = torch.rand(2, 3, 128, 128), motions(2), motions(2, 1)
-    both, _, _ = network.draw(network.encoder(pictures), source.canonical, source, driving)
+    both = network.draw(network.encoder(pictures), source.canonical, source, driving).picture
     alone = [compact.MotionTensors(*(t[1:] for t in each)) for each in (source, driving)]
-    second, _, _ = network.draw(network.encoder(pictures[1:]), alone[0].canonical, *alone)
+    second = network.draw(network.encoder(pictures[1:]), alone[0].canonical, *alone).picture
     assert torch.allclose(both[1:], second, atol=1e-4)
 
 

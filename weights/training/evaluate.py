@@ -1,0 +1,113 @@
+"""Dev metrics and sample sheets of a training run: figures of people the networks have not seen."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from shared.models.compact import LANDMARKS, CompactNetwork, MotionTensors, keypoints
+from weights.training.data import Clips
+from weights.training.trainer import TrainedNetwork, motion_input
+
+FRAMES = 25
+"""Frames of each clip that are looked at."""
+_MOUTH = ((13, 14),)
+_EYES = ((159, 145), (386, 374))
+_SPAN = (33, 263)
+"""Outer eye corners: openings are measured against their distance."""
+
+
+class Clip(NamedTuple):
+    """Some frames of a clip."""
+
+    frames: Tensor
+    """(T, 3, S, S) in 0..1"""
+    landmarks: Tensor
+    """(T, L, 3) of the supervised keypoints"""
+    ok: Tensor
+    """(T,)"""
+
+
+def clips_of(dev: Clips, size: int) -> list[Clip]:
+    """FRAMES frames of each clip, evenly spaced, at `size`."""
+    out = []
+    for start, end in zip(dev.starts[:-1].tolist(), dev.starts[1:].tolist(), strict=True):
+        index = torch.linspace(start, end - 1, FRAMES).long()
+        frames = dev.frames[index].permute(0, 3, 1, 2).float() / 255
+        if frames.shape[-1] > size:
+            frames = torch.nn.functional.avg_pool2d(frames, frames.shape[-1] // size)
+        out.append(Clip(frames, dev.mesh[index][:, list(LANDMARKS)].float(), dev.ok[index] > 0))
+    return out
+
+
+@torch.no_grad()
+def evaluate(average: dict[str, Tensor], dev: Clips, size: int, drawing: bool) -> tuple[dict[str, float], np.ndarray]:
+    """Figures of the dev clips, means over clips, and a sheet (source, driving, drawn per column; worst frames).
+
+    `mouth`, `eyes`: correlation of openings with the landmarks'; `points_px`: error of the supervised keypoints; of
+    what the motion network reads off the camera's frames, and with `drawn_` off the drawn ones. `psnr`, `freeze`: dB of
+    RGB; `sharp`: Laplacian energy in the middle of the picture over the true one.
+    """
+    network = TrainedNetwork().eval()
+    network.load_state_dict(average)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    rows, columns = [], []
+    for clip in clips_of(dev, size):
+        figures, motion = _read(network, clip)
+        first = clip.frames[:1]
+        picture = clip.frames
+        if drawing:
+            picture = torch.cat([_draw(network, first, _at(motion, 0), _at(motion, t)) for t in range(FRAMES)])
+            figures |= {f"drawn_{k}": v for k, v in _read(network, clip._replace(frames=picture))[0].items()}
+            error = (picture - clip.frames).square().mean((1, 2, 3)).clamp_min(1e-8)[1:]
+            still = (first - clip.frames).square().mean((1, 2, 3)).clamp_min(1e-8)[1:]
+            figures["psnr"] = float((-10 * error.log10()).mean())
+            figures["freeze"] = float((-10 * still.log10()).mean())
+            figures["sharp"] = _sharpness(picture[1:]) / _sharpness(clip.frames[1:])
+        worst = int((picture - clip.frames).square().mean((1, 2, 3)).argmax())
+        columns.append(torch.cat([clip.frames[0], clip.frames[worst], picture[worst]], 1))
+        rows.append(figures)
+    sheet = (torch.cat(columns, 2).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    return {name: float(np.nanmean([row[name] for row in rows])) for name in rows[0]}, sheet
+
+
+def _read(network: CompactNetwork, clip: Clip) -> tuple[dict[str, float], MotionTensors]:
+    motion = network.motion(motion_input(clip.frames))
+    points = keypoints(motion.canonical[:1].expand(FRAMES, -1, -1), motion)[:, : len(LANDMARKS)]
+    own, true = points[clip.ok][..., :2].numpy(), clip.landmarks[clip.ok][..., :2].numpy()
+    if len(own) < 2:
+        return dict.fromkeys(("mouth", "eyes", "points_px"), float("nan")), motion
+    return {
+        "mouth": _correlation(_opening(own, _MOUTH), _opening(true, _MOUTH)),
+        "eyes": _correlation(_opening(own, _EYES), _opening(true, _EYES)),
+        "points_px": float(np.linalg.norm(own - true, axis=-1).mean() * 128),
+    }, motion
+
+
+def _draw(network: CompactNetwork, source: Tensor, own: MotionTensors, driving: MotionTensors) -> Tensor:
+    return network.draw(network.encoder(source), own.canonical, own, driving).picture
+
+
+def _at(motion: MotionTensors, frame: int) -> MotionTensors:
+    return MotionTensors(*(t[frame : frame + 1] for t in motion))
+
+
+def _opening(points: np.ndarray, pairs: tuple[tuple[int, int], ...]) -> np.ndarray:
+    def distance(a: int, b: int) -> np.ndarray:
+        return np.asarray(np.linalg.norm(points[:, LANDMARKS.index(a)] - points[:, LANDMARKS.index(b)], axis=-1))
+
+    return np.asarray(sum(distance(a, b) for a, b in pairs) / (distance(*_SPAN) + 1e-6))
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.corrcoef(a, b)[0, 1]) if a.std() > 1e-6 and b.std() > 1e-6 else float("nan")
+
+
+def _sharpness(pictures: Tensor) -> float:
+    size = pictures.shape[-1]
+    middle = pictures[..., size // 4 : -size // 4, size // 4 : -size // 4].mean(1).numpy() * 255
+    return float(np.mean([np.abs(cv2.Laplacian(p.astype(np.float32), cv2.CV_32F)).mean() for p in middle]))

@@ -1,0 +1,243 @@
+"""One stage of training: networks, losses, optimisers, moving-average weights, checkpoint."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from shared.models.compact import (
+    HIDDEN,
+    KEYPOINTS,
+    LANDMARKS,
+    MOTION_INPUT,
+    CompactNetwork,
+    MotionTensors,
+    grid,
+    keypoints,
+    warp,
+)
+from weights.training import losses
+from weights.training.adversary import Adversary
+from weights.training.data import Batch, Clips, Side
+from weights.training.face import MESH
+from weights.training.stages import Stage
+
+FACE = 128
+_FACE_REACH = 3.0
+"""Half the side of what the discriminator sees, in units of the head's scale: forehead to chin, ear to ear."""
+_SEED_STEPS = 150
+"""Steps in which a new discriminator's say grows from nothing."""
+Parts = dict[str, Tensor]
+
+
+class TrainedNetwork(CompactNetwork):
+    """The engine's networks and a head that only training uses: all landmarks, so that no expression is overlooked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mesh = nn.Linear(HIDDEN, 2 * MESH)
+
+
+def motion_input(picture: Tensor) -> Tensor:
+    """(B, 3, 256, 256) from (B, 3, S, S): what the motion network reads."""
+    if picture.shape[-1] == MOTION_INPUT:
+        return picture
+    return F.interpolate(picture, size=(MOTION_INPUT, MOTION_INPUT), mode="bilinear", align_corners=False)
+
+
+def face_of(picture: Tensor, side: Side) -> Tensor:
+    """(B, 3, FACE, FACE) the face of each picture, larger than it is or smaller; all of a picture without landmarks.
+
+    What the discriminator sees: nobody looks at the wall, and a quarter of the pixels is a quarter of the price.
+    """
+    known = side.ok[:, None]
+    reach = torch.where(known > 0, _FACE_REACH * side.scale[:, None], torch.ones_like(known))
+    g = grid(FACE, picture.device)[None] * reach[:, :, None, None] + (side.translation[:, :2] * known)[:, None, None]
+    return warp(picture, g)
+
+
+class Trainer:
+    """Everything that a checkpoint holds."""
+
+    def __init__(self, stage: Stage, seed: int, device: torch.device, compiled: bool = False) -> None:
+        torch.manual_seed(seed)
+        self.stage, self.device = stage, device
+        self.network = TrainedNetwork().to(device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        own = {"motion": stage.motion, "mesh": stage.motion}
+        for name, part in self.network.named_children():
+            part.requires_grad_(own.get(name, stage.drawing))
+        self._trained = [p for p in self.network.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(self._trained, lr=stage.rate, betas=(0.9, 0.99), weight_decay=1e-4)
+        self.adversary = Adversary(device) if stage.adversary else None
+        self.teacher: CompactNetwork | None = None
+        self.random = torch.Generator().manual_seed(seed)
+        self.average = self._snapshot()
+        self.step, self.seconds = 0, 0.0
+        # bf16 pays only where the processor multiplies it
+        self.half = device.type == "cuda" or torch.backends.cpu.get_cpu_capability() == "AVX512_BF16"
+        loss = self.drawing_loss if stage.drawing else self.motion_loss
+        self._loss = torch.compile(loss) if compiled else loss
+
+    def initialise(self, weights: dict[str, Tensor]) -> list[str]:
+        """Copies weights that fit by name and shape; the names of those left at their random start come back."""
+        own = self.network.state_dict()
+        fitting = {k: v.to(own[k].dtype) for k, v in weights.items() if k in own and own[k].shape == v.shape}
+        self.network.load_state_dict(own | fitting)
+        self.average = self._snapshot()
+        if not self.stage.drawing and "motion.expression.weight" in fitting:
+            # the free keypoints have no landmarks: they stay where the generator has learned to expect them
+            self.teacher = CompactNetwork().to(self.device).requires_grad_(False)
+            self.teacher.load_state_dict({k: v for k, v in self.network.state_dict().items() if "mesh" not in k})
+        return sorted(set(own) - set(fitting))
+
+    def motion_loss(self, batch: Batch) -> tuple[Tensor, Parts, Tensor]:
+        """The loss of the motion network alone, its parts, and nothing drawn."""
+        both = motion_input(torch.cat([batch.source.picture, batch.driving.picture]))
+        both = both.contiguous(memory_format=torch.channels_last)
+        with self._autocast():
+            first, hidden, features = self.network.motion.overview(both)
+            motion = self.network.motion.detailed(both, first, hidden, features).motion
+            mesh = self.network.mesh(hidden).float().view(-1, MESH, 2)
+        source, driving = _halves(motion)
+        total, parts = self._supervised(source, driving, batch)
+        truth, ok = (torch.cat([getattr(s, name) for s in (batch.source, batch.driving)]) for name in ("mesh", "ok"))
+        parts["mesh"] = ((mesh - truth[..., :2]).abs().mean((1, 2)) * ok).mean()
+        total = total + 2 * parts["mesh"]
+        if self.teacher is not None:
+            parts["free"] = self._free(source, driving, both)
+            total = total + parts["free"]
+        return total, parts, both[:0]
+
+    def drawing_loss(self, batch: Batch) -> tuple[Tensor, Parts, Tensor]:
+        """The loss of drawing the driving pictures from the received sources, its parts, and what was drawn."""
+        network, true = self.network, batch.driving.picture
+        small = motion_input(torch.cat([batch.source.picture, true])).contiguous(memory_format=torch.channels_last)
+        with self._autocast():
+            with torch.set_grad_enabled(self.stage.motion):
+                motion = network.motion(small)
+            source, driving = _halves(motion)
+            received = batch.received.contiguous(memory_format=torch.channels_last)
+            drawn = network.draw(network.encoder(received), source.canonical, source, driving)
+        picture, warped, painted, copied = (t.float() for t in drawn)
+        weight = losses.attention(batch.driving.mesh, batch.driving.ok, picture.shape[-1])
+        parts = {
+            "picture": losses.pyramid(picture, true, weight),
+            "gradient": losses.gradient(picture, true, weight),
+            "warp": losses.pyramid(warped, true, weight),
+            # of its own, or the blend shuts the unlearned painting out and it never learns
+            "paint": losses.pyramid(painted, true, weight),
+            "undecided": losses.undecided(copied),
+        }
+        total = 2 * parts["picture"] + parts["gradient"] + 0.7 * parts["warp"] + 0.5 * parts["paint"]
+        total = total + 0.2 * parts["undecided"]
+        if self.stage.motion:
+            more, own = self._supervised(source, driving, batch)
+            total, parts = total + 2 * more, parts | own
+        else:  # a network that still learns is no judge
+            drawn_small = motion_input(picture).contiguous(memory_format=torch.channels_last)
+            with self._autocast():
+                features, points = losses.read_again(network.motion, drawn_small, small[len(true) :], source.canonical)
+            parts |= {"features": features, "read": points}
+            total = total + 0.5 * features + 5 * points
+        return total, parts, picture
+
+    def advance(self, clips: Clips) -> dict[str, float]:
+        """One step of the optimisers."""
+        share = min(1.0, self.seconds / (60 * self.stage.minutes))
+        cosine = 0.5 * (1 + math.cos(math.pi * max(0.0, (share - 0.3) / 0.7)))
+        rate = self.stage.rate * min(1.0, (self.step + 1) / 50) * (0.03 + 0.97 * cosine)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        batch = clips.batch(self.stage.batch, self.stage.size, self.random, self.stage.change)
+        total, parts, drawn = self._loss(batch)
+        if self.adversary is not None:
+            faces = [face_of(picture, batch.driving) for picture in (drawn, batch.driving.picture)]
+            unreal, matching = self.adversary.judge(*faces)
+            say = min(1.0, self.step / _SEED_STEPS)
+            total = total + say * (0.05 * unreal + 2 * matching)
+            parts |= {"unreal": unreal, "matching": matching}
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._trained, 1.0)
+        self.optimiser.step()
+        figures = {name: float(value.detach()) for name, value in parts.items()}
+        if self.adversary is not None:
+            figures["discriminator"] = self.adversary.learn(*faces)
+        self.step += 1
+        self._average()
+        return figures
+
+    def save(self, path: Path) -> None:
+        """Writes the checkpoint; a file being written never replaces a good one."""
+        state: dict[str, Any] = {
+            "stage": self.stage.name, "network": self.network.state_dict(), "average": self.average,
+            "optimiser": self.optimiser.state_dict(), "random": self.random.get_state(), "step": self.step,
+            "seconds": self.seconds, "adversary": self.adversary and self.adversary.state(),
+            "teacher": self.teacher and self.teacher.state_dict(),
+        }  # fmt: skip
+        torch.save(state, path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+
+    def load(self, path: Path) -> None:
+        """Goes on from a checkpoint of `save`."""
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.average = {k: v.to(self.device) for k, v in state["average"].items()}
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.random.set_state(state["random"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        if self.adversary is not None:
+            self.adversary.restore(state["adversary"])
+        if state["teacher"]:
+            self.teacher = CompactNetwork().to(self.device).requires_grad_(False)
+            self.teacher.load_state_dict(state["teacher"])
+
+    def export(self, path: Path) -> None:
+        """Writes the moving-average weights as fp16 safetensors."""
+        save_file({k: v.half().contiguous().cpu() for k, v in self.average.items()}, path)
+
+    def _supervised(self, source: MotionTensors, driving: MotionTensors, batch: Batch) -> tuple[Tensor, Parts]:
+        """Landmarks through the *source's* canonical keypoints, as a receiver has them; pose; little expression."""
+        sides: tuple[tuple[MotionTensors, Side], ...] = ((source, batch.source), (driving, batch.driving))
+        canonical = source.canonical
+        parts = {
+            "landmark": torch.stack([losses.landmark(keypoints(canonical, m), side) for m, side in sides]).sum(),
+            "pose": torch.stack([losses.head_pose(m, side) for m, side in sides]).sum(),
+            "identity": (canonical - driving.canonical).abs().mean(),
+        }
+        total = parts["landmark"] + parts["pose"] + 0.05 * parts["identity"]
+        return total + 0.05 * driving.expression.square().mean(), parts
+
+    def _free(self, source: MotionTensors, driving: MotionTensors, both: Tensor) -> Tensor:
+        assert self.teacher is not None
+        with torch.no_grad():
+            old_source, old_driving = _halves(self.teacher.motion(both))
+        free = slice(len(LANDMARKS), KEYPOINTS)
+        new = torch.cat([keypoints(source.canonical, m)[:, free] for m in (source, driving)])
+        old = torch.cat([keypoints(old_source.canonical, m)[:, free] for m in (old_source, old_driving)])
+        return (new - old)[..., :2].abs().mean() + 0.3 * (new - old)[..., 2].abs().mean()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
+
+    def _snapshot(self) -> dict[str, Tensor]:
+        return {k: v.detach().clone().float() for k, v in self.network.state_dict().items()}
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        keep = min(0.999, self.step / (self.step + 20))
+        own = self.network.state_dict()
+        torch._foreach_lerp_(list(self.average.values()), [own[k].float() for k in self.average], 1 - keep)
+
+
+def _halves(motion: MotionTensors) -> tuple[MotionTensors, MotionTensors]:
+    """Source and driving of a batch that holds both."""
+    source, driving = zip(*(t.float().chunk(2) for t in motion), strict=True)
+    return MotionTensors(*source), MotionTensors(*driving)
