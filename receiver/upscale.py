@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-import cv2
-import numpy as np
-
 from shared.models.engine import EngineError, Picture
-from shared.models.esrgan import Esrgan
+from shared.models.esrgan import Esrgan, resampled
+from shared.models.registry import locate
 
-UPSCALERS = ("bicubic", "esrgan")
+UPSCALERS = ("compact", "bicubic", "esrgan")
+"""Ours, embedded; plain resampling; published ESRGAN x4 weights from a file."""
+DEFAULT_UPSCALER = "compact"
 
 
 class Upscaler(Protocol):
@@ -25,18 +25,19 @@ class Bicubic:
     """Plain resampling: the measure of every learned upscaler."""
 
     def upscale(self, picture: Picture, size: int) -> Picture:
-        if picture.shape[0] == size:
-            return picture
-        way = cv2.INTER_AREA if picture.shape[0] > size else cv2.INTER_CUBIC
-        return np.asarray(cv2.resize(picture, (size, size), interpolation=way), np.uint8)
+        return resampled(picture, size)
 
 
 def load_upscaler(name: str, weights: Path | None = None, device: str = "cpu") -> Upscaler:
-    """An upscaler by name; `esrgan` needs a weights file. Raises EngineError with what to do."""
+    """An upscaler by name; only `esrgan` takes a weights file. Raises EngineError with what to do."""
+    if name not in UPSCALERS:
+        raise EngineError(f"there is no upscaler {name!r}; known: {', '.join(UPSCALERS)}")
+    if name != "esrgan" and weights is not None:
+        raise EngineError(f"--upscaler {name} takes no weights: leave out --upscaler-weights, or use --upscaler esrgan")
     if name == "bicubic":
         return Bicubic()
-    if name == "esrgan":
-        if weights is None:
-            raise EngineError("--upscaler esrgan needs --upscaler-weights FILE (ESRGAN x4 as safetensors)")
-        return Esrgan(weights, device)
-    raise EngineError(f"there is no upscaler {name!r}; known: {', '.join(UPSCALERS)}")
+    if name == "compact":
+        return Esrgan(locate("compact-upscaler"), device)
+    if weights is None:
+        raise EngineError("--upscaler esrgan needs --upscaler-weights FILE (ESRGAN x4 as safetensors)")
+    return Esrgan(weights, device)

@@ -12,6 +12,10 @@ _FILES = {
     "compact-motion": ("compact_motion.safetensors", "compact engine: motion network"),
     "compact-generator": ("compact_generator.safetensors", "compact engine: source encoder, dense motion, generator"),
     "compact-basis": ("compact_motion_basis.safetensors", "compact engine: expression basis and probability tables"),
+    "compact-upscaler": (
+        "compact_upscaler.safetensors",
+        "compact upscaler: ESRGAN x4 for sources as the wire codes them",
+    ),
 }
 
 

@@ -11,9 +11,13 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from shared.models.engine import Picture, load_strictly
+
+PUBLISHED = (23, 64, 32)
+"""Blocks, channels and growth of the published generator."""
 
 _RESIDUAL_SCALE = 0.2
 
@@ -52,9 +56,9 @@ class ResidualDenseBlocks(nn.Module):
 
 
 class RRDBNet(nn.Module):
-    """(B, 3, H, W) RGB in 0..1 to (B, 3, 4H, 4W); the published network has 23 blocks of 64 channels, growth 32."""
+    """(B, 3, H, W) RGB in 0..1 to (B, 3, 4H, 4W); the sizes are the published ones if none are given."""
 
-    def __init__(self, blocks: int = 23, channels: int = 64, growth: int = 32) -> None:
+    def __init__(self, blocks: int = PUBLISHED[0], channels: int = PUBLISHED[1], growth: int = PUBLISHED[2]) -> None:
         super().__init__()
         self.conv_first = nn.Conv2d(3, channels, 3, 1, 1)
         self.RRDB_trunk = nn.Sequential(*(ResidualDenseBlocks(channels, growth) for _ in range(blocks)))
@@ -74,23 +78,47 @@ class RRDBNet(nn.Module):
 
 
 class Esrgan:
-    """ESRGAN as an upscaler of pictures. Raises EngineError for a file that is not a 23-block x4 generator."""
+    """ESRGAN x4 as an upscaler of pictures, with as many blocks and channels as its weights have."""
 
     def __init__(self, weights: Path, device: str = "cpu") -> None:
+        """Loads the weights. Raises EngineError for a file that is not an x4 generator."""
         self._device = torch.device(device)
-        network = RRDBNet()
+        network = RRDBNet(*_dimensions(weights))
         load_strictly(network, weights)
         network = network.eval().requires_grad_(False).to(self._device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on a CPU
         self._network = network
 
     def upscale(self, picture: Picture, size: int) -> Picture:
-        """(size, size, 3) from a square picture: four times as large, then resampled to `size`."""
+        """(size, size, 3) from a square picture: four times as large, then resampled to `size`.
+
+        A picture that is large enough already does not pass the network.
+        """
+        if picture.shape[0] >= size:
+            return resampled(picture, size)
         pixels = torch.from_numpy(np.ascontiguousarray(picture)).to(self._device)
         with torch.inference_mode():
             out = self._network(pixels.permute(2, 0, 1)[None].float().div_(255))[0]
             large = (out.permute(1, 2, 0) * 255 + 0.5).clamp(0, 255).to(torch.uint8).cpu().numpy()
-        if large.shape[0] == size:
-            return np.ascontiguousarray(large)
-        way = cv2.INTER_AREA if large.shape[0] > size else cv2.INTER_CUBIC
-        return np.asarray(cv2.resize(large, (size, size), interpolation=way), np.uint8)
+        return resampled(np.ascontiguousarray(large), size)
+
+
+def resampled(picture: Picture, size: int) -> Picture:
+    """(size, size, 3) without a network: by area when it shrinks, bicubic when it grows, the same if it fits."""
+    if picture.shape[:2] == (size, size):
+        return picture
+    way = cv2.INTER_AREA if picture.shape[0] > size else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, (size, size), interpolation=way), np.uint8)
+
+
+def _dimensions(weights: Path) -> tuple[int, int, int]:
+    """Blocks, channels and growth of the network in a file; the published ones if the file is something else."""
+    try:
+        with safe_open(weights, "pt") as file:
+            blocks = sum(name.endswith(".RDB1.conv1.weight") for name in file.keys())  # noqa: SIM118  # not a dict
+            channels, growth = (
+                file.get_slice(name).get_shape()[0] for name in ("conv_first.weight", "RRDB_trunk.0.RDB1.conv1.weight")
+            )
+    except (SafetensorError, OSError, IndexError):
+        return PUBLISHED  # what is wrong with the file comes out when it is loaded
+    return (blocks, channels, growth) if channels and growth else PUBLISHED

@@ -36,7 +36,7 @@ def test_unknown_engines_are_refused_by_name() -> None:
             ask("vox9000")  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("name", ["compact-motion", "compact-generator", "compact-basis"])
+@pytest.mark.parametrize("name", ["compact-motion", "compact-generator", "compact-basis", "compact-upscaler"])
 def test_a_missing_file_is_named(entries: dict[str, dict[str, Any]], name: str) -> None:
     entries[name]["file"] = "nowhere.safetensors"
     with pytest.raises(EngineError, match="is missing: install"):
