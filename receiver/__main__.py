@@ -15,7 +15,7 @@ from receiver.call import Receiver, ReceiverSettings, Studio
 from receiver.display import DisplayError
 from receiver.record import RecordError
 from receiver.replay import replay_call
-from receiver.upscale import UPSCALERS
+from receiver.upscale import DEFAULT_UPSCALER, UPSCALERS
 from shared.callfile import CallFileError
 from shared.link.base import LinkClosed
 from shared.link.ice import IceSettings
@@ -55,9 +55,10 @@ def parse(arguments: list[str] | None = None) -> ReceiverSettings:
     parser.add_argument("--out", type=Path, metavar="FILE.mp4", help="record what is shown")
     parser.add_argument("--window", action="store_true", help="show the call in a window; q or Esc ends it")
     parser.add_argument("--keep", action="store_true", help="wait for the next call after a goodbye")
-    parser.add_argument("--upscaler", choices=UPSCALERS, default="bicubic",
-                        help="how sources smaller than the picture are enlarged (default: bicubic)")  # fmt: skip
-    parser.add_argument("--upscaler-weights", type=Path, metavar="FILE", help="ESRGAN x4 weights as safetensors")
+    parser.add_argument("--upscaler", choices=UPSCALERS, default=DEFAULT_UPSCALER,
+                        help=f"how small sources are enlarged (default: {DEFAULT_UPSCALER})")  # fmt: skip
+    parser.add_argument("--upscaler-weights", type=Path, metavar="FILE",
+                        help="ESRGAN x4 weights as safetensors, for --upscaler esrgan")  # fmt: skip
     parser.add_argument("--play", type=Path, metavar="CALL.pinhole", help="draw a recorded call; needs no network")
     add_options(parser)
     args = parser.parse_args(arguments)

@@ -15,7 +15,7 @@ import torch
 from receiver.incoming import IncomingHalf
 from receiver.playout import Frame
 from receiver.sinks import Sinks
-from receiver.upscale import Upscaler, load_upscaler
+from receiver.upscale import DEFAULT_UPSCALER, Upscaler, load_upscaler
 from shared.codec.errors import MalformedMessage
 from shared.codec.motion_basis import MotionBasis
 from shared.link.base import Link, LinkClosed
@@ -46,7 +46,7 @@ class ReceiverSettings:
     window: bool = False
     device: str = "auto"
     engine: str = "compact"
-    upscaler: str = "bicubic"
+    upscaler: str = DEFAULT_UPSCALER
     upscaler_weights: Path | None = None
     keep: bool = False
     ice: IceSettings = field(default_factory=IceSettings)
@@ -72,9 +72,9 @@ class Studio:
         warm_up(engine)
         return Studio(engine, load_basis(settings.engine), upscaler)
 
-    def half(self) -> IncomingHalf:
-        """A fresh half for a call."""
-        return IncomingHalf(self.engine, self.basis, self.upscaler)
+    def half(self, fps: float) -> IncomingHalf:
+        """A fresh half for a call at `fps` frames a second."""
+        return IncomingHalf(self.engine, self.basis, self.upscaler, fps)
 
 
 class Watch:
@@ -273,7 +273,7 @@ class Receiver:
     async def _converse(self, link: Link, hello: Hello) -> dict[str, Any]:
         what = "" if hello.source_kind == "camera" else f" (not a camera: a {hello.source_kind})"
         self._status.say(f"connected; receiving {hello.fps:g} fps{what}")
-        half, settings = self._studio.half(), self._settings
+        half, settings = self._studio.half(hello.fps), self._settings
         watch, ended = Watch(half, link), asyncio.Event()
         report: dict[str, Any] = {"source_kind": hello.source_kind, "ended": "interrupted"}
         size = self._studio.engine.size

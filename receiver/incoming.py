@@ -13,7 +13,7 @@ from typing import Any
 from receiver.playout import Frame, Playout
 from receiver.upscale import Upscaler
 from shared.codec import control
-from shared.codec.bundle import decode_bundle
+from shared.codec.bundle import CLOCK_WRAP_MS, decode_bundle
 from shared.codec.errors import MalformedMessage, MalformedPicture
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import Picture as PictureMessage
@@ -64,8 +64,9 @@ class IncomingCounts:
 class IncomingHalf:
     """Follows what the sender sends and says what to show."""
 
-    def __init__(self, engine: Engine, basis: MotionBasis, upscaler: Upscaler) -> None:
-        self.counts, self.playout, self.gallery = IncomingCounts(), Playout(), Gallery()
+    def __init__(self, engine: Engine, basis: MotionBasis, upscaler: Upscaler, fps: float = 25.0) -> None:
+        """`fps`: frames a second that the sender captures; as many are shown, however few motions travel."""
+        self.counts, self.playout, self.gallery = IncomingCounts(), Playout(fps), Gallery()
         self.peer_bye: str | None = None
         self.face: bool = True
         self.clock_offset: float | None = None
@@ -161,7 +162,7 @@ class IncomingHalf:
         """Milliseconds from capture to display of all, or the last, frames shown; empty until clocks are known."""
         offset = self.clock_offset
         pairs = self._shown_at if last is None else self._shown_at[-last:]
-        return [] if offset is None else [1000 * (shown - capture - offset) for capture, shown in pairs]
+        return [] if offset is None else [_wrapped(1000 * (shown - capture - offset)) for capture, shown in pairs]
 
     @property
     def delays_known(self) -> int:
@@ -224,7 +225,7 @@ class IncomingHalf:
             bundles=self.counts.bundles,
             highest_frame=self.playout.highest_frame,
             delay_ms=min(max(0, round(statistics.median(self.delays_ms(_RECENT) or [0]))), _CLOCK_MASK),
-            queue=self.playout.waiting,
+            behind_ms=min(round(1000 * self.playout.behind), _CLOCK_MASK),
             clock_ms=round(now * 1000) & _CLOCK_MASK if wants else None,
         )
 
@@ -232,3 +233,9 @@ class IncomingHalf:
         self.counts.malformed += 1
         if self.counts.malformed > _MAX_MALFORMED:
             raise TooManyErrors(f"the sender sent {self.counts.malformed} malformed messages; {error}") from error
+
+
+def _wrapped(delay_ms: float) -> float:
+    """A delay between clocks of which one starts again every CLOCK_WRAP_MS."""
+    half = CLOCK_WRAP_MS / 2
+    return (delay_ms + half) % CLOCK_WRAP_MS - half

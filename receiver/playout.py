@@ -1,20 +1,26 @@
 """The playout buffer: bundles arrive in clumps, late or out of order; frames leave evenly, newest first when late.
 
-Times are seconds of the receiver's clock and passed in; the sender's capture clock is only ever compared with itself.
+Motion that comes at a lower rate than the picture's is interpolated linearly, but never across a frame that is
+missing, a lost face or a change of the gallery. Times are seconds of the receiver's clock and passed in; the sender's
+capture clock is only ever compared with itself.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
-from shared.codec.bundle import Bundle
-from shared.motion import Motion
+from shared.codec.bundle import CLOCK_WRAP_MS, Bundle
+from shared.motion import FloatArray, Motion
 
 _WINDOW = 50
 """Bundles over which the delay is judged: ten seconds at five frames a bundle."""
+_LATELY = 2.0
+"""Seconds whose bundles say how the link is now: the time between two messages of statistics."""
 _QUANTILE = 0.95
 _MARGIN = 0.010
 _MAX_EXTRA = 0.8
@@ -23,8 +29,11 @@ _SHRINK = 0.02
 """Share of the excess delay given back per bundle once the link has calmed down."""
 _BOUND = 250
 """Frames held at most: ten seconds at 25 a second. A peer that sends further ahead loses the oldest."""
+_MAX_STEP = 8
+"""Camera frames per frame of motion up to which the ones between are made up."""
+_ENOUGH = 30.0
+"""Frames a second: of what a faster camera takes no more are made up, since each is to be drawn."""
 _WRAP = 1 << 16
-_CLOCK_WRAP = 1 << 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,22 +43,41 @@ class Frame:
     number: int
     """Counted from the first frame received, without wrapping; negative if an older one came after it."""
     capture: float
-    """Capture time in seconds of the sender's clock."""
+    """Capture time in seconds of the sender's clock, less a whole number of CLOCK_WRAP_MS."""
     epoch: int
     motion: Motion | None
     """None: no face in the picture."""
+
+
+class _Arrival(NamedTuple):
+    """A bundle that came. Transits are seconds from capture to arrival; the clocks' offset is in them."""
+
+    at: float
+    span: float
+    """Seconds from the earliest frame that it makes possible to its last one: what bundling adds to the delay."""
+    last_transit: float
+    """Of its last frame, which does not depend on how many frames it has."""
+
+    @property
+    def transit(self) -> float:
+        """Of its earliest frame."""
+        return self.last_transit + self.span
 
 
 @dataclass
 class Playout:
     """Puts frames in order and says which one is due."""
 
+    fps: float = 25.0
+    """Frames a second that the camera takes and frame numbers count; motion that comes more slowly is interpolated."""
     late: int = 0
     """Frames that arrived after their time had passed."""
     skipped: int = 0
     """Frames in time that were not shown because a newer one was due."""
     _frames: dict[int, Frame] = field(default_factory=dict)
-    _transits: deque[float] = field(default_factory=lambda: deque(maxlen=_WINDOW))
+    _received: dict[int, Frame] = field(default_factory=dict)
+    """The last frames that came, shown or not: the ends of interpolation."""
+    _arrivals: deque[_Arrival] = field(default_factory=lambda: deque(maxlen=_WINDOW))
     _delay: float | None = None
     _last_number: int | None = None
     _last_clock: int = 0
@@ -60,15 +88,24 @@ class Playout:
         """Takes in a bundle that arrived at `now`."""
         first, clock = self._unwrap(bundle)
         interval = bundle.frame_interval_ms / 1000
-        self._judge(now - clock)
+        step = max(1, round(interval * self.fps))
+        # The frames between the bundle before and this one can be made only now, and are due before its first.
+        ahead = interval * (1 - 1 / step) if self._every < step <= _MAX_STEP else 0.0
+        span = interval * (len(bundle.frames) - 1)
+        self._arrivals.append(_Arrival(now, ahead + span, now - clock - span))
+        self._judge()
         for index, motion in enumerate(bundle.frames):
-            number = first + index
-            if number <= self._shown:
+            frame = Frame(first + index * step, clock + index * interval, bundle.epoch, motion)
+            if frame.number <= self._shown:
                 self.late += 1
             else:
-                self._frames[number] = Frame(number, clock + index * interval, bundle.epoch, motion)
-        while len(self._frames) > _BOUND:
-            del self._frames[min(self._frames)]
+                self._frames[frame.number] = frame
+            self._received[frame.number] = frame
+            self._fill(self._received.get(frame.number - step), frame, interval)
+            self._fill(frame, self._received.get(frame.number + step), interval)
+        for frames in (self._frames, self._received):
+            while len(frames) > _BOUND:
+                del frames[min(frames)]
 
     def due(self, now: float) -> Frame | None:
         """The newest frame whose time has come, once; None if there is nothing new to show."""
@@ -98,33 +135,80 @@ class Playout:
 
     @property
     def extra_delay(self) -> float:
-        """Seconds by which frames are held back beyond the fastest bundle, to hide jitter."""
-        return max(0.0, (self._delay or 0.0) - min(self._transits, default=0.0))
+        """Seconds by which frames are held back beyond what the fastest bundle needs, to hide jitter."""
+        return 0.0 if self._delay is None else max(0.0, self._delay - self._least())
+
+    @property
+    def behind(self) -> float:
+        """Seconds by which bundles lately came behind the fastest: what waits in the link. A lost one hardly counts."""
+        if not self._arrivals:
+            return 0.0
+        newest = max(each.at for each in self._arrivals)
+        lately = [each.last_transit for each in self._arrivals if newest - each.at <= _LATELY]
+        return median(lately) - min(each.last_transit for each in self._arrivals)
 
     @property
     def waiting(self) -> int:
         """Frames in the buffer."""
         return len(self._frames)
 
-    def _judge(self, transit: float) -> None:
+    @property
+    def _every(self) -> int:
+        """Camera frames from one frame shown to the next, when some are made up."""
+        return max(1, round(self.fps / _ENOUGH))
+
+    def _fill(self, a: Frame | None, b: Frame | None, interval: float) -> None:
+        """Makes the frames between two that follow each other, if both show a face and are drawn alike."""
+        if a is None or b is None or a.motion is None or b.motion is None or a.epoch != b.epoch:
+            return
+        count = b.number - a.number
+        if not 2 <= count <= _MAX_STEP or abs(b.capture - a.capture - interval) > interval / 2:
+            return
+        for number in range(a.number + self._every, b.number, self._every):
+            if number <= self._shown:
+                continue
+            share = (number - a.number) / count
+            capture = a.capture + share * (b.capture - a.capture)
+            self._frames[number] = Frame(number, capture, a.epoch, between(a.motion, b.motion, share))
+
+    def _least(self) -> float:
+        """The delay that the fastest bundle would need if it were as long as the longest."""
+        return min(each.last_transit for each in self._arrivals) + max(each.span for each in self._arrivals)
+
+    def _judge(self) -> None:
         """Sets the delay so that nearly all bundles come in time: up at once, down slowly, to keep play smooth."""
-        self._transits.append(transit)
-        least = min(self._transits)
-        wanted = min(float(np.quantile(self._transits, _QUANTILE)), least + _MAX_EXTRA) + _MARGIN
+        transits = [each.transit for each in self._arrivals]
+        wanted = min(float(np.quantile(transits, _QUANTILE)), self._least() + _MAX_EXTRA) + _MARGIN
         if self._delay is None or wanted > self._delay:
             self._delay = wanted
         else:
             self._delay += _SHRINK * (wanted - self._delay)
 
     def _unwrap(self, bundle: Bundle) -> tuple[int, float]:
-        """Frame number and capture seconds on axes that do not wrap; 16 and 32 bits travel."""
+        """Frame number and capture seconds on axes that do not wrap; 16 and 20 bits travel."""
         if self._last_number is None:
             self._last_number, self._last_clock = 0, bundle.clock_ms
             self._base = bundle.first_frame  # numbers count from here
         ahead = (bundle.first_frame - self._base - self._last_number + _WRAP // 2) % _WRAP - _WRAP // 2
         number = self._last_number + ahead
-        clock_ahead = (bundle.clock_ms - self._last_clock + _CLOCK_WRAP // 2) % _CLOCK_WRAP - _CLOCK_WRAP // 2
+        half = CLOCK_WRAP_MS // 2
+        clock_ahead = (bundle.clock_ms - self._last_clock + half) % CLOCK_WRAP_MS - half
         clock = self._last_clock + clock_ahead
         if ahead > 0:
             self._last_number, self._last_clock = number, clock
         return number, clock / 1000
+
+
+def between(a: Motion, b: Motion, share: float) -> Motion:
+    """The motion a `share` (0..1) of the way from one to another: angles, translation, expression and the logarithm of
+    the scale change linearly."""
+
+    def mix(x: FloatArray, y: FloatArray) -> FloatArray:
+        return np.asarray(x + share * (y - x), np.float32)
+
+    return Motion(
+        mix(a.rotation, b.rotation),
+        float(a.scale ** (1 - share) * b.scale**share),
+        mix(a.translation, b.translation),
+        mix(a.expression, b.expression),
+    )

@@ -28,7 +28,7 @@ def replay_call(settings: ReceiverSettings) -> dict[str, int]:
     hello, messages = read_call(settings.play)
     if hello.engine_hash != wire_hash(settings.engine):
         raise Incompatible(f"{settings.play} was recorded with other weights: record it again with this version")
-    half, status = Studio.open(settings).half(), StatusLine()
+    half, status = Studio.open(settings).half(hello.fps), StatusLine()
     out = settings.out or Path("replay.mp4")
     recorder = Recorder(out, hello.fps, 256)
     last = -1

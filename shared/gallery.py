@@ -16,10 +16,11 @@ EPOCHS = 256
 """Epochs travel as one byte and wrap."""
 _REMEMBERED = 8
 """States kept for bundles still under way; older ones are drawn from the oldest remembered."""
-_AGE_DEGREES = 2.0
+_AGE_DEGREES = 1.0
 """A source counts as this much further away for each newer one: of equal poses the newest shows today's light."""
-_STAY_DEGREES = 6.0
-"""The source in use counts as this much nearer; without it a head near the middle of two flickers between them."""
+_STAY_DEGREES = 4.0
+"""Sources older than the one in use count as this much further away, or a head near the middle of two flickers between
+them. Newer ones do not: they were sent because they show something better."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +76,15 @@ class Gallery:
 def choose(sources: Sequence[Held], driving: Motion, current: Held | None = None) -> Held | None:
     """The source that draws a frame: nearest in head pose, newer before older; None if there is none.
 
-    The source `current` that drew the frame before stays until another is clearly nearer: each change is seen.
+    The source `current` that drew the frame before stays until a newer one is nearer, or an older one clearly nearer:
+    each change is seen.
     """
     newest_first = list(reversed(sources))
     if not newest_first:
         return None
+    in_use = next((age for age, s in enumerate(newest_first) if s is current), len(newest_first))
     cost = [
-        pose_distance(s.motion, driving) + _AGE_DEGREES * age - (_STAY_DEGREES if s is current else 0.0)
+        pose_distance(s.motion, driving) + _AGE_DEGREES * age + _STAY_DEGREES * (age > in_use)
         for age, s in enumerate(newest_first)
     ]
     return newest_first[cost.index(min(cost))]

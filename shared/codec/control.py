@@ -78,8 +78,8 @@ class Stats:
     """Newest frame number seen; None before the first."""
     delay_ms: int = _checked(_integer(32))
     """Capture to display, median of the last frames; 0 while the clocks have not been compared."""
-    queue: int = _checked(_integer(16))
-    """Frames waiting to be shown."""
+    behind_ms: int = _checked(_integer(32))
+    """By how much bundles lately came later than the fastest, median: what waits in the link."""
     clock_ms: int | None = _checked(_optional(_integer(32)), default=None)
     """The receiver's clock if it asks for the sender's, else None."""
 

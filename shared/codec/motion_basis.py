@@ -2,8 +2,8 @@
 
 A motion is described by the *numbers* that are coded: those of the seven pose numbers whose step is not zero (the
 scale as its logarithm), then the coefficients of the expression in a learned linear basis (PCA weighted by the effect
-on keypoints). Each number is divided by its step and rounded. Integers travel; floating point starts after decoding,
-so both ends agree exactly on what was sent.
+on keypoints), each divided by its step. The bundle makes integers of them, and those travel; floating point starts
+after decoding, so both ends agree exactly on what was sent.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from safetensors.numpy import load_file, save_file
 
 from shared.codec.range_coder import FrequencyTable
 from shared.motion import POSE_SIZE, FloatArray, Motion
+
+Numbers = NDArray[np.float64]
+"""(D,) coded numbers of a motion in units of their steps."""
 
 MAX_INTEGER = 8191
 """Largest magnitude of a quantised number; a difference of two then fits 16 bits."""
@@ -110,8 +113,8 @@ class MotionBasis:
             digest.update(f"{name} {array.dtype.name} {array.shape} ".encode() + little_endian.tobytes())
         return digest.hexdigest()[:8]
 
-    def integers(self, motion: Motion) -> NDArray[np.int64]:
-        """(D,) quantised numbers of a motion. Raises ValueError for a motion that does not fit or is not finite."""
+    def numbers(self, motion: Motion) -> Numbers:
+        """(D,) numbers of a motion, still to be rounded. Raises ValueError if it does not fit or is not finite."""
         vector = motion.vector().astype(np.float64)
         if len(vector) != POSE_SIZE + self.components.shape[1]:
             raise ValueError(
@@ -124,8 +127,7 @@ class MotionBasis:
         coded = self.coded_pose
         pose_part = (pose - self.pose_mean)[coded] / self.pose_steps[coded]
         expression_part = self.analysis @ (vector[POSE_SIZE:] - self.expression_mean) / self.component_steps
-        rounded = np.rint(np.concatenate([pose_part, expression_part]))
-        return np.asarray(np.clip(rounded, -MAX_INTEGER, MAX_INTEGER), np.int64)
+        return np.asarray(np.concatenate([pose_part, expression_part]), np.float64)
 
     def motion(self, integers: NDArray[np.int64]) -> Motion:
         """The motion that (D,) integers stand for, limited to what a head can do."""

@@ -8,21 +8,25 @@ from enum import StrEnum
 from math import ceil
 from typing import Protocol
 
-PACKET_OVERHEAD = 93
-"""Bytes around the user data of one SCTP packet: IPv4 20, UDP 8, DTLS 37, SCTP 12, DATA chunk 16 (measured)."""
-ACK_SIZE = 93
-"""Bytes of the SACK that answers every packet; aiortc neither delays nor bundles it (measured)."""
+PACKET_HEADERS = 69
+"""Bytes of a packet before its first SCTP chunk: IPv4 20, UDP 8, DTLS 29 (ChaCha20-Poly1305), SCTP 12 (measured)."""
+CHUNK_HEADER = 16
+"""Bytes before the user data of a DATA chunk; a SACK chunk without gaps has as many in all."""
+ACK_SIZE = PACKET_HEADERS + CHUNK_HEADER
+"""Bytes of a SACK that travels alone."""
 MAX_USER_DATA = 1160
-"""User data per packet; aiortc cuts longer messages."""
+"""User data per chunk; aiortc cuts longer messages."""
+
+
+def chunk_cost(size: int) -> int:
+    """Bytes of the chunks of a message of `size` bytes: what it adds to a packet that goes anyway."""
+    whole, rest = divmod(max(size, 1), MAX_USER_DATA)  # an empty message travels as one byte
+    return whole * (CHUNK_HEADER + MAX_USER_DATA) + (CHUNK_HEADER + 4 * ceil(rest / 4) if rest else 0)
 
 
 def wire_cost(size: int) -> int:
-    """Bytes on the wire (IPv4, UDP, DTLS and SCTP included, SACKs not) of a message of `size` bytes, sent once."""
-    whole, rest = divmod(size, MAX_USER_DATA)
-    cost = whole * (PACKET_OVERHEAD + MAX_USER_DATA)
-    if rest or not whole:
-        cost += PACKET_OVERHEAD + 4 * ceil(max(rest, 1) / 4)  # an empty message travels as one byte
-    return cost
+    """Bytes on the wire (IPv4, UDP, DTLS and SCTP included, SACKs not) of a message in packets of its own."""
+    return chunk_cost(size) + PACKET_HEADERS * ceil(max(size, 1) / MAX_USER_DATA)
 
 
 class Channel(StrEnum):
@@ -37,14 +41,41 @@ class LinkClosed(ConnectionError):
     """The link is not open: never was, or not any more. The text is the reason."""
 
 
+class Kind(StrEnum):
+    """What a byte on the wire was for; every byte is of one kind."""
+
+    MOTION = "motion"
+    """Messages of the channel, and those repeated after a loss."""
+    PICTURES = "pictures"
+    CONTROL = "control"
+    HEADERS = "headers"
+    """IPv4, UDP, DTLS, SCTP and chunk headers and padding of packets that carry messages."""
+    SACKS = "sacks"
+    """Packets that only acknowledge, whole; of others only the SACK chunk."""
+    CONNECTION = "connection"
+    """STUN, the DTLS handshake, the set-up and the end of SCTP: whole packets."""
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What went one way, IP and UDP headers included."""
+
+    packets: int
+    kinds: Mapping[Kind, int]
+    """Bytes by kind; every kind is a key."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(self.kinds.values())
+
+
 @dataclass(frozen=True)
 class WireBytes:
-    """What one side put on and took off the network, IP and UDP headers included."""
+    """What one side put on and took off the network."""
 
-    bytes_out: int = 0
-    bytes_in: int = 0
-    packets_out: int = 0
-    packets_in: int = 0
+    sent: Traffic
+    received: Traffic
 
 
 @dataclass(frozen=True)

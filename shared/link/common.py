@@ -6,34 +6,13 @@ import asyncio
 import logging
 from collections import Counter, deque
 
-from shared.link.base import Channel, Handler, PayloadBytes, Tally, WireBytes
+from shared.link.base import Channel, Handler, PayloadBytes, Tally
 
 logger = logging.getLogger(__name__)
 
 HELD_BYTES = 256 * 1024
 """Bytes of early messages kept until there is a handler: the other side may find the link open first, and nothing
 on a reliable channel is sent twice."""
-
-
-class WireMeter:
-    """Counts datagrams in both directions."""
-
-    def __init__(self) -> None:
-        self._bytes_out = self._bytes_in = self._packets_out = self._packets_in = 0
-
-    def sent(self, size: int) -> None:
-        """Count one outgoing packet of `size` bytes, headers included."""
-        self._bytes_out += size
-        self._packets_out += 1
-
-    def received(self, size: int) -> None:
-        """Count one incoming packet of `size` bytes, headers included."""
-        self._bytes_in += size
-        self._packets_in += 1
-
-    def snapshot(self) -> WireBytes:
-        """The counts so far."""
-        return WireBytes(self._bytes_out, self._bytes_in, self._packets_out, self._packets_in)
 
 
 class _PayloadMeter:
@@ -57,7 +36,6 @@ class CommonLink:
         self._handler: Handler | None = None
         self._held: deque[tuple[Channel, bytes]] = deque()
         self._held_bytes = 0
-        self._wire = WireMeter()
         self._sent = _PayloadMeter()
         self._received = _PayloadMeter()
 
@@ -66,10 +44,6 @@ class CommonLink:
         self._handler = handler
         while self._held:
             self._hand_over(handler, *self._held.popleft())
-
-    def wire(self) -> WireBytes:
-        """See `Link.wire`."""
-        return self._wire.snapshot()
 
     def payload(self) -> PayloadBytes:
         """See `Link.payload`."""

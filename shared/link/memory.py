@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shared.link.base import ACK_SIZE, Channel, LinkClosed, wire_cost
+from shared.link.acks import DelayedAck
+from shared.link.base import ACK_SIZE, Channel, Kind, LinkClosed, Traffic, WireBytes, wire_cost
 from shared.link.common import CommonLink
 
 
@@ -48,8 +49,8 @@ def memory_pair(
 class MemoryLink(CommonLink):
     """One end of `memory_pair`.
 
-    Wire bytes are computed, not observed: per packet of n bytes 93 + 4*ceil(n/4), and 93 for the SACK that comes back.
-    Connection set-up and STUN do not exist here and are not counted.
+    Wire bytes are computed, not observed: a packet per message, and a SACK for every second. Connection set-up and STUN
+    do not exist here and are not counted.
     """
 
     _far: MemoryLink
@@ -58,6 +59,8 @@ class MemoryLink(CommonLink):
         super().__init__()
         self._impairment = impairment
         self._chance = chance
+        self._out, self._in = _Computed(), _Computed()
+        self._acks = DelayedAck()
         self._in_order: deque[Callable[[], None]] = deque()
         self._last_in_order = 0.0
 
@@ -71,7 +74,7 @@ class MemoryLink(CommonLink):
         if self._ended.done():
             raise LinkClosed(self._ended.result())
         self._sent.count(channel, data)
-        self._wire.sent(wire_cost(len(data)))
+        self._out.message(channel, len(data))
         if channel is Channel.CONTROL:
             self._later_in_order(lambda: self._far._arrive(channel, data))
             return
@@ -79,12 +82,16 @@ class MemoryLink(CommonLink):
         if self._happens(self._impairment.loss):
             if channel is Channel.MOTION and not self._impairment.reliable:
                 return
-            self._wire.sent(wire_cost(len(data)))
+            self._out.message(channel, len(data))
             wait += 2 * self._impairment.delay + self._travel_time()
         copies = 2 if self._happens(self._impairment.duplicate) else 1
         for _ in range(copies):
             self._later(wait, lambda: self._far._arrive(channel, data))
             wait += self._travel_time()
+
+    def wire(self) -> WireBytes:
+        """See `Link.wire`."""
+        return WireBytes(self._out.snapshot(), self._in.snapshot())
 
     async def close(self) -> None:
         """Close both ends; the far one after what is already on its way on `control`."""
@@ -111,7 +118,29 @@ class MemoryLink(CommonLink):
     def _arrive(self, channel: Channel, data: bytes) -> None:
         if self._ended.done():
             return
-        self._wire.received(wire_cost(len(data)))
-        self._wire.sent(ACK_SIZE)
-        self._far._wire.received(ACK_SIZE)
+        self._in.message(channel, len(data))
+        if self._acks.received(asyncio.get_running_loop().time(), incomplete=False):
+            self._acks.sent()
+            self._out.sack()
+            self._far._in.sack()
         self._deliver(channel, data)
+
+
+class _Computed:
+    """Bytes of one direction."""
+
+    def __init__(self) -> None:
+        self._packets = 0
+        self._kinds: Counter[Kind] = Counter()
+
+    def message(self, channel: Channel, size: int) -> None:
+        self._packets += 1
+        self._kinds[Kind(channel.value)] += size
+        self._kinds[Kind.HEADERS] += wire_cost(size) - size
+
+    def sack(self) -> None:
+        self._packets += 1
+        self._kinds[Kind.SACKS] += ACK_SIZE
+
+    def snapshot(self) -> Traffic:
+        return Traffic(self._packets, dict.fromkeys(Kind, 0) | self._kinds)

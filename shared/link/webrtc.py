@@ -8,8 +8,9 @@ from typing import Any
 
 from aiortc import RTCConfiguration, RTCDataChannel, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 
-from shared.link import workarounds
-from shared.link.base import Channel, LinkClosed
+from shared.link import economy, workarounds
+from shared.link.accounting import WireMeter
+from shared.link.base import Channel, LinkClosed, WireBytes
 from shared.link.common import CommonLink
 from shared.link.ice import IceSettings
 
@@ -34,6 +35,7 @@ class Peer(CommonLink):
 
     def __init__(self, ice: IceSettings | None = None) -> None:
         super().__init__()
+        self._wire = WireMeter()
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=_servers(ice or IceSettings())))
         # Channels agreed on beforehand need no opening messages. All are reliable: partial reliability in aiortc can
         # end in a storm of FORWARD-TSN chunks after a single stall.
@@ -48,6 +50,9 @@ class Peer(CommonLink):
         for channel, data_channel in self._channels.items():
             self._attach(channel, data_channel)
         self._pc.on("connectionstatechange", self._state_changed)
+        economy.shorten_records(self._pc)
+        economy.count_chunks(self._pc, self._wire)
+        economy.share_packets(self._pc)
         connection = workarounds.ice_connection(self._pc)
         if connection is not None:
             workarounds.count_datagrams(connection, self._wire)
@@ -78,7 +83,7 @@ class Peer(CommonLink):
         if self._ended.done():
             await self.close()
             raise LinkClosed(self._ended.result())
-        if not self.wire().packets_in:
+        if not self.wire().received.packets:
             logger.warning("no datagram was counted: the figures for bytes on the wire will be wrong")
 
     @property
@@ -94,6 +99,10 @@ class Peer(CommonLink):
             raise LinkClosed("the link is not open yet")
         self._channels[channel].send(data)
         self._sent.count(channel, data)
+
+    def wire(self) -> WireBytes:
+        """See `Link.wire`."""
+        return self._wire.snapshot()
 
     async def close(self) -> None:
         """See `Link.close`. Gives what is queued half a second to leave."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.link.base import Channel, PayloadBytes, WireBytes
+from shared.link.base import Channel, PayloadBytes, Traffic, WireBytes
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,7 @@ def figures(
     after = end.payload.sent if outgoing else end.payload.received
     by_channel = {str(c): after[c].size - before[c].size for c in Channel}
     payload = sum(by_channel.values())
-    out = end.wire.bytes_out - start.wire.bytes_out
-    back = end.wire.bytes_in - start.wire.bytes_in
+    out, into = _between(start.wire.sent, end.wire.sent), _between(start.wire.received, end.wire.received)
     frames = end.frames - start.frames
     return {
         frames_name: frames,
@@ -49,14 +48,20 @@ def figures(
         "fps": round(_rate(start, end), 2),
         "payload_bytes": payload,
         "payload_bytes_by_channel": by_channel,
-        "wire_bytes_out": out,
-        "wire_bytes_in": back,
+        "wire_bytes_out": out.size,
+        "wire_bytes_in": into.size,
+        "wire_bytes_out_by_kind": {str(kind): size for kind, size in out.kinds.items()},
+        "wire_bytes_in_by_kind": {str(kind): size for kind, size in into.kinds.items()},
         "payload_kbps": round(payload * 8 / seconds / 1000, 2),
-        "wire_kbps_out": round(out * 8 / seconds / 1000, 2),
-        "wire_kbps_in": round(back * 8 / seconds / 1000, 2),
+        "wire_kbps_out": round(out.size * 8 / seconds / 1000, 2),
+        "wire_kbps_in": round(into.size * 8 / seconds / 1000, 2),
         "sources_sent": end.sources - start.sources,
         "delay_ms": percentiles(delays_ms[start.delays : end.delays]),
     }
+
+
+def _between(start: Traffic, end: Traffic) -> Traffic:
+    return Traffic(end.packets - start.packets, {kind: size - start.kinds[kind] for kind, size in end.kinds.items()})
 
 
 def _rate(start: Snapshot, end: Snapshot) -> float:

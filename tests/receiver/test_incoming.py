@@ -70,7 +70,7 @@ def converse(
             frame = frames[tick // 2]
             job = outgoing.push(None if frame is None else outgoing.analyse(frame), now, now)
             if job is not None:
-                outgoing.send_source(job, outgoing.encode(job))
+                outgoing.done(job.perform(), 0.0)
         last = outgoing.finish("the end", 0.0) if tick == 2 * len(frames) else []
         for channel, data in outgoing.tick(now, 0) + last:
             incoming.receive(channel, data, now)
@@ -267,15 +267,16 @@ def test_good_messages_with_wrong_bytes_are_taken_or_counted() -> None:
             half.tick(now)
 
 
+@pytest.mark.parametrize("theirs", [100.0, 1048.5, 50_000.0])
 @pytest.mark.parametrize("uptime", [0.0, 12.5, 4_294_960.0, 4_294_967.0, 40_000_000.0])
-def test_the_delay_is_right_whatever_the_uptime_of_the_receiver(uptime: float) -> None:
+def test_the_delay_is_right_whatever_the_uptime_of_both_ends(uptime: float, theirs: float) -> None:
     half = incoming_half()
     give(half, message(1), uptime)
     (asked,) = [m.clock_ms for m in messages(half, uptime) if isinstance(m, control.Stats)]
-    sender_clock = 100.0 + 0.05  # half way of a round trip of 0.1 s, on the sender's clock
+    sender_clock = theirs + 0.05  # half way of a round trip of 0.1 s, on the sender's clock
     answer = control.pack_control(control.Heartbeat(round(sender_clock * 1000), asked))
     half.receive(Channel.CONTROL, answer, uptime + 0.1)
-    bundle = Bundle(0, 100_200, 1, 40.0, (make_motion(),))
+    bundle = Bundle(0, round(theirs * 1000) + 200, 1, 40.0, (make_motion(),))
     half.receive(Channel.MOTION, encode_bundle(bundle, make_basis()), uptime + 0.25)
     item = half.due(uptime + 0.3)
     assert item is not None and item[1] is not None

@@ -3,13 +3,15 @@ from __future__ import annotations
 import itertools
 import random
 
+import numpy as np
 import pytest
 from call_examples import make_motion
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.playout import Frame, Playout
-from shared.codec.bundle import Bundle
+from receiver.playout import Frame, Playout, between
+from shared.codec.bundle import CLOCK_WRAP_MS, Bundle
+from shared.motion import Motion
 
 INTERVAL = 0.04
 PER_BUNDLE = 5
@@ -19,7 +21,7 @@ def bundle(number: int, clock: float | None = None, count: int = PER_BUNDLE) -> 
     """Frames number, number + 1, ... of a steady 25 fps; the yaw of each is its number."""
     clock = number * INTERVAL if clock is None else clock
     frames = tuple(make_motion(yaw=number + i) for i in range(count))
-    return Bundle(number & 0xFFFF, round(clock * 1000) & 0xFFFFFFFF, 1, INTERVAL * 1000, frames)
+    return Bundle(number & 0xFFFF, round(clock * 1000) % CLOCK_WRAP_MS, 1, INTERVAL * 1000, frames)
 
 
 def play(
@@ -102,8 +104,8 @@ def test_16_bit_frame_numbers_wrap(first: int) -> None:
     assert playout.highest_frame == (first + 145) & 0xFFFF
 
 
-def test_the_32_bit_clock_wraps() -> None:
-    start = (1 << 32) / 1000 - 2.0
+def test_the_20_bit_clock_wraps() -> None:
+    start = CLOCK_WRAP_MS / 1000 - 2.0
     arrivals = [(t, bundle(round(b.first_frame), start + b.first_frame * INTERVAL)) for t, b in steady(30)]
     playout = Playout()
     shown = play(playout, arrivals, 8)
@@ -169,6 +171,126 @@ def test_delay_grows_with_a_spike_and_shrinks_afterwards() -> None:
     assert playout.extra_delay < 0.05
 
 
+THIN = 2 * INTERVAL
+
+
+def thin(number: int, yaws: tuple[float | None, ...], epoch: int = 1, clock: float | None = None) -> Bundle:
+    """Motion at half the frame rate: frames number, number + 2, ... of the picture."""
+    frames = tuple(None if yaw is None else make_motion(yaw=yaw) for yaw in yaws)
+    clock = number * INTERVAL if clock is None else clock
+    return Bundle(number & 0xFFFF, round(clock * 1000), epoch, THIN * 1000, frames)
+
+
+def yaws(shown: list[tuple[float, Frame]]) -> dict[int, float | None]:
+    return {f.number: None if f.motion is None else float(f.motion.rotation[0]) for _, f in shown}
+
+
+def test_slow_motion_is_interpolated_within_and_between_bundles() -> None:
+    playout = Playout(fps=25)
+    arrivals = [((n + 10) * INTERVAL, thin(n, tuple(float(n + 2 * i) for i in range(5)))) for n in range(0, 60, 10)]
+    shown = play(playout, arrivals, 4)
+    assert yaws(shown) == {n: float(n) for n in range(59)}
+    gaps = [b[0] - a[0] for a, b in itertools.pairwise(shown)]
+    assert max(gaps) <= INTERVAL + 0.011  # the frames between two bundles are there in time
+    assert [f.capture for _, f in shown] == pytest.approx([n * INTERVAL for n in range(59)])
+    assert playout.late == playout.skipped == 0
+
+
+def test_bundles_in_the_wrong_order_are_interpolated_too() -> None:
+    playout = Playout(fps=25)
+    playout.add(thin(0, (0, 2)), 0.0)
+    playout.add(thin(8, (8, 10)), 0.1)
+    playout.add(thin(4, (4, 6)), 0.2)
+    assert yaws(play(playout, [], 3)) == {n: float(n) for n in range(11)}
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        thin(6, (6.0, 8.0)),  # a lost bundle between the two
+        thin(4, (4.0, 6.0), epoch=2),
+        thin(4, (4.0, 6.0), clock=4 * INTERVAL + 0.3),  # the camera stood still
+    ],
+)
+def test_nothing_is_interpolated_across_gaps_and_epochs(second: Bundle) -> None:
+    playout = Playout(fps=25)
+    playout.add(thin(0, (0.0, 2.0)), 0.0)
+    playout.add(second, 0.1)
+    first = second.first_frame
+    assert sorted(yaws(play(playout, [], 3))) == [0, 1, 2, first, first + 1, first + 2]
+
+
+def test_nothing_is_interpolated_towards_a_lost_face() -> None:
+    playout = Playout(fps=25)
+    playout.add(thin(0, (0.0, 2.0, None, 6.0, 8.0)), 0.0)
+    assert yaws(play(playout, [], 3)) == {0: 0, 1: 1, 2: 2, 4: None, 6: 6, 7: 7, 8: 8}
+
+
+def test_every_number_of_a_motion_is_interpolated() -> None:
+    a = Motion(np.array([0, 10, -4], np.float32), 1.0, np.array([0, 0.2, 0], np.float32), np.zeros((4, 3), np.float32))
+    b = Motion(np.array([8, 0, 4], np.float32), 4.0, np.array([0.4, 0, 0], np.float32), np.ones((4, 3), np.float32))
+    half = between(a, b, 0.5)
+    assert half.rotation == pytest.approx([4, 5, 0])
+    assert half.scale == pytest.approx(2.0)
+    assert half.translation == pytest.approx([0.2, 0.1, 0])
+    assert (half.expression == 0.5).all()
+    assert between(a, b, 0.25).expression[0, 0] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("fps", "step", "shown"), [(60, 5, [0, 2, 4, 5, 7, 9, 10]), (60, 2, [0, 2, 4]), (30, 2, [*range(5)])]
+)
+def test_of_a_fast_camera_no_more_frames_are_made_up_than_needed(fps: float, step: int, shown: list[int]) -> None:
+    playout = Playout(fps=fps)
+    playout.add(Bundle(0, 0, 1, 1000 * step / fps, (make_motion(),) * 3), 0.0)
+    numbers = []
+    for n in range(200):
+        while (frame := playout.due(n / 200)) is not None:
+            numbers.append(frame.number)
+    assert numbers == shown
+
+
+def test_frames_made_up_too_late_are_left_out() -> None:
+    playout = Playout(fps=25)
+    playout.add(thin(0, (0.0, 2.0)), 0.0)
+    playout.add(thin(8, (8.0, 10.0)), 0.0)
+    while (frame := playout.due(0.4)) is not None:
+        newest = frame.number
+    assert newest == 8
+    playout.add(thin(4, (4.0, 6.0)), 0.4)
+    assert playout.late == 2
+    assert sorted(yaws(play(playout, [], 3, 0.4))) == [9, 10]
+
+
+def test_what_waits_in_the_link_shows_and_single_losses_do_not() -> None:
+    playout = Playout()
+    for n in range(40):
+        repaired = 1.0 if n % 4 == 3 else 0.0
+        playout.add(bundle(n * PER_BUNDLE), (n + 1) * PER_BUNDLE * INTERVAL + repaired)
+    assert playout.behind == pytest.approx(0, abs=1e-6)
+    for n in range(40, 50):
+        playout.add(bundle(n * PER_BUNDLE), (n + 1) * PER_BUNDLE * INTERVAL + 0.4)
+    assert playout.behind == pytest.approx(0.4, abs=1e-6)
+
+
+def test_long_bundles_are_in_time_though_a_short_one_was_faster() -> None:
+    playout = Playout()
+    long = [((n + 19) * INTERVAL + 0.3, bundle(n, count=20)) for n in range(1, 400, 20)]
+    shown = play(playout, [(0.1, bundle(0, count=1)), *long], 20)
+    assert numbers(shown)[-380:] == list(range(21, 401))  # only the change itself may cost frames
+    assert playout.late <= 20
+    assert playout.extra_delay == pytest.approx(0.2, abs=0.05)
+
+
+def test_larger_bundles_do_not_look_like_a_queue() -> None:
+    playout = Playout()
+    for n in range(0, 50, 5):
+        playout.add(bundle(n), (n + 4) * INTERVAL)
+    for n in range(50, 150, 10):
+        playout.add(bundle(n, count=10), (n + 9) * INTERVAL)
+    assert playout.behind == pytest.approx(0, abs=1e-6)
+
+
 def test_frames_without_a_face_are_frames() -> None:
     playout = Playout()
     playout.add(Bundle(0, 0, 1, 40.0, (None, make_motion(), None)), 0.0)
@@ -177,7 +299,7 @@ def test_frames_without_a_face_are_frames() -> None:
 
 WILD = st.tuples(
     st.integers(0, 0xFFFF),
-    st.integers(0, 0xFFFFFFFF),
+    st.integers(0, CLOCK_WRAP_MS - 1),
     st.sampled_from([0.1, 40.0, 409.5]),
     st.integers(1, 16),
     st.floats(0, 0.5),

@@ -127,7 +127,13 @@ def test_choose_from_nothing_is_nothing() -> None:
 
 def test_the_source_in_use_stays_until_another_is_clearly_nearer() -> None:
     left, right = held(1, -20), held(2, 20)
-    assert choose((left, right), make_motion(yaw=1), left) is left
-    assert choose((left, right), make_motion(yaw=1), right) is right
+    assert choose((left, right), make_motion(yaw=-2), left) is left
+    assert choose((left, right), make_motion(yaw=-2), right) is right
+    assert choose((left, right), make_motion(yaw=-15), right) is left
     assert choose((left, right), make_motion(yaw=15), left) is right
-    assert choose((left, right), make_motion(yaw=1), held(3)) is right  # no longer held
+    assert choose((left, right), make_motion(yaw=-2), held(3)) is left  # the one in use is no longer held
+
+
+def test_a_new_source_of_the_same_pose_takes_over_at_once() -> None:
+    old, new = held(1, 10), held(2, 10)
+    assert choose((old, new), make_motion(yaw=10), old) is new

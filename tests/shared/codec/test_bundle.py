@@ -7,7 +7,16 @@ from codec_examples import make_basis, make_motions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.codec.bundle import MAX_BUNDLE_BYTES, Bundle, decode_bundle, encode_bundle, quantise
+from shared.codec.bundle import (
+    CLOCK_WRAP_MS,
+    MAX_BUNDLE_BYTES,
+    MOTION_SECTION,
+    Bundle,
+    decode_bundle,
+    encode_bundle,
+    held,
+    quantise,
+)
 from shared.codec.errors import MalformedBundle
 from shared.codec.motion_basis import MAX_INTEGER, MotionBasis
 from shared.motion import Motion
@@ -33,6 +42,24 @@ def test_a_bundle_comes_back_as_quantise_says(basis: MotionBasis, count: int, sp
     assert _vectors(seen.frames) == _vectors(sent.frames)
 
 
+def test_a_number_stays_what_it_was_unless_that_is_clearly_wrong() -> None:
+    before = np.array([3, 3, 3, 3, -3])
+    assert held(np.array([3.55, 2.45, 3.65, 2.3, -3.55]), before).tolist() == [3, 3, 4, 2, -3]
+    assert held(np.array([3.55, -1.2, 9e9]), None).tolist() == [4, -1, MAX_INTEGER]
+
+
+def test_trembling_below_a_step_costs_nothing_and_is_not_shown(basis: MotionBasis) -> None:
+    (motion,) = make_motions(basis, 1)
+    beside = replace(motion, rotation=motion.rotation + np.float32(0.55 * basis.pose_steps[0]))
+    still, trembling = (_bundle(basis, (motion, second) * 5) for second in (motion, beside))
+    assert encode_bundle(trembling, basis) == encode_bundle(still, basis)
+    assert _vectors(quantise(trembling.frames, basis)) == _vectors(quantise(still.frames, basis))
+
+
+def test_a_header_has_nine_bytes(basis: MotionBasis) -> None:
+    assert len(encode_bundle(_bundle(basis, (None,)), basis)) <= 9 + 1
+
+
 def test_frames_without_a_face_stay_so(basis: MotionBasis) -> None:
     a, b = make_motions(basis, 2)
     for frames in ((None,), (None, a, None, b), (a, None, b, None), (None,) * 16):
@@ -40,7 +67,7 @@ def test_frames_without_a_face_stay_so(basis: MotionBasis) -> None:
 
 
 def test_counters_wrap(basis: MotionBasis) -> None:
-    bundle = Bundle(0x10005, 0x100000007, 0x102, 40.0, (None,))
+    bundle = Bundle(0x10005, 5 * CLOCK_WRAP_MS + 7, 0x102, 40.0, (None,))
     seen = decode_bundle(encode_bundle(bundle, basis), basis)
     assert (seen.first_frame, seen.clock_ms, seen.epoch) == (5, 7, 2)
 
@@ -61,23 +88,25 @@ def test_a_still_face_costs_little(basis: MotionBasis) -> None:
 
 def test_unknown_sections_are_skipped(basis: MotionBasis) -> None:
     data = encode_bundle(_bundle(basis, make_motions(basis, 3)), basis)
-    header, motion = data[:10], data[10:]
+    header, motion = data[:8], data[8:]
     short, long = b"\x63\x03abc", b"\x64\x80\xc8" + bytes(200)
-    seen = decode_bundle(header + short + motion + long, basis)
-    assert _vectors(seen.frames) == _vectors(decode_bundle(data, basis).frames)
+    with_length = bytes([MOTION_SECTION, len(motion) - 1]) + motion[1:]
+    for sections in (short + long + motion, with_length + long + short, short + with_length + b"\xe5the last"):
+        seen = decode_bundle(header + sections, basis)
+        assert _vectors(seen.frames) == _vectors(decode_bundle(data, basis).frames)
 
 
 def test_bytes_that_are_no_bundle_are_refused(basis: MotionBasis) -> None:
     data = encode_bundle(_bundle(basis, make_motions(basis, 3)), basis)
-    motion = data[10:]
+    with_length = bytes([MOTION_SECTION, len(data) - 9]) + data[9:]
     cases = {
-        "bytes": b"\x01",
-        "version 2": b"\x02" + data[1:],
-        "interval of zero": data[:8] + b"\x00\x02" + motion,
-        "0 arrived": data[:10],
-        "2 arrived": data + motion,
-        "section ends": data[:-1],
-        "left over": data[:10] + b"\x01" + bytes([len(motion) + 8]) + motion[2:] + b"\xaa" * 10,
+        "bytes": b"\x21",
+        "version 3": b"\x32" + data[1:],
+        "interval of zero": data[:5] + bytes([data[5] & 0xF0, 0]) + data[7:],
+        "0 arrived": data[:8],
+        "2 arrived": data[:8] + with_length + data[8:],
+        "section ends": data[:8] + with_length[:-1],
+        "left over": data + b"\xaa" * 10,
         "4097 arrived": data.ljust(MAX_BUNDLE_BYTES + 1, b"\0"),
     }
     for message, malformed in cases.items():
@@ -105,8 +134,8 @@ def _decode_or_refuse(data: bytes) -> None:
 @given(st.binary(max_size=200))
 def test_random_bytes_are_decoded_or_refused(data: bytes) -> None:
     _decode_or_refuse(data)
-    _decode_or_refuse(b"\x01" + data)
-    _decode_or_refuse(bytes([1, 0, 0, 0, 0, 0, 0, 0, 1, 0xFF, 1, min(len(data), 127)]) + data[:127])
+    _decode_or_refuse(b"\x2f" + data)
+    _decode_or_refuse(bytes([0x2F, 0, 0, 0, 0, 1, 0xFF, 1, 0x80 | MOTION_SECTION]) + data)
 
 
 @given(st.integers(0, 10_000), st.integers(0, 255), st.integers(0, 40))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from shared.codec.bundle import Bundle, decode_bundle, encode_bundle
+from shared.codec.bundle import Bundle, decode_bundle, encode_bundle, quantise
 from shared.codec.motion_basis import MotionBasis
 from shared.motion import FloatArray, Motion, keypoints
 from weights.training.fit_codec import TARGET_ERROR, fit, report
@@ -43,6 +43,32 @@ def test_new_motions_come_back_near_the_target_error(fitted: MotionBasis) -> Non
             squared.append(((keypoints(CANONICAL, a) - keypoints(CANONICAL, b))[:, :2] * 128) ** 2)
     error = np.sqrt(np.sum(squared, axis=-1).mean())
     assert 0.7 * TARGET_ERROR < error < 1.3 * TARGET_ERROR
+
+
+def coded_error(basis: MotionBasis, clip: FloatArray) -> np.ndarray:
+    """(K,) RMS movement of each keypoint in the expression, in px."""
+    motions = [Motion.from_vector(vector) for vector in clip]
+    seen = [m for at in range(0, FRAMES, 10) for m in quantise(motions[at : at + 10], basis) if m is not None]
+    moved = np.stack([a.expression - b.expression for a, b in zip(motions, seen, strict=True)])[..., :2] * 128
+    return np.asarray(np.sqrt((moved**2).sum(-1).mean(0)))
+
+
+def test_what_counts_for_more_is_coded_better_at_the_same_error(fitted: MotionBasis) -> None:
+    importance = np.ones(KEYPOINTS, np.float32)
+    importance[2] = 4
+    clips = [_clip(seed) for seed in range(4)]
+    weighted = fit(clips, CANONICAL, importance)
+    plain, better = coded_error(fitted, clips[0]), coded_error(weighted, clips[0])
+    assert better[2] < 0.6 * plain[2]
+    assert np.sqrt((better**2).mean()) == pytest.approx(np.sqrt((plain**2).mean()), rel=0.3)
+
+
+def test_a_smaller_error_costs_more_bytes(fitted: MotionBasis) -> None:
+    clips = [_clip(seed) for seed in range(4)]
+    fine = fit(clips, CANONICAL, target_error=TARGET_ERROR / 3)
+    assert coded_error(fine, clips[0]).mean() < 0.5 * coded_error(fitted, clips[0]).mean()
+    bundle = Bundle(0, 0, 0, 40.0, tuple(Motion.from_vector(v) for v in clips[0][:5]))
+    assert len(encode_bundle(bundle, fine)) > len(encode_bundle(bundle, fitted))
 
 
 def test_a_number_the_engine_keeps_still_is_not_coded(fitted: MotionBasis) -> None:

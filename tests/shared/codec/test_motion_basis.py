@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from shared.codec.bundle import held
 from shared.codec.motion_basis import MAX_INTEGER, MotionBasis
 from shared.motion import Motion
 
@@ -23,7 +24,7 @@ def test_pose_comes_back_within_half_a_step(basis: MotionBasis) -> None:
         scale=1.37,
         translation=np.array([0.3, -0.21, 0], np.float32),
     )
-    seen = basis.motion(basis.integers(sent))
+    seen = basis.motion(held(basis.numbers(sent), None))
     assert np.all(np.abs(seen.rotation - sent.rotation) <= basis.pose_steps[:3] / 2 + 1e-5)
     assert abs(np.log(seen.scale / sent.scale)) <= basis.pose_steps[3] / 2 + 1e-5
     assert np.all(np.abs(seen.translation - sent.translation)[:2] <= basis.pose_steps[4:6] / 2 + 1e-6)
@@ -32,7 +33,7 @@ def test_pose_comes_back_within_half_a_step(basis: MotionBasis) -> None:
 def test_expression_in_the_basis_comes_back_within_half_a_step(basis: MotionBasis) -> None:
     coefficients = np.array([0.41, -0.2, 0.117, 0.05])
     expression = (basis.expression_mean + coefficients @ basis.components).astype(np.float32).reshape(-1, 3)
-    seen = basis.motion(basis.integers(_motion(basis, expression=expression)))
+    seen = basis.motion(held(basis.numbers(_motion(basis, expression=expression)), None))
     error = basis.analysis @ (seen.expression - expression).reshape(-1)
     assert np.all(np.abs(error) <= basis.component_steps / 2 + 1e-5)
 
@@ -40,7 +41,7 @@ def test_expression_in_the_basis_comes_back_within_half_a_step(basis: MotionBasi
 def test_a_number_that_is_not_coded_is_the_mean(basis: MotionBasis) -> None:
     assert 6 not in basis.coded_pose
     sent = _motion(basis, translation=np.array([0, 0, 0.5], np.float32))
-    assert basis.motion(basis.integers(sent)).translation[2] == basis.pose_mean[6]
+    assert basis.motion(held(basis.numbers(sent), None)).translation[2] == basis.pose_mean[6]
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -54,11 +55,11 @@ def test_what_no_head_can_do_is_clipped(basis: MotionBasis, sign: int) -> None:
 
 def test_a_motion_that_cannot_be_coded_is_refused(basis: MotionBasis) -> None:
     with pytest.raises(ValueError, match="finite"):
-        basis.integers(_motion(basis, rotation=np.array([np.nan, 0, 0], np.float32)))
+        basis.numbers(_motion(basis, rotation=np.array([np.nan, 0, 0], np.float32)))
     with pytest.raises(ValueError, match="positive scale"):
-        basis.integers(_motion(basis, scale=0.0))
+        basis.numbers(_motion(basis, scale=0.0))
     with pytest.raises(ValueError, match="codes 4 keypoints"):
-        basis.integers(_motion(basis, expression=np.zeros((6, 3), np.float32)))
+        basis.numbers(_motion(basis, expression=np.zeros((6, 3), np.float32)))
 
 
 def test_saving_keeps_everything(basis: MotionBasis, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from shared.link.base import ACK_SIZE, Channel, LinkClosed, wire_cost
+from shared.link.base import ACK_SIZE, Channel, Kind, LinkClosed, chunk_cost, wire_cost
 from shared.link.common import HELD_BYTES
 from shared.link.memory import MemoryLink, memory_pair
 
@@ -55,7 +55,7 @@ async def test_reliable_motion_and_pictures_all_arrive_in_disorder() -> None:
         await asyncio.sleep(0.1)
         assert sorted(got) == SENT
         assert got != SENT
-        assert a.wire().bytes_out > COUNT * wire_cost(2)  # losses are sent again
+        assert a.wire().sent.size > COUNT * wire_cost(2)  # losses are sent again
 
 
 async def test_control_keeps_its_order_and_comes_before_the_end() -> None:
@@ -80,8 +80,11 @@ async def test_counts_messages_and_their_acknowledgements() -> None:
     for _ in range(10):
         a.send(Channel.MOTION, bytes(30))
     await asyncio.sleep(0.01)
-    assert a.wire().bytes_out == b.wire().bytes_in == 10 * 125
-    assert a.wire().bytes_in == b.wire().bytes_out == 10 * ACK_SIZE
+    assert a.wire().sent == b.wire().received
+    assert a.wire().received == b.wire().sent
+    assert a.wire().sent.size == 10 * wire_cost(30)
+    assert a.wire().sent.kinds[Kind.MOTION] == 300
+    assert a.wire().received.size == a.wire().received.kinds[Kind.SACKS] == 5 * ACK_SIZE
     assert a.payload().sent[Channel.MOTION].messages == b.payload().received[Channel.MOTION].messages == 10
     assert a.payload().sent[Channel.MOTION].size == 300
 
@@ -110,6 +113,12 @@ async def test_closed_link_refuses_and_says_why() -> None:
         a.send(Channel.MOTION, b"x")
 
 
-@pytest.mark.parametrize(("size", "cost"), [(10, 105), (20, 113), (30, 125), (100, 193), (500, 593), (4000, 4372)])
+@pytest.mark.parametrize(("size", "cost"), [(10, 97), (20, 105), (30, 117), (100, 185), (500, 585), (4000, 4340)])
 def test_wire_cost_is_what_was_measured(size: int, cost: int) -> None:
     assert wire_cost(size) == cost
+
+
+def test_sharing_a_packet_saves_its_headers() -> None:
+    assert wire_cost(38) - chunk_cost(38) == 69
+    assert wire_cost(3000) - chunk_cost(3000) == 3 * 69
+    assert chunk_cost(0) == chunk_cost(1) == 20

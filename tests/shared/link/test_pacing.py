@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pytest
 
-from shared.link.base import wire_cost
-from shared.link.pacing import CATCH_UP, PicturePacer
+from shared.link.base import PACKET_HEADERS, chunk_cost, wire_cost
+from shared.link.pacing import CATCH_UP, PIECE, RIDE_WAIT, PicturePacer
 
 
 def pieces(count: int, tag: int = 0) -> list[bytes]:
@@ -55,6 +55,42 @@ def test_a_long_wait_earns_no_burst() -> None:
     pacer.add(1, pieces(50))
     pacer.pop_due(0.0, 0)
     assert len(pacer.pop_due(60.0, 0)) == 1
+
+
+def steady(pacer: PicturePacer, every: float, seconds: float) -> Iterator[tuple[float, int]]:
+    """(time, pieces) of each bundle that had some with it, one every so many seconds; nothing may go between."""
+    for n in range(round(seconds / 0.02)):
+        now = 10 + 0.02 * n
+        rides = n % round(every / 0.02) == 0
+        sent = pacer.pop_due(now, 0, rides)
+        assert rides or not sent
+        if sent:
+            yield now, len(sent)
+
+
+@pytest.mark.parametrize("every", [0.2, 0.4])
+@pytest.mark.parametrize("rate", [400.0, 800.0, 1600.0])
+def test_while_motion_flows_pieces_go_with_bundles_at_the_rate(every: float, rate: float) -> None:
+    pacer = PicturePacer(later_rate=rate)
+    pacer.add(1, [b"the first source"])
+    pacer.pop_due(0.0, 0)
+    pacer.add(2, [bytes(PIECE)] * 1000)
+    rides = list(steady(pacer, every, 20.0))
+    taken = sum(count for _, count in rides) * chunk_cost(PIECE) / 20.0
+    assert 0.9 * rate < taken < 1.02 * rate
+    assert max(count for _, count in rides) <= max(1, rate * every / chunk_cost(PIECE))
+
+
+def test_pieces_go_alone_once_motion_has_stopped() -> None:
+    pacer = PicturePacer()
+    pacer.pop_due(0.0, 0, rides=True)
+    pacer.add(1, pieces(1))
+    assert pacer.pop_due(RIDE_WAIT - 0.01, 0) == []
+    assert pacer.pop_due(RIDE_WAIT, 0) == pieces(1)
+
+
+def test_a_piece_and_its_bundle_are_gone_before_the_next_at_16_kbits() -> None:
+    assert PACKET_HEADERS + chunk_cost(40) + chunk_cost(PIECE) < 0.2 * 2000
 
 
 def test_drop_all_but_keeps_the_newest() -> None:

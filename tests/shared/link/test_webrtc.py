@@ -11,7 +11,8 @@ import aioice.ice
 import pytest
 
 from shared.link import workarounds
-from shared.link.base import ACK_SIZE, Channel, LinkClosed, wire_cost
+from shared.link.acks import MAX_DELAY
+from shared.link.base import ACK_SIZE, Channel, Kind, LinkClosed, wire_cost
 from shared.link.webrtc import BadDescription, Peer
 
 Messages = list[tuple[Channel, bytes]]
@@ -85,22 +86,21 @@ async def test_wire_bytes_are_those_of_the_measured_formula(peers: tuple[Peer, P
     count, size = 40, 30
     _, complete = collect(b, count)
     await connect(a, b)
-    set_up = a.wire()
-    assert 1500 < set_up.bytes_out < 5000
-    assert 1500 < set_up.bytes_in < 5000
+    for traffic in (a.wire().sent, a.wire().received):
+        assert 1400 < traffic.kinds[Kind.CONNECTION] == traffic.size < 5000
     for _ in range(count):
         a.send(Channel.MOTION, bytes(size))
         await asyncio.sleep(0.002)
     await asyncio.wait_for(complete.wait(), 10)
-    await asyncio.sleep(0.05)  # the last SACK
-    out = a.wire().bytes_out - set_up.bytes_out
-    back = a.wire().bytes_in - set_up.bytes_in
-    stray = 1000  # the end of the set-up and a few consent checks
-    assert count * wire_cost(size) <= out <= count * wire_cost(size) + stray
-    assert count * ACK_SIZE <= back <= count * ACK_SIZE + stray
-    assert out > a.payload().sent[Channel.MOTION].size
-    assert a.wire().bytes_out == b.wire().bytes_in
-    assert a.wire().packets_in == b.wire().packets_out
+    await asyncio.sleep(MAX_DELAY + 0.1)  # the last SACK
+    out, back = a.wire().sent.kinds, a.wire().received.kinds
+    assert out[Kind.MOTION] == count * size == a.payload().sent[Channel.MOTION].size
+    assert out[Kind.MOTION] + out[Kind.HEADERS] <= count * wire_cost(size)  # some may have shared a packet
+    assert out[Kind.PICTURES] == out[Kind.CONTROL] == out[Kind.SACKS] == 0
+    assert ACK_SIZE <= back[Kind.SACKS] <= (count // 2 + 1) * ACK_SIZE
+    assert back[Kind.MOTION] == back[Kind.HEADERS] == 0
+    assert a.wire().sent == b.wire().received
+    assert a.wire().received == b.wire().sent
 
 
 async def test_long_message_arrives_whole_and_queues_meanwhile(peers: tuple[Peer, Peer]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from aioice import ice, stun
 
 from shared.link import workarounds
-from shared.link.common import WireMeter
+from shared.link.accounting import WireMeter
 from shared.link.webrtc import Peer
 
 KEY = "password"
@@ -147,8 +147,8 @@ def test_datagrams_are_counted_with_their_headers(host: str, headers: int) -> No
     assert connection._protocols == [protocol]
     assert transport.sent == [bytes(10)]
     assert received == [bytes(5)]
-    assert meter.snapshot().bytes_out == headers + 10
-    assert meter.snapshot().bytes_in == headers + 5
+    assert meter.snapshot().sent.size == headers + 10
+    assert meter.snapshot().received.size == headers + 5
 
 
 def test_relayed_bytes_are_counted_towards_the_relay() -> None:
@@ -167,4 +167,4 @@ def test_relayed_bytes_are_counted_towards_the_relay() -> None:
     relay.datagram_received(bytes(9), ("192.0.2.1", 3478))
     assert inner_transport.sent == [bytes(14)]
     assert received == [bytes(9)]
-    assert (meter.snapshot().bytes_out, meter.snapshot().bytes_in) == (42, 37)
+    assert (meter.snapshot().sent.size, meter.snapshot().received.size) == (42, 37)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.link.base import Channel, PayloadBytes, Tally, WireBytes
+from shared.link.base import Channel, Kind, PayloadBytes, Tally, Traffic, WireBytes
 from shared.session.report import Snapshot, figures, percentiles, report_path, write_report
 
 
@@ -15,7 +15,8 @@ def snapshot(time: float, frames: int, sources: int, size: int, delays: int = 0)
     """Every channel has carried `size` bytes out and twice as many in; the wire ten times that."""
     tallies = {channel: Tally(1, size) for channel in Channel}
     back = {channel: Tally(1, 2 * size) for channel in Channel}
-    wire = WireBytes(10 * size, 20 * size, 1, 1)
+    kinds = dict.fromkeys(Kind, 0) | {Kind.MOTION: 4 * size, Kind.SACKS: 6 * size}
+    wire = WireBytes(Traffic(1, kinds), Traffic(1, {kind: 2 * each for kind, each in kinds.items()}))
     shown = (time, time) if frames else (None, None)
     return Snapshot(time, frames, sources, wire, PayloadBytes(tallies, back), delays, *shown)
 
@@ -37,6 +38,8 @@ def test_figures_are_differences() -> None:
     assert whole["payload_bytes_by_channel"] == {"motion": 1000, "pictures": 1000, "control": 1000}
     assert whole["wire_bytes_out"] == 10_000
     assert whole["wire_bytes_in"] == 20_000
+    assert {kind: n for kind, n in whole["wire_bytes_out_by_kind"].items() if n} == {"motion": 4000, "sacks": 6000}
+    assert {kind: n for kind, n in whole["wire_bytes_in_by_kind"].items() if n} == {"motion": 8000, "sacks": 12_000}
     assert whole["payload_kbps"] == 3.0
     assert (whole["wire_kbps_out"], whole["wire_kbps_in"]) == (10.0, 20.0)
     assert whole["sources_sent"] == 2
