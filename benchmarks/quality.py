@@ -13,19 +13,19 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.loopback import Loopback, unpaced
+from benchmarks.loopback import Loopback, Unpaced
 from benchmarks.metrics import Picture, luma, ms_ssim, psnr
 from benchmarks.sheet import moments, row, write_sheet
 from receiver.record import Recorder, RecordError
-from receiver.upscale import UPSCALERS, Upscaler, load_upscaler
-from sender.__main__ import picture_quality
+from receiver.upscale import DEFAULT_UPSCALER, UPSCALERS, Upscaler, load_upscaler
+from sender.__main__ import picture_quality, refresh_policy
 from sender.capture import SourceError, open_source
 from sender.outgoing import OutgoingSettings
-from sender.refresh import EveryN, First, PoseMoved, RefreshPolicy
+from sender.refresh import RefreshPolicy
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import DEFAULT_QUALITY
 from shared.models.engine import Engine, EngineError
-from shared.models.registry import ENGINES, load_basis, load_engine, locate, wire_hash
+from shared.models.registry import ENGINES, choose_device, load_basis, load_engine, locate, wire_hash
 from shared.session.report import write_report
 
 ABOUT = """\
@@ -35,19 +35,7 @@ PSNR in dB and MS-SSIM, both on luma: mean over the frames of a clip, its first 
 """
 
 
-def policy(text: str) -> RefreshPolicy:
-    """first, freq:N or pose:DEGREES."""
-    name, _, value = text.partition(":")
-    try:
-        if text == "first":
-            return First()
-        if name == "freq":
-            return EveryN(int(value))
-        if name == "pose":
-            return PoseMoved(float(value))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
-    raise argparse.ArgumentTypeError(f"{text!r} is not first, freq:N or pose:DEGREES")
+policy = refresh_policy
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -57,7 +45,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--clips", type=Path, required=True, metavar="FOLDER",
                         help="square clips as .mp4; raw_* are skipped, *_512 used with --size 512 only")  # fmt: skip
-    parser.add_argument("--policy", type=policy, default="first", metavar="first|freq:N|pose:DEG",
+    parser.add_argument("--policy", type=policy, default="first", metavar="first|quality|freq:N|pose:DEG",
                         help="when a new source is sent (default: first, and never again)")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="a contact sheet, a row per clip")
@@ -67,7 +55,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
                         help=f"0 to 100, or max for lossless (default: {DEFAULT_QUALITY})")  # fmt: skip
     parser.add_argument("--size", type=int, default=256, choices=(256, 512), help="side of the clips (default: 256)")
     parser.add_argument("--bundle", type=int, default=5, metavar="N", help="frames of motion a message (default: 5)")
-    parser.add_argument("--upscaler", choices=UPSCALERS, default="bicubic")
+    parser.add_argument("--upscaler", choices=UPSCALERS, default=DEFAULT_UPSCALER)
     parser.add_argument("--upscaler-weights", type=Path, metavar="FILE")
     parser.add_argument("--engine", choices=ENGINES, default="compact")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -115,7 +103,7 @@ def measure_clip(path: Path, setup: Setup) -> ClipResult:
     """Plays one clip. Raises SourceError, and ValueError if it has fewer than two frames or another size."""
     with open_source(str(path)) as capture:
         settings = OutgoingSettings(capture.fps, setup.bundle, setup.picture_size, setup.picture_quality, "none")
-        call = Loopback(settings, setup.policy, setup.engine, setup.basis, setup.upscaler, unpaced())
+        call = Loopback(settings, setup.policy, setup.engine, setup.basis, setup.upscaler, Unpaced())
         pairs = [(driving, _enlarged(drawn, setup.size)) for driving, drawn in call.play(capture)]
     if len(pairs) < 2:
         raise ValueError(f"'{path}' has {len(pairs)} frames: quality needs at least two")
@@ -179,7 +167,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.save is not None:
         args.save.mkdir(parents=True, exist_ok=True)
     engine = load_engine(args.engine, args.device)
-    upscaler = load_upscaler(args.upscaler, args.upscaler_weights)
+    upscaler = load_upscaler(args.upscaler, args.upscaler_weights, choose_device(args.device))
     setup = Setup(
         args.policy, engine, load_basis(args.engine), upscaler, args.bundle, args.picture_size, args.picture_quality,
         args.size,
@@ -217,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _settings(args: argparse.Namespace, engine: Engine) -> dict[str, Any]:
     generator = hashlib.sha256(locate(f"{args.engine}-generator").read_bytes()).hexdigest()[:16]
     settings: dict[str, Any] = {
-        "policy": _policy_name(args.policy),
+        "policy": str(args.policy),
         "picture_size": args.picture_size,
         "picture_quality": args.picture_quality,
         "bundle": args.bundle,
@@ -232,16 +220,6 @@ def _settings(args: argparse.Namespace, engine: Engine) -> dict[str, Any]:
     if engine.size != args.size:
         settings["enlarged"] = f"drawn at {engine.size} px and enlarged bicubically to {args.size} px, freeze too"
     return settings
-
-
-def _policy_name(policy: RefreshPolicy) -> str:
-    match policy:
-        case EveryN(interval=interval):
-            return f"freq:{interval}"
-        case PoseMoved(threshold=threshold):
-            return f"pose:{threshold:g}"
-        case _:
-            return "first"
 
 
 def _line(name: str, figures: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +13,14 @@ from typing import Any
 
 import torch
 
+from sender.analysis import Analysis
+from sender.budget import Budget, budget_for
 from sender.capture import Capture, open_source
-from sender.outgoing import Analysis, OutgoingHalf, OutgoingSettings, SourceJob
-from sender.refresh import DEFAULT_POSE_THRESHOLD, EveryN, PoseMoved, RefreshPolicy
+from sender.first_source import FirstSource
+from sender.outgoing import OutgoingHalf, OutgoingSettings
+from sender.profile import DEFAULT_PROFILE, PROFILES
+from sender.refresh import RefreshPolicy, WhenWorse
+from sender.sources import Job, Result, SourceJob
 from shared.codec.picture import DEFAULT_QUALITY, Quality
 from shared.link.base import Link, LinkClosed
 from shared.link.ice import IceSettings
@@ -42,11 +48,15 @@ class SenderSettings:
 
     peer: str | None
     source: str = "camera:0"
-    freq: int | None = None
-    pose_threshold: float | None = None
-    picture_size: int = 256
+    refresh: RefreshPolicy = field(default_factory=WhenWorse)
+    budget: float | None = None
+    """kbit/s out and back; None: the profile's for the default policy, no bound for the others."""
+    profile: str = DEFAULT_PROFILE
+    picture_size: int | None = None
+    """None: the profile's."""
     picture_quality: Quality = DEFAULT_QUALITY
-    bundle: int = 5
+    bundle: int | None = None
+    """None: the profile's."""
     framing: str = "auto"
     seconds: float | None = None
     engine: str = "compact"
@@ -55,15 +65,17 @@ class SenderSettings:
     report: Path | None = None
     out: Path | None = None
 
-    def policy(self) -> RefreshPolicy:
-        """The refresh policy asked for."""
-        if self.freq is not None:
-            return EveryN(self.freq)
-        return PoseMoved(DEFAULT_POSE_THRESHOLD if self.pose_threshold is None else self.pose_threshold)
+    def byte_budget(self) -> Budget | None:
+        """The budget for sources, None if there is none. Raises ValueError if it is not positive."""
+        return budget_for(self.refresh, self.budget, PROFILES[self.profile].budget)
 
 
 class Pump:
-    """Plays a capture into a half: a frame at its time, analysed in a worker thread."""
+    """Plays a capture into a half: a frame at its time, analysed in a worker thread.
+
+    A file waits, from its first face on, until its first source is held; the frames until then are kept, and played
+    afterwards.
+    """
 
     def __init__(self, half: OutgoingHalf, capture: Capture, seconds: float | None) -> None:
         self.half, self.capture = half, capture
@@ -71,11 +83,14 @@ class Pump:
         """Frames whose motion was repeated because the sender was late."""
         self._seconds = seconds
         self._pool = ThreadPoolExecutor(1, "analysis")
-        self._encoder = ThreadPoolExecutor(1, "pictures")
-        self._encoding: set[asyncio.Task[None]] = set()
+        self._workshop = ThreadPoolExecutor(1, "sources")
+        self._jobs: set[asyncio.Task[None]] = set()
         self._held = asyncio.Event()
         self._failed: BaseException | None = None
         self._last: Analysis | None = None
+        self._start = 0.0  # of the clock by which the capture's stamps are played
+        self._kept: list[tuple[float, Analysis | None]] = []
+        self._opened = capture.kind == "camera"
         half.on_held = lambda source_id: self._held.set()
 
     async def run(self) -> None:
@@ -84,7 +99,7 @@ class Pump:
         Raises SourceError if the source fails, ValueError if a picture is too large to be sent.
         """
         loop, frames = asyncio.get_running_loop(), iter(self.capture)
-        start: float | None = None
+        started = False
         try:
             while (item := await loop.run_in_executor(self._pool, next, frames, None)) is not None:
                 stamp, picture = item
@@ -92,64 +107,84 @@ class Pump:
                     break
                 if self._failed is not None:
                     raise self._failed
-                if start is None:
-                    start = time.monotonic() - stamp + await self._hold_for_first_source(picture)
-                if self.capture.kind == "camera":
-                    start = time.monotonic() - stamp  # its frames are as fresh as they come
-                await asyncio.sleep(max(0.0, start + stamp - time.monotonic()))
-                await self._play(picture, start + stamp)
-            await asyncio.gather(*self._encoding)
+                if not started or self.capture.kind == "camera":
+                    started, self._start = True, time.monotonic() - stamp  # a camera's frames are as fresh as they come
+                if self._opened:
+                    await self._play(picture, stamp)
+                else:
+                    await self._keep(picture, stamp)
+            if self._kept:
+                self._do(self.half.push_no_more(time.monotonic()))
+                await self._open()
+            await asyncio.gather(*self._jobs)
             if self._failed is not None:
                 raise self._failed
         finally:
             self.capture.close()
             self._pool.shutdown(wait=False)
-            self._encoder.shutdown(wait=False)
+            self._workshop.shutdown(wait=False)
 
-    async def _play(self, picture: Picture, due: float) -> None:
-        if time.monotonic() - due > LATE_SECONDS and self.capture.kind != "camera":
+    async def _play(self, picture: Picture, stamp: float) -> None:
+        await self._wait_for(stamp)
+        if time.monotonic() - self._start - stamp > LATE_SECONDS and self.capture.kind != "camera":
             self.repeated += 1
             analysis = self._last
         else:
             analysis = await self._analyse(picture)
-        self._push(analysis, due)
+        self._push(analysis, stamp)
+
+    async def _keep(self, picture: Picture, stamp: float) -> None:
+        """Takes a frame of a file whose first source is not held yet: looks ahead from the first face on."""
+        analysis = await self._analyse(picture)
+        if analysis is None and not self._kept:
+            await self._wait_for(stamp)
+        else:
+            self._kept.append((stamp, analysis))
+        if isinstance(self._push(analysis, stamp), SourceJob):
+            await self._open()
+
+    async def _open(self) -> None:
+        """Waits until the first source is held, then plays what was kept."""
+        try:
+            async with asyncio.timeout(HOLD_SECONDS):
+                await self._held.wait()
+        except TimeoutError:
+            logger.warning("the receiver has not taken the first source within %g s", HOLD_SECONDS)
+        self._opened, kept, self._kept = True, self._kept, []
+        self._start = time.monotonic() - kept[0][0]
+        for stamp, analysis in kept:
+            await self._wait_for(stamp)
+            self._push(analysis, stamp)
+
+    async def _wait_for(self, stamp: float) -> None:
+        await asyncio.sleep(max(0.0, self._start + stamp - time.monotonic()))
 
     async def _analyse(self, picture: Picture) -> Analysis | None:
         loop = asyncio.get_running_loop()
         self._last = await loop.run_in_executor(self._pool, self.half.analyse, picture)
         return self._last
 
-    def _push(self, analysis: Analysis | None, clock: float) -> None:
-        job = self.half.push(analysis, clock, time.monotonic())
-        if job is not None:
-            task = asyncio.ensure_future(self._send_source(job))
-            self._encoding.add(task)
-            task.add_done_callback(self._encoded)
+    def _push(self, analysis: Analysis | None, stamp: float) -> Job | None:
+        job = self.half.push(analysis, self._start + stamp, time.monotonic())
+        self._do(job)
+        return job
 
-    def _encoded(self, task: asyncio.Task[None]) -> None:
-        self._encoding.discard(task)
+    def _do(self, job: Job | None) -> None:
+        if job is not None:
+            task = asyncio.ensure_future(self._perform(job))
+            self._jobs.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._jobs.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self._failed = task.exception()
             self._held.set()  # nothing will be held: do not wait for it
 
-    async def _send_source(self, job: SourceJob) -> None:
-        loop = asyncio.get_running_loop()
-        message = await loop.run_in_executor(self._encoder, self.half.encode, job)
-        self.half.send_source(job, message)
-
-    async def _hold_for_first_source(self, picture: Picture) -> float:
-        """A file's first frame goes over as a source before the file plays; the seconds that took come back."""
-        began = time.monotonic()
-        if self.capture.kind == "camera":
-            return 0.0
-        self._push(await self._analyse(picture), began)
-        if self._last is not None:
-            try:
-                async with asyncio.timeout(HOLD_SECONDS):
-                    await self._held.wait()
-            except TimeoutError:
-                logger.warning("the receiver has not taken the first source within %g s", HOLD_SECONDS)
-        return time.monotonic() - began
+    async def _perform(self, job: Job) -> None:
+        work: Callable[[], Result] = job.perform
+        result = await asyncio.get_running_loop().run_in_executor(self._workshop, work)
+        self.half.done(result, time.monotonic())
 
 
 class Watch:
@@ -168,6 +203,8 @@ class Watch:
             self._statistics = statistics
             if statistics.delay_ms:
                 self._delays.append(statistics.delay_ms)
+        wire = self._link.wire()
+        self._half.spent(wire.sent.size, wire.received.size, time.monotonic())
         since = self._meter.look(steady=bool(self._half.gallery.sources))
         delay = f"{self._delays[-1]:.0f} ms" if self._delays else "?"
         face = "" if self._half.face is not False else " | no face in the picture"
@@ -197,18 +234,22 @@ class Watch:
 
 def prepare(settings: SenderSettings) -> tuple[Capture, OutgoingHalf, Hello]:
     """Opens the source and loads the engine. Raises SourceError, EngineError or ValueError."""
-    policy = settings.policy()
+    budget = settings.byte_budget()
     torch.set_num_threads(1)  # the motion network is too small to share between cores
     capture = open_source(settings.source)
-    engine: Engine = load_engine(settings.engine, settings.device, draws=False)
+    draws = isinstance(settings.refresh, WhenWorse)
+    engine: Engine = load_engine(settings.engine, settings.device, draws=draws)
+    profile = PROFILES[settings.profile]
     outgoing = OutgoingSettings(
-        capture.fps, settings.bundle, settings.picture_size, settings.picture_quality, settings.framing
-    )
-    half = OutgoingHalf(outgoing, engine, load_basis(settings.engine), policy, PicturePacer(later_rate=FIRST_RATE))
+        capture.fps, settings.bundle or profile.bundle(capture.fps), settings.picture_size or profile.picture_size,
+        settings.picture_quality, settings.framing, profile.step(capture.fps),
+    )  # fmt: skip
+    pacer = PicturePacer(later_rate=FIRST_RATE) if settings.peer is None else None  # a file carries what it is given
+    half = OutgoingHalf(outgoing, engine, load_basis(settings.engine), settings.refresh, pacer, budget, FirstSource())
     kind: SourceKind = capture.kind
     hello = Hello(
         settings.engine, wire_hash(settings.engine), "sender", kind, capture.fps, engine.keypoint_count,
-        settings.picture_size,
+        outgoing.picture_size,
     )  # fmt: skip
     return capture, half, hello
 
@@ -259,7 +300,6 @@ async def _converse(
     finally:
         playing.cancel()
         watching.cancel()
-        await asyncio.gather(playing, watching, return_exceptions=True)
         watch.look()
         report |= watch.report() | {
             "frames_repeated": pump.repeated,
@@ -269,4 +309,5 @@ async def _converse(
         }
         if settings.report is not None:
             write_report(settings.report, report)
+        await asyncio.gather(playing, watching, return_exceptions=True)  # Ctrl-C may come in here
     return report

@@ -1,38 +1,41 @@
 """The outgoing half of a call: camera frames in, messages out. No clock, no socket, no thread of its own.
 
 A frame goes through `analyse` (slow: framing and motion; a worker may run it), then `push` (quick). `push` may hand
-back a `SourceJob`, which `encode` (slow) turns into a message for `send_source`. `tick` gives what is due on the link.
+back a job; what its `perform` (slow) gives is for `done`. `tick` gives what is due on the link.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
-from sender.framing import Crop, Framer, cut, whole_square
+from sender.adaptation import BACKLOG, LinkAdaptation
+from sender.analysis import Analysis
+from sender.budget import Budget
+from sender.first_source import FirstSource
+from sender.framing import Framer, cut, whole_square
+from sender.profile import LARGEST_BUNDLE
 from sender.refresh import RefreshPolicy
+from sender.sources import Job, Result, Sources, code_source
 from shared.codec import control
-from shared.codec.bundle import MAX_FRAMES, Bundle, encode_bundle
+from shared.codec.bundle import Bundle, encode_bundle
 from shared.codec.errors import MalformedMessage
 from shared.codec.motion_basis import MotionBasis
-from shared.codec.picture import DEFAULT_QUALITY, Quality, encode_picture
-from shared.codec.picture import Picture as PictureMessage
+from shared.codec.picture import DEFAULT_QUALITY, Quality
 from shared.codec.pieces import split
-from shared.gallery import Gallery, Held
+from shared.gallery import Gallery
 from shared.link.base import Channel
-from shared.link.pacing import PicturePacer
+from shared.link.pacing import FIRST_PIECE, PIECE, PicturePacer
 from shared.models.engine import Engine, Picture
-from shared.motion import FloatArray, Motion, keypoints
+from shared.motion import Motion, keypoints
 from shared.session.call import Outgoing, TooManyErrors
 
 HEARTBEAT_SECONDS = 2.0
 """Silence after which a sign of life is sent; motion is one too."""
-_RESEND_SECONDS = 20.0
-"""A source not acknowledged by then is given up and another one sent."""
-_IN_FLIGHT = 64
-"""Unacknowledged sources remembered: one that was given up may still arrive, after a tunnel for one."""
 _MAX_MALFORMED = 20
 
 
@@ -45,34 +48,32 @@ class OutgoingSettings:
     picture_size: int = 256
     picture_quality: Quality = DEFAULT_QUALITY
     framing: str = "auto"
+    step: int = 1
+    """Of how many camera frames the motion of one is sent."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.bundle <= MAX_FRAMES:
-            raise ValueError(f"--bundle is 1 to {MAX_FRAMES} frames a message, not {self.bundle}")
+        if not 1 <= self.bundle <= LARGEST_BUNDLE:
+            raise ValueError(f"--bundle is 1 to {LARGEST_BUNDLE} frames a message, not {self.bundle}")
         if self.picture_size not in (64, 128, 256, 512):
             raise ValueError(f"--picture-size is 64, 128, 256 or 512, not {self.picture_size}")
         if self.picture_quality == "max" and self.picture_size > 256:
             raise ValueError("a lossless picture of more than 256 px is too large for a call: lower size or quality")
 
 
-@dataclass(frozen=True, eq=False)
-class Analysis:
-    """What was found in one camera frame."""
-
-    picture: Picture
-    """The square crop, (S, S, 3)."""
-    crop: Crop
-    crop_number: int
-    canonical: FloatArray
-    motion: Motion
-
-
-@dataclass(frozen=True, eq=False)
-class SourceJob:
-    """A frame that is to become a source."""
+class SentSource(NamedTuple):
+    """A source that goes out."""
 
     source_id: int
-    analysis: Analysis
+    size: int
+    """Bytes of its message."""
+
+
+class _Frame(NamedTuple):
+    """A frame of motion that waits for its bundle."""
+
+    number: int
+    clock: float
+    motion: Motion | None
 
 
 @dataclass
@@ -80,6 +81,8 @@ class OutgoingCounts:
     """Figures for the report."""
 
     frames_sent: int = 0
+    frames_dropped: int = 0
+    """Frames that never went because newer ones took their place while the link was stuck."""
     no_face: int = 0
     sources_sent: int = 0
     sources_held: int = 0
@@ -96,31 +99,32 @@ class OutgoingHalf:
         basis: MotionBasis,
         policy: RefreshPolicy,
         pacer: PicturePacer | None = None,
+        budget: Budget | None = None,
+        first: FirstSource | None = None,
     ) -> None:
+        """See `Sources` for `policy`, `budget` and `first`."""
         self.settings, self.counts = settings, OutgoingCounts()
-        self.gallery = Gallery()
         self.statistics: control.Stats | None = None
         self.peer_bye: str | None = None
         self.first_frame: float | None = None
         self.last_frame: float | None = None
         """When the first and the last frame were taken in for sending."""
-        self.on_held: Callable[[int], None] = lambda source_id: None
-        self._engine, self._basis, self._policy = engine, basis, policy
+        self._engine, self._basis = engine, basis
+        code = partial(code_source, size=settings.picture_size, quality=settings.picture_quality)
+        self._sources = Sources(code, engine, policy, budget, first)
         self._pacer = pacer or PicturePacer()
         self._framer = Framer(settings.fps) if settings.framing == "auto" else None
         self._cut_size = max(engine.size, settings.picture_size)
         self._crop_number = 0
         self._out: list[Outgoing] = []
-        self._bundle: list[Motion | None] = []
-        self._bundle_clock = 0.0
-        self._in_flight: dict[int, tuple[Held, Crop, float]] = {}
-        self._crops: dict[int, Crop] = {}
-        self._next_source = 0
-        self._since_source = 0
+        self._bundle: list[_Frame] = []
+        self._frame_number = 0
+        self._link = LinkAdaptation(settings.bundle)
+        self._link_queued = 0
+        self._bundles = self._loaded_bundles = 0
         self.face: bool | None = None
         """Whether there is one in the picture; None before the first frame."""
         self._last_sent = float("-inf")
-        self._source_wanted = False
 
     def analyse(self, frame: Picture) -> Analysis | None:
         """The person in a camera frame (H, W, 3); None if there is no face. Slow."""
@@ -139,38 +143,35 @@ class OutgoingHalf:
         self._framer.follow(keypoints(canonical, motion))
         return Analysis(picture, framed.crop, self._crop_number, canonical, motion)
 
-    def push(self, analysis: Analysis | None, clock: float, now: float) -> SourceJob | None:
-        """Takes in one analysed frame, captured at `clock` seconds; a job comes back if it is to become a source."""
+    def push(self, analysis: Analysis | None, clock: float, now: float) -> Job | None:
+        """Takes in one analysed frame, captured at `clock` seconds; a job comes back if there is something to do."""
         self._say_whether_face(analysis is not None)
         if self.gallery.sources:
             self._append(analysis, clock, now)
-        if analysis is None:
-            return None
-        self._since_source += 1
-        if not self._wants_source(analysis, now):
-            return None
-        self._since_source, self._source_wanted = 0, False
-        self._next_source = (self._next_source + 1) % (1 << 16)
-        held = Held(self._next_source, analysis.crop_number, analysis.canonical, analysis.motion)
-        self._in_flight[held.source_id] = (held, analysis.crop, now)
-        while len(self._in_flight) > _IN_FLIGHT:
-            del self._in_flight[next(iter(self._in_flight))]
-        return SourceJob(held.source_id, analysis)
+        return None if analysis is None else self._sources.consider(analysis, clock, now)
 
-    def encode(self, job: SourceJob) -> bytes:
-        """The picture message of a source. Slow; touches nothing of this object's state."""
-        size, analysis = self.settings.picture_size, job.analysis
-        small = cut(analysis.picture, whole_square(analysis.picture), size)
-        codec, data = encode_picture(small, self.settings.picture_quality)
-        return PictureMessage(
-            job.source_id, analysis.crop_number, codec, size, size, analysis.canonical, analysis.motion, data
-        ).pack()
+    def push_no_more(self, now: float) -> Job | None:
+        """The last frame was pushed: the job of a first source, if a better frame was still waited for."""
+        return self._sources.first_of_those_offered(now)
 
-    def send_source(self, job: SourceJob, message: bytes) -> None:
-        """Queues an encoded source; unsent pieces of older ones are dropped, as it supersedes them."""
-        self._pacer.drop_all_but(job.source_id)
-        self._pacer.add(job.source_id, split(message, job.source_id))
+    def done(self, result: Result, now: float) -> SentSource | None:
+        """Takes in what a job gave; what goes out now, if it does. Raises ValueError if it is too large to be sent.
+
+        Unsent pieces of older sources are dropped, as a new one supersedes them.
+        """
+        message = self._sources.done(result, now)
+        if message is None:
+            return None
+        data = message.pack()
+        self._pacer.drop_all_but(message.source_id)
+        pieces = split(data, message.source_id, PIECE if self.gallery.sources else FIRST_PIECE)
+        self._pacer.add(message.source_id, pieces)
         self.counts.sources_sent += 1
+        return SentSource(message.source_id, len(data))
+
+    def spent(self, out: int, back: int, now: float) -> None:
+        """So many bytes have been on the wire so far: for the budget."""
+        self._sources.spent(out, back, now)
 
     def receive(self, channel: Channel, data: bytes, now: float) -> None:
         """Takes in a message of the receiver. Raises TooManyErrors when it sends garbage again and again."""
@@ -186,7 +187,12 @@ class OutgoingHalf:
     def tick(self, now: float, link_queued: int) -> list[Outgoing]:
         """Everything to send at `now`, while `link_queued` bytes wait in the link."""
         out, self._out = self._out, []
-        out += [(Channel.PICTURES, piece) for piece in self._pacer.pop_due(now, link_queued)]
+        self._link_queued = link_queued
+        rides = any(channel is Channel.MOTION for channel, _ in out)
+        pieces = self._pacer.pop_due(now, link_queued, rides)
+        self._bundles += rides
+        self._loaded_bundles += rides and bool(pieces)
+        out += [(Channel.PICTURES, piece) for piece in pieces]
         if not out and now - self._last_sent >= HEARTBEAT_SECONDS:
             out.append((Channel.CONTROL, control.pack_control(control.Heartbeat(_clock_ms(now), None))))
         if out:
@@ -204,61 +210,74 @@ class OutgoingHalf:
         """Whether pieces of a source are still to be sent."""
         return self._pacer.pending > 0
 
+    @property
+    def gallery(self) -> Gallery:
+        """What the receiver holds."""
+        return self._sources.gallery
+
+    @property
+    def on_held(self) -> Callable[[int], None]:
+        """Called with the id of each source that the receiver has taken."""
+        return self._sources.on_held
+
+    @on_held.setter
+    def on_held(self, act: Callable[[int], None]) -> None:
+        self._sources.on_held = act
+
     def assume_held(self, source_id: int) -> None:
         """Goes on as if the receiver had said that it holds this source: for calls into a file."""
-        double = Gallery(self.gallery.bound, self.gallery.epoch, self.gallery.sources)
-        double.add(self._in_flight[source_id][0])
-        self._mirror(double.epoch, tuple(s.source_id for s in double.sources))
+        self._flush()
+        self._sources.assume_held(source_id)
+        self.counts.sources_held += 1
 
     def _append(self, analysis: Analysis | None, clock: float, now: float) -> None:
-        if not self._bundle:
-            self._bundle_clock = clock
-        self._bundle.append(None if analysis is None else self._as_held(analysis))
+        number, self._frame_number = self._frame_number, self._frame_number + 1
+        if number % self.settings.step:
+            return
+        self._bundle.append(_Frame(number, clock, None if analysis is None else self._as_held(analysis)))
         self.counts.frames_sent += 1
         self.first_frame = now if self.first_frame is None else self.first_frame
         self.last_frame = now
         self.counts.no_face += analysis is None
-        if len(self._bundle) >= self.settings.bundle:
+        if len(self._bundle) > LARGEST_BUNDLE:
+            del self._bundle[0]
+            self.counts.frames_sent -= 1
+            self.counts.frames_dropped += 1
+        if len(self._bundle) >= self._link.bundle and self._link_queued <= BACKLOG:
             self._flush()
 
     def _flush(self) -> None:
         if not self._bundle:
             return
         bundle = Bundle(
-            first_frame=(self.counts.frames_sent - len(self._bundle)) & 0xFFFF,
-            clock_ms=_clock_ms(self._bundle_clock),
+            first_frame=self._bundle[0].number & 0xFFFF,
+            clock_ms=_clock_ms(self._bundle[0].clock),
             epoch=self.gallery.epoch,
-            frame_interval_ms=1000 / self.settings.fps,
-            frames=tuple(self._bundle),
+            frame_interval_ms=1000 * self.settings.step / self.settings.fps,
+            frames=tuple(frame.motion for frame in self._bundle),
         )
         self._bundle = []
         self._out.append((Channel.MOTION, encode_bundle(bundle, self._basis)))
 
     def _as_held(self, analysis: Analysis) -> Motion:
         """The motion in the crop that the receiver draws, which changes only when a new source is held."""
-        crop = self._crops.get(self.gallery.sources[-1].source_id, analysis.crop)
+        crop = self._sources.crop_drawn() or analysis.crop
         zoom = analysis.crop.side / crop.side
         centre = np.array([analysis.crop.x + analysis.crop.side / 2, analysis.crop.y + analysis.crop.side / 2])
         shift = 2 * (centre - [crop.x + crop.side / 2, crop.y + crop.side / 2]) / crop.side
         return analysis.motion.zoomed(zoom, (float(shift[0]), float(shift[1])))
-
-    def _wants_source(self, analysis: Analysis, now: float) -> bool:
-        flying = [held.crop for held, _, sent in self._in_flight.values() if now - sent <= _RESEND_SECONDS]
-        if analysis.crop_number in flying:
-            return False
-        sources = self.gallery.sources
-        if self._source_wanted or not sources or sources[-1].crop != analysis.crop_number:
-            return True
-        return self._policy.wants(self._since_source, analysis.motion, [s.motion for s in sources])
 
     def _handle(self, message: control.Control, now: float) -> None:
         match message:
             case control.Held(epoch=epoch, sources=ids):
                 self._mirror(epoch, ids)
             case control.Request():
-                self._source_wanted = True
+                self._sources.requested = True
             case control.Stats():
                 self.statistics = message
+                self._link.judge(message, 2 * self._loaded_bundles > self._bundles)
+                self._bundles = self._loaded_bundles = 0
+                self._pacer.later_rate = self._link.picture_rate
                 if message.clock_ms is not None:
                     reply = control.Heartbeat(_clock_ms(now), message.clock_ms)
                     self._out.append((Channel.CONTROL, control.pack_control(reply)))
@@ -268,19 +287,8 @@ class OutgoingHalf:
                 pass
 
     def _mirror(self, epoch: int, ids: tuple[int, ...]) -> None:
-        """The receiver says what it holds; that is the truth from here on."""
-        known = {s.source_id: s for s in self.gallery.sources}
-        if any(source_id not in known and source_id not in self._in_flight for source_id in ids):
-            raise MalformedMessage(f"the receiver says it holds sources {list(ids)}, some were never sent")
-        for source_id in ids:
-            if source_id in self._in_flight:
-                held, crop, _ = self._in_flight.pop(source_id)
-                known[source_id], self._crops[source_id] = held, crop
-                self.counts.sources_held += 1
-                self.on_held(source_id)
         self._flush()  # frames gathered so far belong to the epoch before
-        self.gallery.mirror(epoch, tuple(known[source_id] for source_id in ids))
-        self._crops = {source_id: self._crops[source_id] for source_id in ids if source_id in self._crops}
+        self.counts.sources_held += self._sources.mirror(epoch, ids)
 
     def _say_whether_face(self, face: bool) -> None:
         if face != self.face:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from sender.analysis import Analysis
+from sender.budget import WireEstimate
 from sender.call import SenderSettings, prepare
 from sender.capture import Capture
-from sender.outgoing import OutgoingHalf, SourceJob
+from sender.outgoing import OutgoingHalf
+from sender.sources import Job
 from shared.callfile import CallWriter
 from shared.models.engine import Picture
 from shared.session.call import TICK_SECONDS, Outgoing
@@ -35,32 +38,52 @@ def record_call(settings: SenderSettings) -> dict[str, int]:
 
 
 def play(half: OutgoingHalf, capture: Capture, seconds: float | None) -> Iterator[tuple[float, list[Outgoing]]]:
-    """(time, messages) of a call without a link. The first source goes out before the clip begins to play."""
+    """(time, messages) of a call without a link. From the first face on, the clip waits for its first source."""
     flying: list[int] = []
+    kept: list[tuple[float, Analysis | None]] = []
+    wire = WireEstimate()
     offset = now = 0.0
 
-    def start(job: SourceJob | None) -> None:
-        if job is not None:
-            half.send_source(job, half.encode(job))
-            flying.append(job.source_id)
+    def do(job: Job | None) -> None:
+        sent = None if job is None else half.done(job.perform(), now)
+        if sent is not None:
+            flying.append(sent.source_id)
 
-    def step() -> list[Outgoing]:
+    def step() -> tuple[float, list[Outgoing]]:
+        half.spent(*wire.total(now), now)
         out = half.tick(now, 0)
+        wire.add([len(data) for _, data in out])
         while flying and not half.pictures_waiting:
             half.assume_held(flying.pop(0))
-        return out
+        return now, out
+
+    def opening() -> Iterator[tuple[float, list[Outgoing]]]:
+        """The first source, then the frames that were kept."""
+        nonlocal offset, now
+        now = offset + kept[0][0]
+        while flying:
+            yield step()
+            now += TICK_SECONDS
+        offset = now - kept[0][0]
+        for stamp, analysis in kept:
+            now = offset + stamp
+            do(half.push(analysis, now, now))
+            yield step()
+        kept.clear()
 
     for stamp, picture in limited(capture, seconds):
         now = offset + stamp
         analysis = half.analyse(picture)
-        if analysis is not None and not half.gallery.sources:
-            start(half.push(analysis, now, now))
-            while flying:
-                yield now, step()
-                offset += TICK_SECONDS
-                now = offset + stamp
-        start(half.push(analysis, now, now))
-        yield now, step()
+        do(half.push(analysis, now, now))
+        if not half.gallery.sources and (kept or analysis is not None):
+            kept.append((stamp, analysis))
+            if flying:
+                yield from opening()
+        else:
+            yield step()
+    do(half.push_no_more(now))
+    if kept:
+        yield from opening()
     yield now, half.finish("the end", now)
 
 

@@ -15,7 +15,7 @@ _SETTLE_FRAMES = 10
 
 
 class RefreshPolicy(Protocol):
-    """Decides, after the first source, whether a frame becomes a new one."""
+    """Decides, after the first source, whether a frame becomes a new one. Its text is what `parse_policy` takes."""
 
     def wants(self, frame: int, driving: Motion, held: Sequence[Motion]) -> bool:
         """True to send this frame as a source; `held` are the motions of the sources the receiver holds, `frame` counts
@@ -28,6 +28,9 @@ class First:
 
     def wants(self, frame: int, driving: Motion, held: Sequence[Motion]) -> bool:
         return False
+
+    def __str__(self) -> str:
+        return "first"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ class EveryN:
     def wants(self, frame: int, driving: Motion, held: Sequence[Motion]) -> bool:
         return frame >= self.interval
 
+    def __str__(self) -> str:
+        return f"freq:{self.interval}"
+
 
 @dataclass(frozen=True)
 class PoseMoved:
@@ -57,3 +63,38 @@ class PoseMoved:
     def wants(self, frame: int, driving: Motion, held: Sequence[Motion]) -> bool:
         far = all(pose_distance(driving, source) > self.threshold for source in held)
         return far and frame >= _SETTLE_FRAMES
+
+    def __str__(self) -> str:
+        return f"pose:{self.threshold:g}"
+
+
+@dataclass(frozen=True)
+class WhenWorse:
+    """A new source when the pictures that the receiver draws are worse than they would be from it.
+
+    A frame alone does not tell: the sender looks at what the receiver draws, see `sender.quality`.
+    """
+
+    def wants(self, frame: int, driving: Motion, held: Sequence[Motion]) -> bool:
+        return False
+
+    def __str__(self) -> str:
+        return "quality"
+
+
+def parse_policy(text: str) -> RefreshPolicy:
+    """A policy from quality, pose:DEGREES, freq:FRAMES or first. Raises ValueError with what was expected."""
+    name, colon, value = text.partition(":")
+    try:
+        match name, bool(colon):
+            case "quality", False:
+                return WhenWorse()
+            case "first", False:
+                return First()
+            case "freq", True:
+                return EveryN(int(value))
+            case "pose", True:
+                return PoseMoved(float(value))
+    except ValueError as error:
+        raise ValueError(f"{text!r}: {error}") from error
+    raise ValueError(f"{text!r} is not quality, pose:DEGREES, freq:FRAMES or first")

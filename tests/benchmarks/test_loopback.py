@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from call_examples import FPS, SIDE, ColourEngine, make_basis, picture
 
-from benchmarks.loopback import Loopback, unpaced
+from benchmarks.loopback import Loopback, Unpaced
 from receiver.upscale import Bicubic
 from sender.outgoing import OutgoingSettings
 from sender.refresh import EveryN, First, RefreshPolicy
@@ -15,12 +15,14 @@ from shared.link.pacing import PicturePacer
 from shared.models.engine import Picture
 
 FRAMES = 23
-LEFT = [(i / FPS, picture(i - 10, 3 * i)) for i in range(FRAMES)]
+LEFT = [(i / FPS, picture(2 * (i - 10), 3 * i)) for i in range(FRAMES)]
+FRONTAL = 10
+"""The frame that becomes the first source."""
 
 
 def call_with(policy: RefreshPolicy, pacer: PicturePacer | None = None) -> Loopback:
     settings = OutgoingSettings(FPS, 5, SIDE, "max", "none")
-    return Loopback(settings, policy, ColourEngine(), make_basis(), Bicubic(), pacer or unpaced())
+    return Loopback(settings, policy, ColourEngine(), make_basis(), Bicubic(), pacer or Unpaced())
 
 
 def colours(pictures: list[Picture]) -> list[list[int]]:
@@ -30,19 +32,29 @@ def colours(pictures: list[Picture]) -> list[list[int]]:
 def test_every_frame_comes_once_and_in_order_from_the_first_source() -> None:
     call = call_with(First())
     pairs = list(call.play(LEFT))
-    assert colours([driving for driving, _ in pairs]) == [[2 * (i - 10) + 128, 3 * i] for i in range(FRAMES)]
-    assert colours([drawn for _, drawn in pairs]) == [[2 * (i - 10) + 128, 0] for i in range(FRAMES)]
+    assert colours([driving for driving, _ in pairs]) == [[4 * (i - 10) + 128, 3 * i] for i in range(FRAMES)]
+    assert colours([drawn for _, drawn in pairs]) == [[4 * (i - 10) + 128, 3 * FRONTAL] for i in range(FRAMES)]
     assert len(call.source_sizes) == 1
     assert call.first_source is not None
-    assert np.array_equal(call.first_source, LEFT[0][1])
+    assert np.array_equal(call.first_source, LEFT[FRONTAL][1])
 
 
 def test_later_frames_are_drawn_from_newer_sources() -> None:
     call = call_with(EveryN(6))
     greens = [green for _, green in colours([drawn for _, drawn in call.play(LEFT)])]
-    assert len(call.source_sizes) == len(set(greens)) == 4
-    assert greens == sorted(greens)
-    assert all(green <= 3 * i for i, green in enumerate(greens))  # never from the future
+    assert len(call.source_sizes) == 4
+    later = [(i, green) for i, green in enumerate(greens) if green != 3 * FRONTAL]
+    assert len({green for _, green in later}) >= 2
+    assert all(green <= 3 * i for i, green in later)  # never from the future
+
+
+def test_frames_whose_motion_is_not_sent_are_drawn_between_their_neighbours() -> None:
+    settings = OutgoingSettings(FPS, 5, SIDE, "max", "none", step=2)
+    call = Loopback(settings, First(), ColourEngine(), make_basis(), Bicubic(), Unpaced())
+    pairs = list(call.play(LEFT))
+    assert colours([driving for driving, _ in pairs]) == [[4 * (i - 10) + 128, 3 * i] for i in range(FRAMES)]
+    assert [red for red, _ in colours([drawn for _, drawn in pairs])] == [4 * (i - 10) + 128 for i in range(FRAMES)]
+    assert sum(m.channel is Channel.MOTION for m in call.messages) == 3  # twelve frames
 
 
 def test_messages_of_both_directions_are_counted() -> None:

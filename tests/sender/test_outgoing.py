@@ -5,14 +5,16 @@ import pytest
 from call_examples import FPS, SIDE, ColourEngine, make_basis, outgoing_half, picture
 
 from sender.framing import Crop, Framed
-from sender.outgoing import OutgoingHalf, OutgoingSettings, SourceJob
-from sender.refresh import EveryN
+from sender.outgoing import OutgoingHalf, OutgoingSettings
+from sender.refresh import EveryN, First
+from sender.sources import SourceJob
 from shared.codec import control
 from shared.codec.bundle import Bundle, decode_bundle
 from shared.codec.picture import Picture as PictureMessage
 from shared.codec.picture import decode_picture
 from shared.codec.pieces import Reassembler
 from shared.link.base import Channel
+from shared.link.pacing import PIECE
 from shared.models.engine import Picture
 from shared.motion import keypoints
 from shared.session.call import TooManyErrors
@@ -42,7 +44,7 @@ def begun(half: OutgoingHalf) -> SourceJob:
     """The half with its first source held, at time 0."""
     job = push(half, picture(0, 1), 0.0)
     assert job is not None
-    half.send_source(job, half.encode(job))
+    half.done(job.perform(), 0.0)
     held(half, 1, job.source_id)
     half.tick(0.0, 0)
     return job
@@ -75,6 +77,86 @@ def test_bundles_are_consecutive_and_name_clock_and_epoch() -> None:
     assert yaws == list(range(9))
 
 
+def stats(behind_ms: int) -> bytes:
+    return control.pack_control(control.Stats(0, 0, 0, 0, None, 0, behind_ms))
+
+
+def test_a_link_that_falls_behind_gets_larger_bundles_until_it_has_recovered() -> None:
+    half = outgoing_half(bundle=2)
+    begun(half)
+    sizes = []
+    for n in range(40):
+        if n in (8, 20):
+            half.receive(Channel.CONTROL, stats(1000 if n == 8 else 0), n * STEP)
+        push(half, picture(n), n * STEP)
+        sizes += [len(b.frames) for b in sent(half, n * STEP)[0]]
+    assert sizes[:4] == [2] * 4
+    assert 4 in sizes
+    assert sizes[-1] == 3
+
+
+def test_while_the_link_takes_nothing_bundles_wait_and_the_oldest_frames_make_room() -> None:
+    half = outgoing_half(bundle=2)
+    begun(half)
+    for n in range(30):
+        push(half, picture(n), n * STEP)
+        assert [c for c, _ in half.tick(n * STEP, 0 if n < 4 else 5000) if c is Channel.MOTION] in (
+            [],
+            [Channel.MOTION],
+        )
+    for n in range(30, 34):
+        half.tick(n * STEP, 0)
+        push(half, picture(n), n * STEP)
+        (bundle,) = sent(half, n * STEP)[0] or [None]
+        if bundle is not None:
+            break
+    assert bundle is not None
+    assert len(bundle.frames) == 10
+    assert [round(float(m.rotation[0])) for m in bundle.frames if m is not None] == list(range(n - 9, n + 1))
+    assert bundle.first_frame == n - 9
+    assert bundle.clock_ms == round((n - 9) * STEP * 1000)
+    assert half.counts.frames_sent + half.counts.frames_dropped == n + 1
+    assert half.counts.frames_dropped > 0
+
+
+def test_at_half_the_rate_every_second_frame_travels_under_its_own_number() -> None:
+    settings = OutgoingSettings(FPS, 3, SIDE, "max", "none", step=2)
+    half = OutgoingHalf(settings, ColourEngine(), make_basis(), First())
+    begun(half)
+    bundles = []
+    for n in range(1, 16):
+        push(half, picture(n), n * STEP)
+        bundles += sent(half, n * STEP)[0]
+    assert [b.first_frame for b in bundles] == [0, 6]
+    assert {b.frame_interval_ms for b in bundles} == {80.0}
+    assert [round(float(m.rotation[0])) for b in bundles for m in b.frames if m is not None] == [1, 3, 5, 7, 9, 11]
+    assert half.counts.frames_sent == 8
+
+
+def test_pieces_of_later_sources_go_with_bundles() -> None:
+    half = OutgoingHalf(OutgoingSettings(FPS, 5, 256, framing="none"), ColourEngine(size=256), make_basis(), EveryN(5))
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    first = push(half, noise, 0.0)
+    assert first is not None
+    half.done(first.perform(), 0.0)
+    held(half, 1, first.source_id)
+    while half.pictures_waiting:
+        half.tick(0.0, 0)
+        half._pacer.drop_all_but(-1)
+    with_bundle, alone = 0, 0
+    for n in range(100):
+        job = push(half, noise, 1 + n * STEP)
+        if job is not None:
+            half.done(job.perform(), 0.0)
+        for look in range(2):
+            bundles, _, pieces = sent(half, 1 + (n + look / 2) * STEP)
+            with_bundle += len(pieces) if bundles else 0
+            alone += 0 if bundles else len(pieces)
+            assert all(len(piece) <= PIECE for piece in pieces)
+    assert with_bundle > 10
+    assert alone == 0
+
+
 def test_a_new_epoch_closes_the_bundle() -> None:
     half = outgoing_half(EveryN(2))
     first = begun(half)
@@ -94,7 +176,7 @@ def test_the_source_message_holds_picture_keypoints_and_motion() -> None:
     half = outgoing_half()
     job = push(half, picture(12.5, 77), 0.0)
     assert job is not None
-    half.send_source(job, half.encode(job))
+    half.done(job.perform(), 0.0)
     whole, reassembler, now = None, Reassembler(), 0.0
     while whole is None:
         now += 0.02
@@ -144,7 +226,7 @@ def test_what_is_remembered_of_lost_sources_is_bounded() -> None:
     half = outgoing_half()
     for n in range(1000):
         assert push(half, picture(0), 21.0 * n) is not None
-    assert len(half._in_flight) <= 64
+    assert len(half._sources._flying) <= 64
 
 
 def test_a_request_brings_a_source_even_if_the_policy_wants_none() -> None:
@@ -290,7 +372,7 @@ def test_the_end_sends_what_was_gathered_and_says_goodbye() -> None:
 
 def test_source_ids_wrap() -> None:
     half = outgoing_half()
-    half._next_source = 0xFFFF
+    half._sources._last_id = 0xFFFF
     job = push(half, picture(0), 0.0)
     assert job is not None
     assert job.source_id == 0
@@ -298,7 +380,7 @@ def test_source_ids_wrap() -> None:
     assert half.counts.sources_held == 1
 
 
-@pytest.mark.parametrize(("bundle", "size", "message"), [(0, 256, "--bundle"), (17, 256, "--bundle"), (5, 100, "64")])
+@pytest.mark.parametrize(("bundle", "size", "message"), [(0, 256, "--bundle"), (11, 256, "--bundle"), (5, 100, "64")])
 def test_impossible_settings_are_refused(bundle: int, size: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         OutgoingSettings(25, bundle, size)
@@ -310,12 +392,12 @@ def test_a_new_source_supersedes_pieces_not_sent_yet() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
     first = push(half, noise, 0.0)
     assert first is not None
-    half.send_source(first, half.encode(first))
+    half.done(first.perform(), 0.0)
     assert half.tick(0.0, 0)
     assert half.pictures_waiting
     held(half, 1)  # the receiver lost everything
     job = push(half, noise, 25.0)
     assert job is not None
-    half.send_source(job, half.encode(job))
+    half.done(job.perform(), 0.0)
     ids = {int.from_bytes(data[:2], "big") for now in (25, 26, 27) for data in sent(half, now)[2]}
     assert ids == {job.source_id}

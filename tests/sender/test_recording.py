@@ -9,6 +9,7 @@ from call_examples import make_basis, outgoing_half, picture
 
 from sender.call import SenderSettings
 from sender.capture import Capture, Frame
+from sender.first_source import FirstSource
 from sender.outgoing import OutgoingHalf
 from sender.recording import limited, play, record_call
 from sender.refresh import EveryN
@@ -53,6 +54,22 @@ def test_the_source_comes_first_and_no_frame_is_lost() -> None:
     assert yaws == list(range(33))
     assert [t for t, _, _ in messages] == sorted(t for t, _, _ in messages)
     assert control.unpack_control(messages[-1][2]) == control.Bye("the end")
+
+
+def test_the_first_source_is_chosen_and_no_frame_is_lost() -> None:
+    half = outgoing_half(first=FirstSource())
+    messages = played(half, [picture(yaw) for yaw in (40, 30, 20, 10, 0, 0, 0, 5, 10)])
+    assert [float(m.rotation[0]) for b in bundles(messages) for m in b.frames if m is not None] == [
+        40, 30, 20, 10, 0, 0, 0, 5, 10,
+    ]  # fmt: skip
+    assert [float(s.motion.rotation[0]) for s in half.gallery.sources] == [0]
+    assert [t for t, _, _ in messages] == sorted(t for t, _, _ in messages)
+
+
+def test_a_clip_too_short_to_choose_from_is_recorded_whole() -> None:
+    half = outgoing_half(first=FirstSource())
+    messages = played(half, [picture(yaw) for yaw in (40, 30, 20)])
+    assert [float(m.rotation[0]) for b in bundles(messages) for m in b.frames if m is not None] == [40, 30, 20]
 
 
 def test_freq_15_sends_a_source_every_15_frames() -> None:

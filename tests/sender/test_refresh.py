@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from call_examples import make_motion
 
-from sender.refresh import EveryN, First, PoseMoved
+from sender.refresh import EveryN, First, PoseMoved, RefreshPolicy, WhenWorse, parse_policy
 
 
 def test_first_wants_no_other() -> None:
@@ -41,3 +43,20 @@ def test_impossible_intervals_are_refused(interval: int) -> None:
 def test_impossible_thresholds_are_refused(threshold: float) -> None:
     with pytest.raises(ValueError, match="--pose-threshold"):
         PoseMoved(threshold)
+
+
+@pytest.mark.parametrize("policy", [WhenWorse(), First(), EveryN(15), PoseMoved(12.5), PoseMoved(18)])
+def test_a_policy_is_parsed_from_its_text(policy: RefreshPolicy) -> None:
+    assert parse_policy(str(policy)) == policy
+
+
+@pytest.mark.parametrize("text", ["", "often", "freq", "freq:", "freq:1.5", "pose:many", "quality:3", "first:"])
+def test_what_is_no_policy_is_refused_by_name(text: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(repr(text))):
+        parse_policy(text)
+
+
+@pytest.mark.parametrize(("text", "message"), [("freq:0", "--freq"), ("pose:181", "--pose-threshold")])
+def test_impossible_values_say_what_is_possible(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_policy(text)

@@ -1,0 +1,118 @@
+"""The pump: a clip played into a half, with a receiver that takes a source once all of it was sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from call_examples import ColourEngine, make_basis, picture
+
+from sender.analysis import Analysis
+from sender.call import Pump, SenderSettings
+from sender.capture import Capture, Frame
+from sender.first_source import FirstSource
+from sender.outgoing import OutgoingHalf, OutgoingSettings
+from sender.profile import PROFILES
+from sender.refresh import EveryN, First
+from shared.codec.bundle import decode_bundle
+from shared.link.base import Channel
+from shared.models.engine import Picture
+
+FPS = 200.0
+"""Tests need not take their time."""
+NOBODY = picture(-64)
+
+
+@pytest.fixture(autouse=True)
+def _a_slow_machine_repeats_no_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sender.call.LATE_SECONDS", float("inf"))
+
+
+class Frames(Capture):
+    kind = "file"
+    fps = FPS
+
+    def __init__(self, pictures: list[Picture]) -> None:
+        self._pictures = pictures
+
+    def __iter__(self) -> Iterator[Frame]:
+        return iter([(n / FPS, shown) for n, shown in enumerate(self._pictures)])
+
+    def close(self) -> None:
+        pass
+
+
+class Half(OutgoingHalf):
+    """Sees nobody in a picture without red."""
+
+    def analyse(self, frame: Picture) -> Analysis | None:
+        return None if frame[0, 0, 0] == 0 else super().analyse(frame)
+
+
+async def played(pictures: list[Picture], takes: bool = True) -> tuple[list[float | None], list[float]]:
+    """Yaw of each frame of motion that was sent, None where there was nobody; and of each source."""
+    settings = OutgoingSettings(FPS, 5, 64, "max", "none")
+    half = Half(settings, ColourEngine(), make_basis(), First(), first=FirstSource())
+    pump = asyncio.ensure_future(Pump(half, Frames(pictures), None).run())
+    yaws: list[float | None] = []
+    sources: list[float] = []
+
+    def take(messages: list[tuple[Channel, bytes]]) -> None:
+        for channel, data in messages:
+            if channel is Channel.MOTION:
+                frames = decode_bundle(data, make_basis()).frames
+                yaws.extend(None if m is None else float(m.rotation[0]) for m in frames)
+
+    loop = asyncio.get_running_loop()
+    while not pump.done():
+        take(half.tick(loop.time(), 0))
+        flying = half._sources._flying
+        if takes and flying and half.counts.sources_sent and not half.pictures_waiting:
+            source_id, source = next(iter(flying.items()))
+            sources.append(float(source.held.motion.rotation[0]))
+            half.assume_held(source_id)
+        await asyncio.sleep(0.002)
+    pump.result()
+    take(half.finish("the end", loop.time()))
+    return yaws, sources
+
+
+async def test_no_frame_of_a_file_is_lost_while_its_first_source_is_chosen() -> None:
+    shown: list[float | None] = [float(40 - 2 * n) for n in range(18)] + [3.0] * 40 + [20.0] * 20
+    yaws, sources = await asyncio.wait_for(played([picture(yaw or 0) for yaw in shown]), 30)
+    assert yaws == shown
+    assert sources == [3.0]
+
+
+async def test_a_file_shorter_than_the_choice_is_sent_whole() -> None:
+    shown = [30.0 - n for n in range(12)]
+    yaws, sources = await asyncio.wait_for(played([picture(yaw) for yaw in shown]), 30)
+    assert yaws == shown
+    assert sources == [19.0]
+
+
+async def test_frames_before_the_first_face_are_passed_over_and_none_after_it() -> None:
+    shown: list[float | None] = [30.0, None, None, 25.0, *[20.0] * 30]
+    pictures = [NOBODY] * 10 + [NOBODY if yaw is None else picture(yaw) for yaw in shown]
+    yaws, sources = await asyncio.wait_for(played(pictures), 30)
+    assert yaws == shown
+    assert sources == [20.0]
+
+
+async def test_a_file_without_a_face_ends() -> None:
+    assert await asyncio.wait_for(played([NOBODY] * 20), 30) == ([], [])
+
+
+async def test_a_receiver_that_takes_no_source_does_not_hold_up_a_file_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sender.call.HOLD_SECONDS", 0.05)
+    assert await asyncio.wait_for(played([picture(0)] * 20, takes=False), 30) == ([], [])
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_default_refresh_has_a_budget_and_others_have_none(profile: str) -> None:
+    assert SenderSettings("url", profile=profile).byte_budget() is not None
+    assert SenderSettings("url", profile=profile, refresh=EveryN(15)).byte_budget() is None
+    assert SenderSettings("url", profile=profile, refresh=EveryN(15), budget=20).byte_budget() is not None
