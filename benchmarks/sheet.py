@@ -1,4 +1,4 @@
-"""A contact sheet of a quality run: to see in one picture what the figures do not tell."""
+"""Contact sheets: to see in one picture what the figures do not tell."""
 
 from __future__ import annotations
 
@@ -16,25 +16,30 @@ _GAP = 4
 _MOMENTS = 4
 
 
-def moments(psnrs: Sequence[float]) -> list[int]:
+def moments(psnrs: Sequence[float], count: int = _MOMENTS) -> list[int]:
     """Frames to show, in order: the worst one and others spread over the clip; fewer if the clip is shorter."""
     worst = int(np.argmin(psnrs))
     spread = [round(share * (len(psnrs) - 1)) for share in (0.5, 0.9, 0.2, 0.7, 0.35, 1.0)]
     chosen = [worst]
     for frame in spread:
-        if frame not in chosen and len(chosen) < _MOMENTS:
+        if frame not in chosen and len(chosen) < count:
             chosen.append(frame)
     return sorted(chosen)
 
 
 def row(title: str, source: Picture, pairs: Sequence[tuple[str, Picture, str, Picture]]) -> Picture:
     """One clip: its title, its first source as decoded, and per moment the driving and the drawn picture, labelled."""
-    cells = [_cell("source, decoded", source)]
+    cells = [("source, decoded", source)]
     for driving_label, driving, drawn_label, drawn in pairs:
-        cells += [_cell(driving_label, driving), _cell(drawn_label, drawn)]
-    cells += [_cell("", np.zeros((CELL, CELL, 3), np.uint8))] * (1 + 2 * _MOMENTS - len(cells))
-    strip = np.concatenate(cells, axis=1)
-    return np.concatenate([_text(title, strip.shape[1]), strip], axis=0)
+        cells += [(driving_label, driving), (drawn_label, drawn)]
+    cells += [("", np.zeros((CELL, CELL, 3), np.uint8))] * (1 + 2 * _MOMENTS - len(cells))
+    return strip(title, cells)
+
+
+def strip(title: str, cells: Sequence[tuple[str, Picture]]) -> Picture:
+    """Captioned square pictures beside each other, under a title."""
+    pictures = np.concatenate([_cell(caption, picture) for caption, picture in cells], axis=1)
+    return np.concatenate([_text(title, pictures.shape[1]), pictures], axis=0)
 
 
 def write_sheet(path: Path, rows: Sequence[Picture]) -> None:

@@ -21,7 +21,7 @@ import torch
 
 from receiver.call import DRAWERS, share_cores
 from receiver.record import Recorder
-from receiver.upscale import Bicubic
+from receiver.upscale import DEFAULT_UPSCALER, load_upscaler
 from sender.capture import SampleCapture
 from sender.framing import Framer, cut, whole_square
 from sender.outgoing import OutgoingHalf, OutgoingSettings
@@ -128,14 +128,14 @@ def receiver_stages(material: Material) -> dict[str, Stage]:
     bundles = material.bundles()
     messages = cycle([encode_bundle(next(bundles), material.basis) for _ in range(_SAMPLE_FRAMES // BUNDLE)])
     codec, data = encode_picture(first)
-    small = cut(first, whole_square(first), UPSCALED_FROM)
+    small, upscaler = cut(first, whole_square(first), UPSCALED_FROM), load_upscaler(DEFAULT_UPSCALER)
     torch.set_num_threads(os.cpu_count() or 1)
     warm_up(engine)
     source, motions = engine.prepare(first, material.canonical, own), cycle(material.motions)
     stages = {
         "motion_decode": timed(lambda: decode_bundle(next(messages), material.basis), repeats, BUNDLE),
         "picture_decode": timed(lambda: decode_picture(codec, data, *first.shape[1::-1]), repeats),
-        "upscale": timed(lambda: Bicubic().upscale(small, engine.size), repeats),
+        "upscale": timed(lambda: upscaler.upscale(small, engine.size), repeats),
         "synthesis": timed(lambda: engine.draw(source, next(motions)), repeats),
     }
     torch.set_num_threads(1)
@@ -221,7 +221,7 @@ def table(report: dict[str, Any]) -> str:
         lines.append(f"  {does} {report[end]['fps']:.1f} frames/s")
     lines += [
         "",
-        f"Framing is on {CANVAS[0]}x{CANVAS[1]} px. Picture encode and decode, upscale (bicubic, "
+        f"Framing is on {CANVAS[0]}x{CANVAS[1]} px. Picture encode and decode, upscale ({DEFAULT_UPSCALER}, "
         f"from {UPSCALED_FROM} px) and source happen",
         f"once a source, not once a frame. Synthesis uses {machine['cores']} threads; in a call {DRAWERS} frames are "
         "drawn at a time.",

@@ -16,6 +16,7 @@ import numpy as np
 
 from receiver.incoming import IncomingHalf
 from receiver.upscale import Bicubic
+from sender.first_source import FirstSource
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.refresh import First, RefreshPolicy
 from shared.codec.motion_basis import MotionBasis
@@ -84,10 +85,12 @@ class ColourEngine:
         return picture(yaw, source)
 
 
-def outgoing_half(policy: RefreshPolicy | None = None, bundle: int = 5, framing: str = "none") -> OutgoingHalf:
+def outgoing_half(
+    policy: RefreshPolicy | None = None, bundle: int = 5, framing: str = "none", first: FirstSource | None = None
+) -> OutgoingHalf:
     """A sender's half with the colour engine; its pictures are lossless."""
     settings = OutgoingSettings(FPS, bundle, SIDE, "max", framing)
-    return OutgoingHalf(settings, ColourEngine(), make_basis(), policy or First())
+    return OutgoingHalf(settings, ColourEngine(), make_basis(), policy or First(), first=first)
 
 
 def incoming_half() -> IncomingHalf:

@@ -22,9 +22,9 @@ from receiver import __main__ as receiver_main
 from receiver.call import Receiver, ReceiverSettings, Studio
 from receiver.upscale import Bicubic
 from sender import __main__ as sender_main
+from sender.analysis import Analysis
 from sender.call import Pump, SenderSettings, send_call
 from sender.capture import open_source
-from sender.outgoing import SourceJob
 from shared.codec.picture import Picture as PictureMessage
 from shared.codec.picture import PictureCodec
 from shared.codec.pieces import split
@@ -212,10 +212,10 @@ def test_a_source_picture_too_large_to_send(command: Command, tmp_path: Path, cl
 async def test_a_source_that_cannot_be_coded_ends_the_call(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     half = outgoing_half()
 
-    def fail(job: SourceJob) -> bytes:
+    def fail(analysis: Analysis, room: int | None) -> PictureMessage:
         raise ValueError("this picture cannot be coded")
 
-    monkeypatch.setattr(half, "encode", fail)
+    monkeypatch.setattr(half._sources, "_code", fail)
     with pytest.raises(ValueError, match="cannot be coded"):
         await asyncio.wait_for(Pump(half, open_source(str(clip)), None).run(), 10)
 
@@ -228,6 +228,9 @@ async def test_a_source_that_cannot_be_coded_ends_the_call(clip: Path, monkeypat
         ("sender", ["--peer", "u", "--freq", "0"], "--freq needs"),
         ("sender", ["--peer", "u", "--freq", "5", "--pose-threshold", "5"], "not allowed with"),
         ("sender", ["--peer", "u", "--pose-threshold", "-3"], "--pose-threshold is an angle"),
+        ("sender", ["--peer", "u", "--refresh", "often"], "'often' is not quality, pose:DEGREES"),
+        ("sender", ["--peer", "u", "--refresh", "quality", "--freq", "5"], "not allowed with"),
+        ("sender", ["--peer", "u", "--budget", "0"], "--budget is kbit/s"),
         ("sender", ["--peer", "u", "--picture-quality", "101"], "0 to 100, or max"),
         ("sender", ["--peer", "u", "--stun", "a b"], "STUN"),
         ("receiver", ["--listen", "here"], "HOST:PORT"),

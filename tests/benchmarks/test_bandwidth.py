@@ -1,76 +1,129 @@
-"""The bandwidth command on a second of the sample, as a module and as a script."""
+"""The bandwidth command on parts of a second, as a module and as a script."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 
-from benchmarks.bandwidth import CONSENT_BYTES_PER_SECOND, main, verdict, wire_bytes
-from benchmarks.loopback import Message
-from shared.link.base import Channel
+from benchmarks.bandwidth import main
+from benchmarks.codecs import CODECS
 
 ROOT = Path(__file__).parents[2]
+QUICK = ["--quick", "--seconds", "0.6", "--upscaler", "bicubic", "--device", "cpu"]
+FRAMES = 15
 
 
-def test_figures_of_a_second_of_the_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "b.json"
-    assert main(["--freq", "15", "--seconds", "1", "--json", str(out)]) == 0
+def test_a_report_with_all_that_others_read_from_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, plot, sheet = tmp_path / "b.json", tmp_path / "b.png", tmp_path / "s.png"
+    files = ["--json", str(out), "--plot", str(plot), "--sheet", str(sheet), "--cache", str(tmp_path / "cache")]
+    assert main(["--freq", "15", "--sweep", "15:15", *QUICK, *files]) == 0
     report = json.loads(out.read_text())
-    ours = report["pinhole"]
-    assert (report["frames"], ours["sources"]) == (25, 2)
-    assert ours["payload_bytes"] == sum(ours["by_kind"][kind]["bytes"] for kind in ("motion", "pictures", "control"))
-    assert ours["wire_bytes_out"] > ours["payload_bytes"]
-    assert ours["wire_bytes_back"] > ours["by_kind"]["control_back"]["bytes"]
-    assert ours["by_kind"]["motion"]["messages"] >= 5
-    floor, good = report["x264_floor"], report["x264_crf23"]
-    assert floor["payload_bytes"] < good["payload_bytes"]
-    assert floor["wire_bytes_out"] == floor["payload_bytes"] + 25 * 69  # a packet a frame
-    for codec in (ours, floor, good):
-        assert 10 < codec["psnr"] < 60
-        assert 0 < codec["ms_ssim"] <= 1
-    assert good["psnr"] > 33
+    for name in ("ours", "ours_upscaled"):
+        check_call(report[name])
+    assert report["ours_upscaled"]["source_bytes"] < report["ours"]["source_bytes"]
+    assert report["face_vid2vid"]["payload_kbps"] > 114 * 8 * 25 / 1000
+    assert report["face_vid2vid"]["sources"] == 1
+    assert set(report["codecs"]) == set(CODECS)
+    for codec in report["codecs"].values():
+        check_codec(codec, report["ours"])
     printed = capsys.readouterr().out
-    assert "x264 CRF 51 (floor)" in printed
-    assert "WORSE" in printed  # CRF 23 looks better than anything drawn, and that is said
+    assert "SVT-AV1 preset 8" in printed
+    assert [point["interval"] for point in report["sweep"]["ours_upscaled"]] == [15]
+    for path in (plot, sheet, tmp_path / "b_sweep.png"):
+        picture = cv2.imread(str(path))
+        assert picture is not None and picture.shape[1] > 1000
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
+    again = tmp_path / "again.json"
+    assert (
+        main(["--freq", "15", "--sweep", "15:15", *QUICK, "--json", str(again), "--cache", str(tmp_path / "cache")])
+        == 0
+    )
+    assert json.loads(again.read_text()) == report
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()} == before
 
 
-def test_wire_bytes_by_hand() -> None:
-    messages = [
-        Message(True, Channel.MOTION, 30),  # 93 + 32, a SACK back
-        Message(True, Channel.PICTURES, 1200),  # two packets: 93 + 1160 and 93 + 40, two SACKs back
-        Message(False, Channel.CONTROL, 10),  # 93 + 12, a SACK out
-    ]
-    out, back = wire_bytes(messages, 10)
-    consent = 10 * CONSENT_BYTES_PER_SECOND
-    assert out == 125 + 1253 + 133 + 93 + consent
-    assert back == 105 + 3 * 93 + consent
+def check_call(ours: dict[str, Any]) -> None:
+    """Bytes that add up."""
+    assert ours["sources"] >= 1
+    out, back = ours["wire_bytes_out"], ours["wire_bytes_back"]
+    assert ours["payload_bytes"] == out["motion"] + out["pictures"] + out["control"]
+    assert ours["motion_bytes_per_frame"] == pytest.approx(out["motion"] / FRAMES, abs=1e-3)
+    for way, kbps in ((out, ours["wire_kbps_out"]), (back, ours["wire_kbps_back"])):
+        assert kbps == pytest.approx(sum(way.values()) * 8 / ours["duration_s"] / 1000, rel=1e-3)
+    assert ours["wire_kbps_out"] > ours["payload_kbps"] > 0
+    assert back["sacks"] > 0
+    assert 10 < ours["psnr"] < 60
+    assert 0 < ours["ms_ssim"] < 1
 
 
-def test_losses_are_said_plainly() -> None:
-    def codec(payload: float, psnr: float) -> dict[str, Any]:
-        return {"payload_kbps": payload, "wire_kbps_out": 2 * payload, "psnr": psnr, "ms_ssim": 0.9}
+def check_codec(codec: dict[str, Any], ours: dict[str, Any]) -> None:
+    """A curve that rises, and where it meets ours."""
+    points = codec["points"]
+    assert [p["kbps"] for p in points] == sorted(p["kbps"] for p in points)
+    for low, high in pairwise(points):
+        assert low["wire_kbps"] < high["wire_kbps"]
+        assert low["psnr"] < high["psnr"]
+        assert low["ms_ssim"] < high["ms_ssim"] < 1
+    wanted = ours["wire_kbps_out"] + ours["wire_kbps_back"]
+    at = codec["at_our_rate"]
+    assert at["wire_kbps"] + at["wire_kbps_back"] >= wanted or at["quantiser"] == points[-1]["quantiser"]
+    equal = codec["at_our_quality"]
+    assert equal["below_floor"] == (points[0]["ms_ssim"] >= ours["ms_ssim"])
+    assert points[0]["kbps"] <= equal["kbps"] <= points[-1]["kbps"]
 
-    (text,) = verdict(codec(10, 22), codec(5, 25), "x264's floor")
-    assert "0.50 times Pinhole's payload" in text
-    assert "3.00 dB WORSE" in text
-    (text,) = verdict(codec(10, 28), codec(5, 25), "x264's floor")
-    assert "3.00 dB better" in text
+
+def test_several_videos_a_judge_and_the_mean(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    judge, out = tmp_path / "judge.py", tmp_path / "b.json"
+    judge.write_text(
+        "import json; print(json.dumps(dict.fromkeys(('sharp', 'mouth_corr', 'blink_corr', 'akd_px', 'pose_err_deg', "
+        "'lost'), 0.5)))"
+    )
+    arguments = ["--video", "sample", str(clip), "--judge", sys.executable, str(judge), "--no-cache"]
+    assert main([*arguments, *QUICK, "--seconds", "0.3", "--json", str(out)]) == 0
+    report = json.loads(out.read_text())
+    assert set(report["clips"]) == {"sample", clip.stem}
+    psnrs = [each["ours"]["psnr"] for each in report["clips"].values()]
+    assert report["ours"]["psnr"] == pytest.approx(sum(psnrs) / 2, abs=1e-4)
+    assert report["ours"]["judge"]["sharp"] == 0.5
+    assert report["codecs"]["vp9"]["at_our_rate"]["judge"]["akd_px"] == 0.5
+    assert report["wins"]["x264"]["sharp"] == {"better": [], "worse": ["sample", clip.stem]}
+    assert f"WORSE on sample, {clip.stem}" in capsys.readouterr().out
 
 
-def test_runs_as_a_script(tmp_path: Path) -> None:
-    script = [sys.executable, str(ROOT / "benchmarks" / "bandwidth.py"), "--freq", "15", "--seconds", "0.2"]
+def test_a_script_that_is_stopped_says_so(tmp_path: Path) -> None:
+    script = [sys.executable, str(ROOT / "benchmarks" / "bandwidth.py"), "--cache", str(tmp_path / "cache"), "--quick"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    result = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0, result.stderr
-    assert "kbit/s" in result.stdout
+    with subprocess.Popen(script, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "Pinhole" in process.stderr.readline()  # the bar: it measures
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "stopped; the same command goes on from here" in said
+    assert "Traceback" not in said
 
 
-def test_a_missing_video_is_said_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--video", str(tmp_path / "none.mp4")]) == 1
+def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cache = ["--cache", str(tmp_path)]
+    assert main(["--video", str(tmp_path / "none.mp4"), *cache]) == 1
     assert "there is no file" in capsys.readouterr().err
+    assert main(["--judge", str(tmp_path / "python"), "judge.py", *cache]) == 1
+    assert "--judge takes a Python interpreter and a script" in capsys.readouterr().err
+    for wrong in (
+        ["--sweep", "9:3"],
+        ["--freq", "0"],
+        ["--refresh", "often"],
+        ["--freq", "5", "--pose-threshold", "9"],
+    ):
+        with pytest.raises(SystemExit):
+            main(wrong)
+        assert "error" in capsys.readouterr().err

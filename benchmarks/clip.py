@@ -1,0 +1,73 @@
+"""A clip in memory, and how near to it pictures come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.cache import Figures, digest
+from benchmarks.metrics import Picture, luma, ms_ssim, psnr
+from benchmarks.vmaf import EVERY, Vmaf
+from sender.capture import open_source
+from sender.framing import cut, whole_square
+from sender.recording import limited
+
+SAMPLE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """The centre square of a video."""
+
+    name: str
+    fps: float
+    stamps: list[float]
+    pictures: list[Picture]
+    digest: str = field(init=False)
+    """Of all that is measured on."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "digest", digest(self.fps, self.stamps, *self.pictures))
+
+    @property
+    def seconds(self) -> float:
+        """How long it plays."""
+        return len(self.pictures) / self.fps
+
+
+def read_clip(video: str, seconds: float | None, side: int) -> Clip:
+    """A video, or the built-in `sample`, at `side` px. Raises SourceError, and ValueError for a single frame."""
+    seconds = SAMPLE_SECONDS if seconds is None and video == "sample" else seconds
+    stamps, pictures = [], []
+    with open_source(video) as capture:
+        for stamp, picture in limited(capture, seconds):
+            stamps.append(stamp)
+            pictures.append(cut(picture, whole_square(picture), side))
+    if len(pictures) < 2:
+        raise ValueError(f"'{video}' gave {len(pictures)} frame: at least two are needed")
+    return Clip(video if video == "sample" else Path(video).stem, capture.fps, stamps, pictures)
+
+
+class Scorer:
+    """PSNR and MS-SSIM, mean over all frames but the first, and VMAF; all on luma."""
+
+    def __init__(self, clip: Clip, vmaf: bool) -> None:
+        self._targets = [luma(picture) for picture in clip.pictures]
+        self._vmaf = Vmaf(self._targets) if vmaf else None
+        self.name = f"vmaf every {EVERY}" if vmaf else ""
+        """What is measured, where it can differ."""
+
+    def __call__(self, shown: Sequence[Picture]) -> Figures:
+        """Raises ValueError unless there is one picture of the clip's size for every frame."""
+        pictures = [luma(picture) for picture in shown]
+        pairs = list(zip(self._targets, pictures, strict=True))[1:]
+        figures: Figures = {
+            "psnr": round(float(np.mean([psnr(a, b) for a, b in pairs])), 4),
+            "ms_ssim": round(float(np.mean([ms_ssim(a, b) for a, b in pairs])), 4),
+        }
+        if self._vmaf is not None:
+            figures["vmaf"] = round(self._vmaf(pictures), 2)
+        return figures

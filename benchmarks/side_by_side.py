@@ -1,0 +1,33 @@
+"""Our frames beside every codec's at our rate, so that anyone can judge."""
+
+from __future__ import annotations
+
+from benchmarks.cache import Figures
+from benchmarks.compare import Comparison
+from benchmarks.metrics import Picture, luma, psnr
+from benchmarks.sheet import moments, strip
+from benchmarks.tables import OURS
+
+
+def rows(comparison: Comparison, report: Figures, count: int) -> list[Picture]:
+    """A row for each of `count` moments of a clip, the worst of our call among them."""
+    clip = comparison.clip
+    shown = {name: what.pictures() for name, what in comparison.shown.items()}
+    psnrs = [psnr(luma(a), luma(b)) for a, b in zip(clip.pictures, shown["ours"], strict=True)][1:]
+    made = []
+    for moment in moments(psnrs, count):
+        frame = moment + 1
+        cells = [("camera", clip.pictures[frame])]
+        cells += [(_caption(name, report), pictures[frame]) for name, pictures in shown.items()]
+        title = f"{clip.name}, frame {frame}; kbit/s on the wire, both directions; * the codec's lowest rate"
+        made.append(strip(title, cells))
+    return made
+
+
+def _caption(name: str, report: Figures) -> str:
+    if name in OURS:
+        figures = report[name]
+        rate = figures["wire_kbps_out"] + figures["wire_kbps_back"]
+        return f"Pinhole {figures['picture_size']} px {rate:.1f}"
+    at = report["codecs"][name]["at_our_rate"]
+    return f"{name} {at['wire_kbps'] + at['wire_kbps_back']:.1f}{'*' if at['at_floor'] else ''}"

@@ -1,0 +1,150 @@
+"""The comparison in words: tables that a terminal shows and a README takes, and who wins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.cache import Figures
+from benchmarks.codecs import CODECS
+from benchmarks.means import JUDGED
+
+OURS = ("ours", "ours_upscaled")
+"""Our calls by their names in reports."""
+_JUDGE = {"sharp": "sharpness", "mouth_corr": "mouth", "blink_corr": "blinks", "akd_px": "landmarks px",
+          "pose_err_deg": "pose °", "lost": "lost"}  # fmt: skip
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table with its columns aligned."""
+    widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+
+    def line(cells: Sequence[str]) -> str:
+        first, *rest = (cell.ljust(width) if at == 0 else cell.rjust(width)
+                        for at, (cell, width) in enumerate(zip(cells, widths, strict=True)))  # fmt: skip
+        return "| " + " | ".join([first, *rest]) + " |"
+
+    return "\n".join(map(line, [head, rule, *rows]))
+
+
+def overview(report: Figures) -> str:
+    """Rates and quality: ours, the baseline, every codec at our rate."""
+    head = ["kbit/s; mean over frames", "payload", "wire out", "wire back", "PSNR", "MS-SSIM", "VMAF"]
+    rows = [_row(name_of_ours(report, key), report[key], "payload_kbps", "wire_kbps_out") for key in _calls(report)]
+    rows.append(_row("face-vid2vid, raw fp16", report["face_vid2vid"], "payload_kbps", "wire_kbps_out"))
+    for name, codec in report["codecs"].items():
+        at = codec["at_our_rate"]
+        rows.append(_row(f"{CODECS[name].title}{_floor(at['at_floor'], report)}", at, "kbps", "wire_kbps"))
+    return markdown(head, rows)
+
+
+def equal_quality(report: Figures) -> str:
+    """What every codec takes for our MS-SSIM."""
+    head = ["kbit/s at our MS-SSIM", "payload", "wire out", "wire back", "times our wire, both ways", "remark"]
+    ours = report["ours"]["wire_kbps_out"] + report["ours"]["wire_kbps_back"]
+    rows = []
+    for name, codec in report["codecs"].items():
+        at = codec["at_our_quality"]
+        times = "-" if at["kbps"] is None else f"{(at['wire_kbps'] + at['wire_kbps_back']) / ours:.2f}"
+        notes = [_on_clips("its floor, better than ours", at["below_floor"], report),
+                 _on_clips("never as good", at["above_ceiling"], report)]  # fmt: skip
+        rows.append([CODECS[name].title, _number(at["kbps"], 1), _number(at["wire_kbps"], 1),
+                     _number(at["wire_kbps_back"], 1), times, "; ".join(filter(None, notes))])  # fmt: skip
+    return markdown(head, rows)
+
+
+def by_kind(report: Figures) -> str:
+    """Where our bytes go."""
+    kinds = list(report["ours"]["wire_bytes_out"])
+    rows = []
+    for key in _calls(report):
+        call = report[key]
+        for way, figures in (("out", call["wire_bytes_out"]), ("back", call["wire_bytes_back"])):
+            rates = [figures[kind] * 8 / call["duration_s"] / 1000 for kind in kinds]
+            rows.append([f"{name_of_ours(report, key)}, {way}", *(f"{rate:.2f}" for rate in [*rates, sum(rates)])])
+    return markdown(["kbit/s on the wire", *kinds, "all"], rows)
+
+
+def judged(report: Figures) -> str | None:
+    """The judge's figures, if there are any; codecs at our rate."""
+    if "judge" not in report["ours"]:
+        return None
+    parts = {name_of_ours(report, key): report[key]["judge"] for key in _calls(report)}
+    for name, codec in report["codecs"].items():
+        at = codec["at_our_rate"]
+        parts[f"{CODECS[name].title}{_floor(at['at_floor'], report)}"] = at["judge"]
+    rows = [[name, *(_number(judge[key], 3) for key in _JUDGE)] for name, judge in parts.items()]
+    return markdown([f"judge{', medians over clips' if 'clips' in report else ''}", *_JUDGE.values()], rows)
+
+
+def verdicts(report: Figures) -> list[str]:
+    """Who needs more bytes and who looks better, a sentence per codec at our rate; losses are called so."""
+    ours = report["ours"]
+    both = ours["wire_kbps_out"] + ours["wire_kbps_back"]
+    lines = []
+    for name, codec in report["codecs"].items():
+        at = codec["at_our_rate"]
+        theirs = at["wire_kbps"] + at["wire_kbps_back"]
+        psnr, ssim = ours["psnr"] - at["psnr"], ours["ms_ssim"] - at["ms_ssim"]
+        lines.append(
+            f"{CODECS[name].title} at {theirs:.1f} kbit/s on the wire ({theirs / both:.2f} times ours"
+            f"{_floor(at['at_floor'], report)}): Pinhole's PSNR is {abs(psnr):.2f} dB {_better(psnr)}, "
+            f"its MS-SSIM {abs(ssim):.4f} {_better(ssim)}."
+        )
+    return lines
+
+
+def clip_verdicts(report: Figures) -> list[str]:
+    """On which clips ours is better by the judge's figures, and on which it is not."""
+    lines = []
+    for name, figures in report.get("wins", {}).items():
+        for key in JUDGED:
+            better, worse = figures[key]["better"], figures[key]["worse"]
+            count = len(better) + len(worse)
+            lost = f"; WORSE on {', '.join(worse)}" if worse else ""
+            lines.append(f"{_JUDGE[key]}, against {CODECS[name].title}: better on {len(better)} of {count}{lost}")
+    return lines
+
+
+def text(report: Figures) -> str:
+    """Everything for people."""
+    parts = [overview(report), by_kind(report), equal_quality(report), judged(report), "\n".join(verdicts(report)),
+             "\n".join(clip_verdicts(report)), "\n".join(report.get("notes", []))]  # fmt: skip
+    return "\n\n".join(part for part in parts if part)
+
+
+def name_of_ours(report: Figures, key: str) -> str:
+    """What a call of ours is called, with the size of its pictures and what enlarges them."""
+    call = report[key]
+    upscaler = f" + {call['upscaler']}" if call["upscaler"] else ""
+    return f"Pinhole, {call['picture_size']:g} px{upscaler}"
+
+
+def _calls(report: Figures) -> list[str]:
+    return [key for key in OURS if key in report]
+
+
+def _row(name: str, figures: Figures, payload: str, out: str) -> list[str]:
+    back = figures.get("wire_kbps_back")
+    return [name, _number(figures[payload], 1), _number(figures[out], 1), _number(back, 1),
+            _number(figures["psnr"], 2), _number(figures["ms_ssim"], 4), _number(figures.get("vmaf"), 1)]  # fmt: skip
+
+
+def _number(value: Any, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _floor(at_floor: int, report: Figures) -> str:
+    note = _on_clips("its floor", at_floor, report)
+    return f", {note}" if note else ""
+
+
+def _on_clips(what: str, count: int, report: Figures) -> str:
+    """A remark that holds; of several clips, on how many."""
+    clips = len(report.get("clips", [0]))
+    return "" if not count else what if count == clips else f"{what} on {count} of {clips}"
+
+
+def _better(gap: float) -> str:
+    return "better" if gap > 0 else "WORSE"

@@ -1,0 +1,45 @@
+"""The comparison in words: losses are called losses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.tables import clip_verdicts, equal_quality, judged, markdown, verdicts
+
+
+def report(psnr: float, at_floor: int = 0, **more: Any) -> dict[str, Any]:
+    rates = {"kbps": 5.0, "wire_kbps": 19.0, "wire_kbps_back": 1.0}
+    at_our_rate = rates | {"psnr": 25.0, "ms_ssim": 0.9, "at_floor": at_floor}
+    at_our_quality = rates | {"below_floor": at_floor, "above_ceiling": 0}
+    return {
+        "ours": {"wire_kbps_out": 6.0, "wire_kbps_back": 4.0, "psnr": psnr, "ms_ssim": 0.85},
+        "codecs": {"x264": {"at_our_rate": at_our_rate, "at_our_quality": at_our_quality}},
+    } | more
+
+
+def test_losses_are_said_plainly() -> None:
+    (text,) = verdicts(report(22))
+    assert "3.00 dB WORSE" in text
+    assert "0.0500 WORSE" in text
+    (text,) = verdicts(report(28, at_floor=1))
+    assert "3.00 dB better" in text
+    assert "20.0 kbit/s on the wire (2.00 times ours, its floor)" in text
+
+
+def test_remarks_of_several_clips_say_on_how_many_they_hold() -> None:
+    several = {"a": {}, "b": {}, "c": {}}
+    assert "its floor, better than ours on 2 of 3" in equal_quality(report(22, at_floor=2, clips=several))
+    assert "floor" not in equal_quality(report(22, clips=several))
+    assert "its floor on 2 of 3" in verdicts(report(22, at_floor=2, clips=several))[0]
+
+
+def test_clips_that_are_lost_are_named() -> None:
+    wins = {"x264": {key: {"better": ["a"], "worse": ["b", "c"]} for key in ("sharp", "mouth_corr", "blink_corr")}}
+    first, *_ = clip_verdicts(report(22, wins=wins))
+    assert first == "sharpness, against x264 veryfast: better on 1 of 3; WORSE on b, c"
+    assert clip_verdicts(report(22)) == []
+    assert judged(report(22)) is None
+
+
+def test_a_table_that_a_readme_takes() -> None:
+    assert markdown(["a", "bc"], [["long", "1"]]) == "| a    | bc |\n| ---- | -: |\n| long |  1 |"
