@@ -16,6 +16,7 @@ from benchmarks import plots, side_by_side, tables, vmaf
 from benchmarks.cache import Cache, Figures, default_folder
 from benchmarks.clip import SAMPLE_SECONDS, Clip, read_clip
 from benchmarks.codecs import CODECS, versions
+from benchmarks.command import command
 from benchmarks.compare import Comparison, Plan
 from benchmarks.judging import Judge, JudgeError
 from benchmarks.means import mean, wins
@@ -111,20 +112,16 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """0, 1 with a sentence on stderr, or 130 after Ctrl-C."""
+@command("bandwidth", EngineError, JudgeError, PlotError, SourceError, ValueError, OSError)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Compares, writes what was asked for and prints the tables."""
     args = parse(arguments)
     try:
         report = run(args)
-    except (EngineError, JudgeError, PlotError, SourceError, ValueError, OSError) as error:
-        print(f"python -m benchmarks.bandwidth: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         kept = "" if args.cache is None else "; the same command goes on from here"
-        print(f"\npython -m benchmarks.bandwidth: stopped{kept}", file=sys.stderr)
-        return 130
+        raise KeyboardInterrupt(f"stopped{kept}") from stop
     print(tables.text(report))
-    return 0
 
 
 def run(args: argparse.Namespace) -> Figures:

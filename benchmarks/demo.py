@@ -7,36 +7,29 @@ is the one in front of the camera, or, without a camera, a public-domain portrai
 from __future__ import annotations
 
 import argparse
-import json
-import re
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 
-from receiver.record import Recorder
+from benchmarks.command import command
+from benchmarks.processes import CallFailed, call
+from receiver.record import Recorder, RecordError
 from sender.capture import Capture, SourceError, open_source
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.refresh import First
-from shared.models.engine import Picture
+from shared.models.engine import EngineError, Picture
 from shared.models.registry import load_basis, load_engine
+from shared.session.report import write_report
 
 SECONDS = 10.0
 _MOMENTS = 6
-_START_SECONDS = 120
 _LABEL_HEIGHT = 22
-
-
-class DemoError(Exception):
-    """The demo could not be run; the message says which step failed and what it printed."""
 
 
 def open_person() -> tuple[Capture, str]:
@@ -62,45 +55,6 @@ def write_clip(path: Path, capture: Capture, seconds: float) -> None:
                 recorder.close()
 
 
-def call(clip: Path, folder: Path) -> dict[str, Any]:
-    """Makes the call with the commands a user would type; both reports come back. Raises DemoError."""
-    reports = {side: folder / f"{side}.json" for side in ("sender", "receiver")}
-    with tempfile.TemporaryFile("w+") as log:
-        receiver = subprocess.Popen(
-            [sys.executable, "-m", "receiver", "--listen", "127.0.0.1:0", "--out", str(folder / "call.mp4"),
-             "--report", str(reports["receiver"])], stdout=subprocess.PIPE, stderr=log, text=True,
-        )  # fmt: skip
-        try:
-            url = _join_url(receiver, log)
-            command = [sys.executable, "-m", "sender", "--peer", url, "--source", str(clip)]
-            sender = subprocess.run([*command, "--report", str(reports["sender"])], check=False)
-            code = receiver.wait(30)
-        except subprocess.TimeoutExpired as error:
-            raise DemoError("the receiver did not end after the sender's goodbye") from error
-        finally:
-            receiver.kill()
-            receiver.wait()
-        if sender.returncode or code:
-            log.seek(0)
-            raise DemoError(f"the call failed (sender {sender.returncode}, receiver {code}):\n{log.read()}")
-    both = {side: json.loads(path.read_text(encoding="utf-8")) for side, path in reports.items()}
-    for path in reports.values():
-        path.unlink()
-    return both
-
-
-def _join_url(receiver: subprocess.Popen[str], log: IO[str]) -> str:
-    assert receiver.stdout is not None
-    deadline = time.monotonic() + _START_SECONDS
-    for line in receiver.stdout:
-        if match := re.search(r"http://\S+", line):
-            return match[0]
-        if time.monotonic() > deadline:
-            break
-    log.seek(0)
-    raise DemoError(f"the receiver did not start:\n{log.read()}")
-
-
 def frames(path: Path) -> Iterator[Picture]:
     """The pictures of a video file, (H, W, 3) RGB."""
     with av.open(str(path)) as container:
@@ -112,7 +66,7 @@ def side_by_side(clip: Path, drawn: Path, path: Path) -> None:
     """Writes a picture: what the camera saw above, what the receiver drew below, at moments all along the call."""
     outputs = list(frames(drawn))
     if not outputs:
-        raise DemoError("the receiver recorded nothing")
+        raise CallFailed("the receiver recorded nothing")
     moments = set(np.linspace(0, len(outputs) - 1, _MOMENTS).round().astype(int).tolist())
     settings = OutgoingSettings(fps=25)
     half = OutgoingHalf(settings, load_engine("compact", "cpu", draws=False), load_basis("compact"), First())
@@ -139,25 +93,21 @@ def _label(text: str, width: int) -> Picture:
     return bar
 
 
-def main() -> int:
-    """Runs the demo; 0 if the whole call went well."""
+@command("demo", CallFailed, EngineError, RecordError, SourceError, OSError)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the demo."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.demo", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("demo"), help="where to write (default: demo)")
     parser.add_argument("--seconds", type=float, default=SECONDS, help=f"length of the call (default: {SECONDS:g})")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     args.folder.mkdir(parents=True, exist_ok=True)
     clip, drawn = args.folder / "source.mp4", args.folder / "call.mp4"
     capture, person = open_person()
     print(f"the person in this call: {person}", flush=True)
     write_clip(clip, capture, args.seconds)
-    try:
-        both = call(clip, args.folder)
-        side_by_side(clip, drawn, args.folder / "side_by_side.png")
-    except DemoError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 1
-    report = {"person": person, **both}
-    (args.folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    both = call(["--source", clip], ["--out", drawn], show_sender=True)
+    side_by_side(clip, drawn, args.folder / "side_by_side.png")
+    write_report(args.folder / "report.json", {"person": person, **both})
     _summary(both["sender"], both["receiver"])
     print("wrote:")
     for name, what in (
@@ -165,7 +115,6 @@ def main() -> int:
         ("report.json", "bytes, frames and delay, counted by both sides"), ("source.mp4", "what the camera saw"),
     ):  # fmt: skip
         print(f"  {args.folder / name}: {what}")
-    return 0
 
 
 def _summary(sender: dict[str, Any], receiver: dict[str, Any]) -> None:

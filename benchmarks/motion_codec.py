@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.command import command
 from benchmarks.motions import SIZE, Recording, openings, record
 from benchmarks.one_euro import OneEuro, rise_frames
 from benchmarks.progress import Progress
@@ -270,21 +271,14 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines).rstrip()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """0, or 1 with a sentence on stderr."""
+@command("motion_codec", ValueError, OSError)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures, prints the figures and writes them where that was asked for."""
     args = parse(arguments)
-    try:
-        report = run(args)
-        print(table(report))
-        if args.json is not None:
-            write_report(args.json, report)
-    except (ValueError, OSError) as error:
-        print(f"python -m benchmarks.motion_codec: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\npython -m benchmarks.motion_codec: interrupted", file=sys.stderr)
-        return 130
-    return 0
+    report = run(args)
+    print(table(report))
+    if args.json is not None:
+        write_report(args.json, report)
 
 
 def _keypoints(canonical: FloatArray, motions: Sequence[Motion]) -> Floats:

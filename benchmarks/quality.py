@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from benchmarks.command import command
 from benchmarks.loopback import Loopback, Unpaced
 from benchmarks.metrics import Picture, luma, ms_ssim, psnr
 from benchmarks.sheet import moments, row, write_sheet
@@ -190,16 +191,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return report
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """0, or 1 with a sentence on stderr."""
-    args = parse(arguments)
-    try:
-        report = run(args)
-    except (EngineError, RecordError, SourceError, ValueError, OSError) as error:
-        print(f"python -m benchmarks.quality: {error}", file=sys.stderr)
-        return 1
-    print(_line("mean", report["mean"]))
-    return 0
+@command("quality", EngineError, RecordError, SourceError, ValueError, OSError)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures, writes what was asked for and prints the means."""
+    print(_line("mean", run(parse(arguments))["mean"]))
 
 
 def _settings(args: argparse.Namespace, engine: Engine) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.command import command
 from receiver.call import DRAWERS, share_cores
 from receiver.record import Recorder
 from receiver.upscale import DEFAULT_UPSCALER, load_upscaler
@@ -229,18 +230,14 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """0, or 1 with a sentence on stderr."""
+@command("speed", EngineError, OSError)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures, prints the figures and writes them where that was asked for."""
     args = parse(arguments)
-    try:
-        report = run(args)
-        print(table(report))
-        if args.json is not None:
-            write_report(args.json, report)
-    except (EngineError, OSError) as error:
-        print(f"python -m benchmarks.speed: {error}", file=sys.stderr)
-        return 1
-    return 0
+    report = run(args)
+    print(table(report))
+    if args.json is not None:
+        write_report(args.json, report)
 
 
 def _canvases(height: int, width: int, count: int) -> list[Picture]:

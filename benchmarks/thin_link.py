@@ -19,6 +19,7 @@ if not __package__:  # run as a script: Python then looks for modules in this fo
 
 import numpy as np
 
+from benchmarks.command import command
 from benchmarks.progress import Progress
 from benchmarks.relay import Conditions, Relay
 from receiver.incoming import IncomingHalf
@@ -281,21 +282,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     } | report  # fmt: skip
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """0, or 1 with a sentence on stderr."""
+@command("thin_link", EngineError, LinkClosed, SourceError, ValueError, OSError)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures, prints the figures and writes them where that was asked for."""
     args = parse(arguments)
-    try:
-        report = run(args)
-        print(table(report))
-        if args.json is not None:
-            write_report(args.json, report)
-    except (EngineError, LinkClosed, SourceError, ValueError, OSError) as error:
-        print(f"python -m benchmarks.thin_link: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\npython -m benchmarks.thin_link: interrupted", file=sys.stderr)
-        return 130
-    return 0
+    report = run(args)
+    print(table(report))
+    if args.json is not None:
+        write_report(args.json, report)
 
 
 async def _watch(meter: Meter, half: OutgoingHalf, seconds: float, progress: Progress) -> None:
