@@ -22,6 +22,7 @@ from benchmarks.one_euro import OneEuro, rise_frames
 from benchmarks.progress import Progress
 from benchmarks.quality import find_clips
 from shared.codec.bundle import HOLD, Bundle, encode_bundle, held
+from shared.codec.contexts import contexts
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.range_coder import TOTAL, FrequencyTable
 from shared.models.registry import load_basis
@@ -41,7 +42,7 @@ TARGETS = (0.25, 0.35, TARGET_ERROR, 0.7, 1.0, 1.4)
 """RMS errors in px to fit to, for the curve."""
 FRAMES = 5
 """Of a bundle."""
-HEADER_BYTES = 9
+HEADER_BYTES = 7
 _ESCAPE_BITS = 16
 POSE_FILTER, EXPRESSION_FILTER = (1.5, 0.3), (3.0, 0.5)
 """Minimum cutoff in Hz and its growth, in Hz for each quantiser step a second."""
@@ -151,16 +152,28 @@ def coded_bytes(integers: NDArray[np.int64], basis: MotionBasis, coding: Coding)
     is_first = np.arange(len(integers)) % FRAMES == 0
     if not coding.predict:
         is_first[:] = True
-    changes = np.diff(integers, axis=0, prepend=integers[:1])
     bits = code_length(integers[is_first], basis.intra_tables, basis.reach)
-    bits += code_length(changes[~is_first], basis.inter_tables, basis.reach)
+    if coding.predict:
+        changes = np.diff(integers[: bundles * FRAMES].reshape(bundles, FRAMES, -1), axis=1)
+        context = contexts(changes, basis.activity, basis.context_edges)
+        for number, tables in enumerate(basis.inter_tables):
+            chosen = context == number
+            bits += code_length(changes, tables, basis.reach, chosen)
     return bits / 8 + 0.5 * bundles
 
 
-def code_length(integers: NDArray[np.int64], tables: Sequence[FrequencyTable], reach: int) -> float:
-    """Bits that an ideal coder with these tables takes for (N, D) integers, escapes included."""
+def code_length(
+    integers: NDArray[np.int64],
+    tables: Sequence[FrequencyTable],
+    reach: int,
+    chosen: NDArray[np.bool_] | None = None,
+) -> float:
+    """Bits that an ideal coder with these tables takes for (..., D) integers, or the chosen ones; escapes included."""
     bits = 0.0
-    for column, table in zip(integers.T, tables, strict=True):
+    for number, table in enumerate(tables):
+        column = integers[..., number]
+        if chosen is not None:
+            column = column[chosen[..., number]]
         frequencies = np.array(table.frequencies, np.float64)
         at = np.where(np.abs(column) <= reach, column + reach, len(frequencies) - 1)
         at = np.where(frequencies[at] > 0, at, len(frequencies) - 1)

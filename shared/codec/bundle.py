@@ -1,16 +1,17 @@
 """Motion bundles: one to sixteen consecutive frames in one message that can be read without any other.
 
     offset  size
-    0       1     4 bits version, 4 bits number of frames less one
+    0       1     1 bit whether there are sections, 3 bits version, 4 bits number of frames less one
     1       2     number of the first frame
-    3       4     20 bits capture clock of the first frame in ms, 12 bits frame interval in 0.1 ms
-    7       1     gallery epoch
-    8       ...   sections: type (1), length (1, or 2 from 128 bytes on), content; the last one has 128 added to its
-                  type and no length
+    3       3     20 bits capture clock of the first frame in ms, 4 bits frame interval: 1 to 15 one of INTERVALS, or 0
+    6       1     gallery epoch
+    (7      2     frame interval in 0.1 ms, if it is none of INTERVALS)
+    7       ...   motion alone; or sections: type (1), length (1, or 2 from 128 bytes on), content; the last one has 128
+                  added to its type and no length
 
-All numbers are big-endian. Sections of unknown type are skipped. The motion section is one range-coded stream: per
-frame whether it shows a face, then its quantised numbers; by themselves for the first face, as differences to the
-face before for the rest.
+All numbers are big-endian. Sections of unknown type are skipped. Motion is one range-coded stream: per frame whether it
+shows a face, then its quantised numbers; by themselves for the first face, as differences to the face before for the
+rest, with tables that depend on how large the differences before were (`contexts`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from shared.codec.motion_basis import MAX_INTEGER, MotionBasis, Numbers
 from shared.codec.range_coder import TOTAL, FrequencyTable, RangeDecoder, RangeEncoder
 from shared.motion import Motion
 
-VERSION = 2
+VERSION = 3
 MAX_FRAMES = 16
 MAX_BUNDLE_BYTES = 4096
 """More than sixteen frames need even if every number is escaped, with room for sections to come."""
@@ -39,8 +40,12 @@ HOLD = 0.6
 takes 3 % of the bytes and some trembling away, for 0.01 px."""
 
 MOTION_SECTION = 1
+INTERVALS = (400, 800, 333, 667, 334, 668, 167, 200, 1000, 500, 417, 833, 625, 1250, 1200)
+"""Frame intervals in 0.1 ms that need no bytes of their own: of the usual cameras, all frames or every second one."""
 
-_HEADER = struct.Struct(">BHIB")
+_HEADER = struct.Struct(">BHHBB")
+_SECTIONS = 0x80
+_VERSION_BITS = 0x7
 _LAST = 0x80
 _MAX_SECTION = 0x7FFF
 _MAX_INTERVAL = 0xFFF
@@ -85,30 +90,42 @@ def encode_bundle(bundle: Bundle, basis: MotionBasis) -> bytes:
         raise ValueError(f"a bundle holds 1 to {MAX_FRAMES} frames, this one has {len(bundle.frames)}")
     if not 1 <= interval <= _MAX_INTERVAL:
         raise ValueError(f"a frame interval is 0.1 to 409.5 ms, this is {bundle.frame_interval_ms} ms")
+    code = INTERVALS.index(interval) + 1 if interval in INTERVALS else 0
+    timing = bundle.clock_ms % CLOCK_WRAP_MS << 4 | code
     header = _HEADER.pack(
-        VERSION << 4 | len(bundle.frames) - 1,
-        bundle.first_frame & 0xFFFF,
-        bundle.clock_ms % CLOCK_WRAP_MS << 12 | interval,
+        VERSION << 4 | len(bundle.frames) - 1, bundle.first_frame & 0xFFFF, timing >> 8, timing & 0xFF,
         bundle.epoch & 0xFF,
-    )
-    return header + bytes([_LAST | MOTION_SECTION]) + _encode_motions(bundle.frames, basis)
+    )  # fmt: skip
+    rare = b"" if code else interval.to_bytes(2, "big")
+    return header + rare + _encode_motions(bundle.frames, basis)
 
 
 def decode_bundle(data: bytes, basis: MotionBasis) -> Bundle:
     """The bundle in `data`. Raises MalformedBundle if the bytes are not one."""
     if not _HEADER.size <= len(data) <= MAX_BUNDLE_BYTES:
         raise MalformedBundle(f"a bundle has {_HEADER.size} to {MAX_BUNDLE_BYTES} bytes, {len(data)} arrived")
-    form, first_frame, timing, epoch = _HEADER.unpack_from(data)
-    if form >> 4 != VERSION:
-        raise MalformedBundle(f"bundle version {form >> 4} arrived, expected {VERSION}: both ends need one release")
-    interval = timing & _MAX_INTERVAL
-    if not interval:
-        raise MalformedBundle("a bundle with a frame interval of zero arrived")
-    motion = [content for kind, content in _sections(data[_HEADER.size :]) if kind == MOTION_SECTION]
+    form, first_frame, high, low, epoch = _HEADER.unpack_from(data)
+    version = form >> 4 & _VERSION_BITS
+    if version != VERSION:
+        raise MalformedBundle(f"bundle version {version} arrived, expected {VERSION}: both ends need one release")
+    interval, body = _interval(low & 0xF, data[_HEADER.size :])
+    motion = [body]
+    if form & _SECTIONS:
+        motion = [content for kind, content in _sections(body) if kind == MOTION_SECTION]
     if len(motion) != 1:
         raise MalformedBundle(f"a bundle has one motion section, {len(motion)} arrived")
     frames = _decode_motions(motion[0], (form & 0xF) + 1, basis)
-    return Bundle(first_frame, timing >> 12, epoch, interval / 10, frames)
+    return Bundle(first_frame, high << 4 | low >> 4, epoch, interval / 10, frames)
+
+
+def _interval(code: int, data: bytes) -> tuple[int, bytes]:
+    """Frame interval in 0.1 ms, and what follows it."""
+    if code:
+        return INTERVALS[code - 1], data
+    interval = int.from_bytes(data[:2], "big")
+    if len(data) < 2 or not 1 <= interval <= _MAX_INTERVAL:
+        raise MalformedBundle(f"a bundle with a frame interval of {interval / 10} ms arrived")
+    return interval, data[2:]
 
 
 def _sections(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -138,45 +155,49 @@ def _integers(motions: Sequence[Motion | None], basis: MotionBasis) -> Iterator[
 
 
 def _encode_motions(motions: Sequence[Motion | None], basis: MotionBasis) -> bytes:
-    encoder = RangeEncoder()
+    encoder, contexts = RangeEncoder(), basis.contexts()
     previous: NDArray[np.int64] | None = None
     for integers in _integers(motions, basis):
         encoder.encode(_FACE_TABLE, int(integers is not None))
         if integers is None:
             continue
         if previous is None:
-            _encode_integers(encoder, integers, basis.intra_tables, basis.reach)
+            for value, table in zip(integers.tolist(), basis.intra_tables, strict=True):
+                _encode_integer(encoder, value, table, basis.reach)
         else:
-            _encode_integers(encoder, integers - previous, basis.inter_tables, basis.reach)
+            for number, value in enumerate((integers - previous).tolist()):
+                _encode_integer(encoder, value, basis.inter_tables[contexts.next()][number], basis.reach)
+                contexts.note(value)
         previous = integers
     return encoder.finish()
 
 
-def _encode_integers(
-    encoder: RangeEncoder, values: NDArray[np.int64], tables: Sequence[FrequencyTable], reach: int
-) -> None:
-    escape = 2 * reach + 1
-    for value, table in zip(values.tolist(), tables, strict=True):
-        if abs(value) <= reach and table.frequencies[value + reach]:
-            encoder.encode(table, value + reach)
-        else:
-            encoder.encode(table, escape)
-            encoder.encode_uniform(value + _ESCAPE_OFFSET >> 8, 8)
-            encoder.encode_uniform(value + _ESCAPE_OFFSET & 0xFF, 8)
+def _encode_integer(encoder: RangeEncoder, value: int, table: FrequencyTable, reach: int) -> None:
+    if abs(value) <= reach and table.frequencies[value + reach]:
+        encoder.encode(table, value + reach)
+    else:
+        encoder.encode(table, 2 * reach + 1)
+        encoder.encode_uniform(value + _ESCAPE_OFFSET >> 8, 8)
+        encoder.encode_uniform(value + _ESCAPE_OFFSET & 0xFF, 8)
 
 
 def _decode_motions(data: bytes, count: int, basis: MotionBasis) -> tuple[Motion | None, ...]:
-    decoder = RangeDecoder(data)
+    decoder, contexts = RangeDecoder(data), basis.contexts()
     previous: NDArray[np.int64] | None = None
     motions: list[Motion | None] = []
     for _ in range(count):
         if not decoder.decode(_FACE_TABLE):
             motions.append(None)
             continue
-        if previous is None:
-            previous = _decode_integers(decoder, basis.intra_tables, basis.reach)
-        else:
-            previous = previous + _decode_integers(decoder, basis.inter_tables, basis.reach)
+        values = []
+        for number, table in enumerate(basis.intra_tables):
+            if previous is None:
+                values.append(_decode_integer(decoder, table, basis.reach))
+            else:
+                values.append(_decode_integer(decoder, basis.inter_tables[contexts.next()][number], basis.reach))
+                contexts.note(values[-1])
+        integers = np.array(values, np.int64)
+        previous = integers if previous is None else previous + integers
         if np.abs(previous).max() > MAX_INTEGER:
             raise MalformedBundle(f"a quantised motion number is beyond {MAX_INTEGER}")
         motions.append(basis.motion(previous))
@@ -185,14 +206,9 @@ def _decode_motions(data: bytes, count: int, basis: MotionBasis) -> tuple[Motion
     return tuple(motions)
 
 
-def _decode_integers(decoder: RangeDecoder, tables: Sequence[FrequencyTable], reach: int) -> NDArray[np.int64]:
-    escape = 2 * reach + 1
-    values = []
-    for table in tables:
-        symbol = decoder.decode(table)
-        if symbol == escape:
-            high = decoder.decode_uniform(8)
-            values.append((high << 8 | decoder.decode_uniform(8)) - _ESCAPE_OFFSET)
-        else:
-            values.append(symbol - reach)
-    return np.array(values, np.int64)
+def _decode_integer(decoder: RangeDecoder, table: FrequencyTable, reach: int) -> int:
+    symbol = decoder.decode(table)
+    if symbol != 2 * reach + 1:
+        return symbol - reach
+    high = decoder.decode_uniform(8)
+    return (high << 8 | decoder.decode_uniform(8)) - _ESCAPE_OFFSET

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from shared.codec.contexts import Contexts
 from shared.codec.range_coder import FrequencyTable
 from shared.motion import POSE_SIZE, FloatArray, Motion
 
@@ -54,7 +55,11 @@ class MotionBasis:
     intra_frequencies: NDArray[np.uint16]
     """(D, S) a row per coded number: frequencies of the integers -R..R, then of the escape; S = 2R + 2."""
     inter_frequencies: NDArray[np.uint16]
-    """(D, S) the same for the difference of a number's integer to the frame before."""
+    """(C, D, S) the same for the difference of a number's integer to the frame before, for each context."""
+    activity: NDArray[np.uint16]
+    """(D,) `contexts.UNIT` over the mean size of each number's difference."""
+    context_edges: NDArray[np.uint16]
+    """(C - 1,) ascending: see `contexts`."""
 
     def __post_init__(self) -> None:
         n, size = self.components.shape
@@ -66,7 +71,8 @@ class MotionBasis:
             "analysis": (n, size),
             "component_steps": (n,),
             "intra_frequencies": (numbers, self.intra_frequencies.shape[-1]),
-            "inter_frequencies": (numbers, self.intra_frequencies.shape[-1]),
+            "inter_frequencies": (len(self.context_edges) + 1, numbers, self.intra_frequencies.shape[-1]),
+            "activity": (numbers,),
         }
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
@@ -75,7 +81,7 @@ class MotionBasis:
             raise ValueError("a motion basis needs 3K expression numbers and tables of 2R + 2 frequencies")
         if (self.pose_steps < 0).any() or (self.component_steps <= 0).any():
             raise ValueError("quantiser steps must be positive (a pose step of zero: not coded)")
-        if not (self.intra_frequencies[:, -1].all() and self.inter_frequencies[:, -1].all()):
+        if not (self.intra_frequencies[..., -1].all() and self.inter_frequencies[..., -1].all()):
             raise ValueError("the escape needs a frequency of at least one in every table")
         _ = self.intra_tables, self.inter_tables  # raises if a table does not sum up
 
@@ -90,9 +96,13 @@ class MotionBasis:
         return tuple(FrequencyTable(row.tolist()) for row in self.intra_frequencies)
 
     @cached_property
-    def inter_tables(self) -> tuple[FrequencyTable, ...]:
-        """A table per coded number, for the difference to the frame before."""
-        return tuple(FrequencyTable(row.tolist()) for row in self.inter_frequencies)
+    def inter_tables(self) -> tuple[tuple[FrequencyTable, ...], ...]:
+        """For each context a table per coded number, for the difference to the frame before."""
+        return tuple(tuple(FrequencyTable(row.tolist()) for row in rows) for rows in self.inter_frequencies)
+
+    def contexts(self) -> Contexts:
+        """For the differences of one bundle."""
+        return Contexts(self.activity.tolist(), self.context_edges.tolist())
 
     @property
     def reach(self) -> int:

@@ -27,8 +27,8 @@ from benchmarks.one_euro import OneEuro, rise_frames
 from shared.codec.bundle import Bundle, encode_bundle
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.range_coder import TOTAL, FrequencyTable
-from shared.models.compact import LANDMARKS
 from shared.models.engine import Picture
+from shared.models.layers import LANDMARKS
 from shared.models.registry import load_basis
 
 

@@ -30,7 +30,9 @@ def make_basis(seed: int = 7) -> MotionBasis:
         analysis=(directions * COMPONENTS / (3 * KEYPOINTS)).astype(np.float32),
         component_steps=np.full(COMPONENTS, 0.03125, np.float32),
         intra_frequencies=_frequencies(4.0),
-        inter_frequencies=_frequencies(1.0),
+        inter_frequencies=np.stack([_frequencies(spread) for spread in (0.6, 1.0, 2.0)]),
+        activity=np.full(6 + COMPONENTS, 8, np.uint16),
+        context_edges=np.array([12, 24], np.uint16),
     )
 
 

@@ -17,6 +17,7 @@ from shared.codec.bundle import (
     held,
     quantise,
 )
+from shared.codec.contexts import Contexts, contexts
 from shared.codec.errors import MalformedBundle
 from shared.codec.motion_basis import MAX_INTEGER, MotionBasis
 from shared.motion import Motion
@@ -56,8 +57,23 @@ def test_trembling_below_a_step_costs_nothing_and_is_not_shown(basis: MotionBasi
     assert _vectors(quantise(trembling.frames, basis)) == _vectors(quantise(still.frames, basis))
 
 
-def test_a_header_has_nine_bytes(basis: MotionBasis) -> None:
-    assert len(encode_bundle(_bundle(basis, (None,)), basis)) <= 9 + 1
+def test_a_header_has_seven_bytes_and_nine_at_a_rare_frame_rate(basis: MotionBasis) -> None:
+    usual, rare = (replace(_bundle(basis, (None,)), frame_interval_ms=ms) for ms in (40.0, 41.3))
+    assert len(encode_bundle(usual, basis)) <= 7 + 1
+    assert len(encode_bundle(rare, basis)) <= 9 + 1
+    assert decode_bundle(encode_bundle(rare, basis), basis).frame_interval_ms == 41.3
+
+
+def test_contexts_number_by_number_are_those_of_all_at_once() -> None:
+    differences = np.random.default_rng(0).integers(-9, 10, (5, 4, 8))
+    activity, edges = np.array([3, 9, 16, 40, 1, 16, 7, 100], np.uint16), np.array([20, 60, 90], np.uint16)
+    expected = contexts(differences, activity, edges)
+    assert set(expected.flat) == {0, 1, 2, 3}
+    for bundle, wanted in zip(differences, expected, strict=True):
+        one_by_one = Contexts(activity.tolist(), edges.tolist())
+        for difference, context in zip(bundle.flat, wanted.flat, strict=True):
+            assert one_by_one.next() == context
+            one_by_one.note(int(difference))
 
 
 def test_frames_without_a_face_stay_so(basis: MotionBasis) -> None:
@@ -83,12 +99,12 @@ def test_a_still_face_costs_little(basis: MotionBasis) -> None:
     (motion,) = make_motions(basis, 1)
     one = len(encode_bundle(_bundle(basis, (motion,)), basis))
     sixteen = len(encode_bundle(_bundle(basis, (motion,) * 16), basis))
-    assert sixteen - one < 15 * 2 * len(basis.inter_tables) / 8
+    assert sixteen - one < 15 * 2 * len(basis.intra_tables) / 8
 
 
 def test_unknown_sections_are_skipped(basis: MotionBasis) -> None:
     data = encode_bundle(_bundle(basis, make_motions(basis, 3)), basis)
-    header, motion = data[:8], data[8:]
+    header, motion = bytes([data[0] | 0x80]) + data[1:7], bytes([0x80 | MOTION_SECTION]) + data[7:]
     short, long = b"\x63\x03abc", b"\x64\x80\xc8" + bytes(200)
     with_length = bytes([MOTION_SECTION, len(motion) - 1]) + motion[1:]
     for sections in (short + long + motion, with_length + long + short, short + with_length + b"\xe5the last"):
@@ -98,14 +114,16 @@ def test_unknown_sections_are_skipped(basis: MotionBasis) -> None:
 
 def test_bytes_that_are_no_bundle_are_refused(basis: MotionBasis) -> None:
     data = encode_bundle(_bundle(basis, make_motions(basis, 3)), basis)
-    with_length = bytes([MOTION_SECTION, len(data) - 9]) + data[9:]
+    header, motion = bytes([data[0] | 0x80]) + data[1:7], bytes([0x80 | MOTION_SECTION]) + data[7:]
+    with_length = bytes([MOTION_SECTION, len(motion) - 1]) + motion[1:]
     cases = {
-        "bytes": b"\x21",
-        "version 3": b"\x32" + data[1:],
-        "interval of zero": data[:5] + bytes([data[5] & 0xF0, 0]) + data[7:],
-        "0 arrived": data[:8],
-        "2 arrived": data[:8] + with_length + data[8:],
-        "section ends": data[:8] + with_length[:-1],
+        "bytes": b"\x31",
+        "version 4": b"\x42" + data[1:],
+        "interval of 0.0 ms": data[:5] + bytes([data[5] & 0xF0]) + data[6:7] + bytes(2) + data[7:],
+        "interval of 409.6 ms": data[:5] + bytes([data[5] & 0xF0]) + data[6:7] + b"\x10\0" + data[7:],
+        "0 arrived": header,
+        "2 arrived": header + with_length + motion,
+        "section ends": header + with_length[:-1],
         "left over": data + b"\xaa" * 10,
         "4097 arrived": data.ljust(MAX_BUNDLE_BYTES + 1, b"\0"),
     }
@@ -134,8 +152,9 @@ def _decode_or_refuse(data: bytes) -> None:
 @given(st.binary(max_size=200))
 def test_random_bytes_are_decoded_or_refused(data: bytes) -> None:
     _decode_or_refuse(data)
-    _decode_or_refuse(b"\x2f" + data)
-    _decode_or_refuse(bytes([0x2F, 0, 0, 0, 0, 1, 0xFF, 1, 0x80 | MOTION_SECTION]) + data)
+    _decode_or_refuse(b"\x3f" + data)
+    _decode_or_refuse(bytes([0x3F, 0, 0, 0, 0, 1, 0xFF]) + data)
+    _decode_or_refuse(bytes([0xBF, 0, 0, 0, 0, 1, 0xFF, 0x80 | MOTION_SECTION]) + data)
 
 
 @given(st.integers(0, 10_000), st.integers(0, 255), st.integers(0, 40))

@@ -73,7 +73,7 @@ def test_saving_keeps_everything(basis: MotionBasis, tmp_path: Path) -> None:
 
 def test_the_hash_sees_a_changed_table(basis: MotionBasis) -> None:
     frequencies = basis.inter_frequencies.copy()
-    frequencies[0, [3, 4]] += np.array([1, -1]).astype(np.uint16)
+    frequencies[0, 0, [3, 4]] += np.array([1, -1]).astype(np.uint16)
     assert replace(basis, inter_frequencies=frequencies).hash != basis.hash
 
 
@@ -84,7 +84,7 @@ def test_parts_that_do_not_fit_are_refused(basis: MotionBasis, tmp_path: Path) -
         replace(basis, intra_frequencies=basis.intra_frequencies * 2)
     with pytest.raises(ValueError, match="steps"):
         replace(basis, component_steps=-basis.component_steps)
-    swapped = basis.inter_frequencies[:, [*range(basis.inter_frequencies.shape[1] - 1), 0]]
+    swapped = basis.inter_frequencies[..., [*range(basis.inter_frequencies.shape[2] - 1), 0]]
     with pytest.raises(ValueError, match=r"escape|sum to"):
         replace(basis, inter_frequencies=swapped)
     save_file({"other": np.zeros(1, np.float32)}, tmp_path / "other.safetensors")
