@@ -11,6 +11,7 @@ _LICENCE = "research and evaluation only (see the model card)"
 _FILES = {
     "compact-motion": ("compact_motion.safetensors", "compact engine: motion network"),
     "compact-generator": ("compact_generator.safetensors", "compact engine: source encoder, dense motion, generator"),
+    "standard-generator": ("standard_generator.safetensors", "compact engine: ten times the generator, for a GPU"),
     "compact-basis": ("compact_motion_basis.safetensors", "compact engine: expression basis and probability tables"),
     "compact-upscaler": (
         "compact_upscaler.safetensors",
@@ -20,9 +21,11 @@ _FILES = {
 
 
 def describe() -> dict[str, dict[str, object]]:
-    """Name, SHA-256, size, purpose and licence of every embedded file."""
+    """Name, SHA-256, size, purpose and licence of every embedded file; not all of them need be there."""
     entries: dict[str, dict[str, object]] = {}
     for name, (file, purpose) in _FILES.items():
+        if not (_FOLDER / file).exists():
+            continue
         data = (_FOLDER / file).read_bytes()
         digest = hashlib.sha256(data).hexdigest()
         entries[name] = {"file": file, "sha256": digest, "bytes": len(data), "purpose": purpose, "licence": _LICENCE}

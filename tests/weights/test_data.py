@@ -34,11 +34,12 @@ def test_an_empty_folder_is_named(tmp_path: Path) -> None:
         Clips.load(tmp_path, 128, 1)
 
 
-def test_pairs_stay_within_a_clip(clips: Clips) -> None:
-    which, i, j = clips.pairs(500, torch.Generator().manual_seed(0))
-    assert bool(((i < 12) == (j < 12)).all())
+def test_sources_and_driving_frame_are_of_one_clip(clips: Clips) -> None:
+    which, (i, k), j = clips.picked(500, 2, torch.Generator().manual_seed(0))
+    assert bool(((i < 12) == (j < 12)).all()) and bool(((i < 12) == (k < 12)).all())
     assert torch.equal(which, (i >= 12).long())
-    assert set(i.tolist()) == set(range(22))
+    assert set(i.tolist()) == set(k.tolist()) == set(range(22))
+    assert not torch.equal(i, k)
 
 
 def test_a_still_batch_is_the_clips_own_frames(clips: Clips) -> None:
@@ -50,10 +51,12 @@ def test_a_still_batch_is_the_clips_own_frames(clips: Clips) -> None:
 
 
 def test_what_is_received_is_the_source_coded_for_the_wire(clips: Clips) -> None:
-    batch = clips.batch(16, 128, torch.Generator().manual_seed(3), STILL, wire_share=1)
-    error = (batch.received - batch.source.picture).abs().mean((1, 2, 3))
-    assert float(error.max()) < 0.08  # of the same frame
-    assert float(error.min()) > 0
+    batch = clips.batch(16, 128, torch.Generator().manual_seed(3), STILL, sources=2, wire_share=1)
+    assert len(batch.received) == len(batch.sources) == 2
+    for received, source in zip(batch.received, batch.sources, strict=True):
+        error = (received - source.picture).abs().mean((1, 2, 3))
+        assert float(error.max()) < 0.08  # of the same frame
+        assert float(error.min()) > 0
 
 
 def test_landmarks_and_pose_move_with_the_picture() -> None:

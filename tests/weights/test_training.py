@@ -11,8 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from shared.models.compact import LANDMARKS, CompactNetwork
+from shared.models.compact import CompactNetwork
 from shared.models.engine import CompactEngine, Picture
+from shared.models.layers import LANDMARKS
+from shared.models.registry import locate
 from weights.training import losses
 from weights.training.adversary import Adversary
 from weights.training.data import Augmentation, Clips
@@ -20,7 +22,7 @@ from weights.training.evaluate import evaluate
 from weights.training.export import export
 from weights.training.stages import RECIPE, Stage, chosen
 from weights.training.train import train
-from weights.training.trainer import Trainer, motion_input
+from weights.training.trainer import Trainer, fading, motion_input
 
 CPU = torch.device("cpu")
 JOINT = Stage("128", 128, 1.0, 2, 1e-4, motion=True)
@@ -73,6 +75,7 @@ def test_a_blend_half_and_half_is_undecided() -> None:
         (JOINT, {"motion", "encoder", "dense_motion", "generator"}),
         (DRAWING, {"encoder", "dense_motion", "generator"}),
         (replace(DRAWING, adversary=True), {"encoder", "dense_motion", "generator"}),
+        (replace(DRAWING, sources=2), {"encoder", "dense_motion", "generator", "nearness"}),
     ],
 )
 def test_each_stage_trains_its_networks_and_its_checkpoint_goes_on(
@@ -119,7 +122,7 @@ def test_a_stage_leaves_weights_that_become_an_engine(clips: Clips, person: list
     trainer = Trainer(replace(JOINT, minutes=1e-5), 0, CPU)  # over after its first step
     (line,) = train(trainer, clips, clips, tmp_path, 1.0)
     assert line["step"] == trainer.step == 1
-    assert {"dev_psnr", "dev_freeze", "dev_sharp", "dev_drawn_mouth"} <= set(line)
+    assert {"dev_psnr", "dev_freeze", "dev_sharp", "dev_drawn_mouth", "dev_two_psnr"} <= set(line)
     assert (tmp_path / "sheet_128_000001.png").exists()
     assert list(train(trainer, clips, None, tmp_path, 1.0)) == []  # the stage is over
 
@@ -128,7 +131,7 @@ def test_a_stage_leaves_weights_that_become_an_engine(clips: Clips, person: list
     assert not [name for name in load_file(generator) if name.startswith(("mesh", "motion"))]
     engine = CompactEngine(motion, generator)
     canonical, own = engine.extract(person[0])
-    assert engine.draw(engine.prepare(person[0], canonical, own), own).shape == (256, 256, 3)
+    assert engine.draw([(engine.prepare(person[0], canonical, own), 1.0)], own).shape == (256, 256, 3)
 
 
 def test_the_next_stage_starts_from_the_weights_of_the_last(tmp_path: Path) -> None:
@@ -178,3 +181,29 @@ def test_the_whole_recipe_runs_by_one_command_and_goes_on(folder: Path, wire_cac
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "stage 256 is finished" in again.stdout
     assert "stage sharp goes on at step 1" in again.stdout
+
+
+def test_weights_of_two_sources_are_those_of_a_call() -> None:
+    weights = fading(400, 2, torch.Generator().manual_seed(0))
+    assert bool((weights >= 0).all()) and bool((weights.sum(1) > 0).all())
+    alone, alike = (weights == 0).any(1).float().mean(), (weights[:, 0] == weights[:, 1]).float().mean()
+    assert 0.2 < float(alone) < 0.3
+    assert 0.2 < float(alike) < 0.3
+    assert torch.equal(fading(3, 1, torch.Generator()), torch.ones(3, 1))
+
+
+def test_a_larger_generator_is_trained_on_the_same_motion_network_and_drawn_with(
+    clips: Clips, person: list[Picture], tmp_path: Path
+) -> None:
+    stage = replace(DRAWING, minutes=1e-5, sources=2)
+    small, large = Trainer(stage, 0, CPU), Trainer(stage, 0, CPU, generator="standard")
+    small.export(tmp_path / "small.safetensors")
+    fresh = large.initialise(load_file(tmp_path / "small.safetensors"))
+    assert fresh and not [name for name in fresh if name.startswith("motion.")]
+    list(train(large, clips, None, tmp_path, 1.0))
+    large.export(tmp_path / "large.safetensors")
+    export(tmp_path / "large.safetensors", tmp_path)
+    engine = CompactEngine(locate("compact-motion"), tmp_path / "standard_generator.safetensors")
+    canonical, own = engine.extract(person[0])
+    assert engine.draw([(engine.prepare(person[0], canonical, own), 1.0)], own).shape == (256, 256, 3)
+    assert not (tmp_path / "compact_motion.safetensors").exists()

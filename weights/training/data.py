@@ -45,12 +45,12 @@ class Side(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Pairs of one person."""
+    """Each row is of one person."""
 
-    source: Side
+    sources: list[Side]
     driving: Side
-    received: Tensor
-    """(B, 3, S, S) the source as a receiver has it: coded and shrunken, or as it is"""
+    received: list[Tensor]
+    """(B, 3, S, S) each source as a receiver has it: coded and shrunken, or as it is"""
 
 
 @dataclass(frozen=True)
@@ -147,34 +147,40 @@ class Clips:
             poses=(rotation, scale, translation), mirror=self.mirror.to(device), wire=wire,
         )  # fmt: skip
 
-    def pairs(self, batch: int, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """(batch,) clips at random, and two frames at random of each: source and driving."""
+    def picked(self, batch: int, sources: int, random: torch.Generator) -> tuple[Tensor, list[Tensor], Tensor]:
+        """(batch,) clips at random, and frames at random of each: sources, and a driving one."""
         clips = torch.randint(len(self.starts) - 1, (batch,), generator=random)
         low, length = self.starts[clips], self.starts[clips + 1] - self.starts[clips]
-        pick = torch.rand((3, batch), generator=random)
-        i, j = low + (pick[0] * length).long(), low + (pick[1] * length).long()
+        pick = torch.rand((sources + 2, batch), generator=random)
+        frames = [low + (each * length).long() for each in pick[2:]]
+        driving = low + (pick[0] * length).long()
         indices, starts = self.rare
         count = starts[clips + 1] - starts[clips]
         if len(indices):
-            rare = indices[(starts[clips] + (pick[1] * count).long()).clamp_max(len(indices) - 1)]
-            j = torch.where((pick[2] < RARE_SHARE) & (count > 0), rare, j)
-        return clips, i, j
+            rare = indices[(starts[clips] + (pick[0] * count).long()).clamp_max(len(indices) - 1)]
+            driving = torch.where((pick[1] < RARE_SHARE) & (count > 0), rare, driving)
+        return clips, frames, driving
 
     def batch(
-        self, batch: int, size: int, random: torch.Generator, change: Augmentation, wire_share: float = 0.6
+        self,
+        batch: int,
+        size: int,
+        random: torch.Generator,
+        change: Augmentation,
+        sources: int = 1,
+        wire_share: float = 0.6,
     ) -> Batch:
-        """A batch at `size` px: one random mirroring, turn, zoom, shift and colour for all pictures of a pair."""
+        """A batch at `size` px: one random mirroring, turn, zoom, shift and colour for all pictures of a row."""
         device = self.frames.device
-        clips, i, j = self.pairs(batch, random)
-        coded = self._coded(clips, i, random, wire_share)
-        i, j = i.to(device), j.to(device)
-        pictures = [self.frames[i], self.frames[j]]
-        if coded is not None:
-            pictures.append(coded)
+        clips, frames, driving = self.picked(batch, sources, random)
+        coded = [self._coded(clips, i, random, wire_share) for i in frames]
+        indices = [i.to(device) for i in (*frames, driving)]
+        pictures = [self.frames[i] for i in indices] + [c for c in coded if c is not None]
         move = _Move(batch, random, change, device)
         moved = move.pictures(torch.cat(pictures), size, random, change).chunk(len(pictures))
-        received = moved[2] if coded is not None else moved[0]
-        return Batch(self._side(moved[0], i, move), self._side(moved[1], j, move), degrade(received, random))
+        sides = [self._side(picture, i, move) for picture, i in zip(moved, indices, strict=False)]
+        received = moved[sources + 1 :] or moved[:sources]
+        return Batch(sides[:-1], sides[-1], [degrade(picture, random) for picture in received])
 
     def _coded(self, clips: Tensor, i: Tensor, random: torch.Generator, share: float) -> Tensor | None:
         """(B, S, S, 3) the sources as coded for the wire, for a share of the pairs; changes `i` to their frames."""

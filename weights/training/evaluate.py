@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shared.models.compact import LANDMARKS, CompactNetwork, MotionTensors, keypoints
+from shared.models.compact import GENERATORS, CompactNetwork, Source
+from shared.models.layers import LANDMARKS, MotionTensors, keypoints
 from weights.training.data import Clips
 from weights.training.trainer import TrainedNetwork, motion_input
 
@@ -45,14 +46,17 @@ def clips_of(dev: Clips, size: int) -> list[Clip]:
 
 
 @torch.no_grad()
-def evaluate(average: dict[str, Tensor], dev: Clips, size: int, drawing: bool) -> tuple[dict[str, float], np.ndarray]:
+def evaluate(
+    average: dict[str, Tensor], dev: Clips, size: int, drawing: bool, generator: str = "compact"
+) -> tuple[dict[str, float], np.ndarray]:
     """Figures of the dev clips, means over clips, and a sheet (source, driving, drawn per column; worst frames).
 
     `mouth`, `eyes`: correlation of openings with the landmarks'; `points_px`: error of the supervised keypoints; of
     what the motion network reads off the camera's frames, and with `drawn_` off the drawn ones. `psnr`, `freeze`: dB of
-    RGB; `sharp`: Laplacian energy in the middle of the picture over the true one.
+    RGB; `sharp`: Laplacian energy in the middle of the picture over the true one. `two_psnr`, `two_sharp`: drawn from
+    two sources at once, half of each, the other from the middle of the clip.
     """
-    network = TrainedNetwork().eval()
+    network = TrainedNetwork(GENERATORS[generator]).eval()
     network.load_state_dict(average)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     rows, columns = [], []
@@ -61,7 +65,11 @@ def evaluate(average: dict[str, Tensor], dev: Clips, size: int, drawing: bool) -
         first = clip.frames[:1]
         picture = clip.frames
         if drawing:
-            picture = torch.cat([_draw(network, first, _at(motion, 0), _at(motion, t)) for t in range(FRAMES)])
+            picture = torch.cat([_draw(network, clip.frames, motion, (0,), t) for t in range(FRAMES)])
+            others = [t for t in range(1, FRAMES) if t != FRAMES // 2]
+            two = torch.cat([_draw(network, clip.frames, motion, (0, FRAMES // 2), t) for t in others])
+            figures["two_psnr"] = float((-10 * (two - clip.frames[others]).square().mean((1, 2, 3)).log10()).mean())
+            figures["two_sharp"] = _sharpness(two) / _sharpness(clip.frames[others])
             figures |= {f"drawn_{k}": v for k, v in _read(network, clip._replace(frames=picture))[0].items()}
             error = (picture - clip.frames).square().mean((1, 2, 3)).clamp_min(1e-8)[1:]
             still = (first - clip.frames).square().mean((1, 2, 3)).clamp_min(1e-8)[1:]
@@ -88,8 +96,13 @@ def _read(network: CompactNetwork, clip: Clip) -> tuple[dict[str, float], Motion
     }, motion
 
 
-def _draw(network: CompactNetwork, source: Tensor, own: MotionTensors, driving: MotionTensors) -> Tensor:
-    return network.draw(network.encoder(source), own.canonical, own, driving).picture
+def _draw(
+    network: CompactNetwork, frames: Tensor, motion: MotionTensors, sources: tuple[int, ...], driving: int
+) -> Tensor:
+    own = [_at(motion, t) for t in sources]
+    encoded = [network.encoder(frames[t : t + 1]) for t in sources]
+    given = [Source(features, m.canonical, m) for features, m in zip(encoded, own, strict=True)]
+    return network.draw(given, torch.ones(1, len(sources)), _at(motion, driving)).picture
 
 
 def _at(motion: MotionTensors, frame: int) -> MotionTensors:

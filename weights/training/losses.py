@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from shared.models.compact import LANDMARKS, MotionNetwork, MotionTensors, grid, keypoints, rotation_matrix
+from shared.models.layers import LANDMARKS, MotionTensors, grid, keypoints, rotation_matrix
+from shared.models.motion_network import MotionNetwork
 from weights.training.data import Side
 
 _OPENINGS = (
@@ -46,6 +47,18 @@ def gradient(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
     dx = (a - b).diff(dim=-1).abs() * weight[..., :, 1:]
     dy = (a - b).diff(dim=-2).abs() * weight[..., 1:, :]
     return dx.mean() + dy.mean()
+
+
+def texture(a: Tensor, b: Tensor, weight: Tensor, window: int = 16) -> Tensor:
+    """Weighted L1 of how much detail there is in windows of so many px, wherever in them: an error of pixels alone
+    rewards softness, as detail that is a pixel off counts twice."""
+
+    def detail(picture: Tensor) -> Tensor:
+        grey = picture.mean(1, keepdim=True)
+        x, y = grey.diff(n=2, dim=-1).abs(), grey.diff(n=2, dim=-2).abs()
+        return F.avg_pool2d(x[..., 1:-1, :] + y[..., :, 1:-1], window, window // 2)
+
+    return (F.avg_pool2d(weight[..., 1:-1, 1:-1], window, window // 2) * (detail(a) - detail(b)).abs()).mean()
 
 
 def undecided(copied: Tensor) -> Tensor:

@@ -23,6 +23,8 @@ class Stage:
     drawing: bool = True
     """Whether the other networks learn."""
     adversary: bool = False
+    sources: int = 1
+    """Pictures that each frame is drawn from."""
     change: Augmentation = Augmentation()  # noqa: RUF009 - frozen
 
 
@@ -33,6 +35,7 @@ RECIPE = (
     Stage("128", 128, 60, 16, 6e-4, True),
     Stage("256", 256, 60, 6, 5e-4, False),
     Stage("sharp", 256, 60, 6, 3e-4, False, adversary=True),
+    Stage("fused", 256, 60, 5, 3e-4, False, adversary=True, sources=2),
 )
 
 

@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from shared.models.compact import GENERATORS
 from weights.training.data import Clips
 from weights.training.evaluate import evaluate
 from weights.training.stages import RECIPE, Stage, chosen
@@ -51,7 +52,7 @@ def train(
         if dev is not None and (done or trainer.seconds - last_dev >= dev_minutes * 60):
             last_dev, before = trainer.seconds, time.monotonic()
             weights = {k: v.cpu() for k, v in trainer.average.items()}
-            scores, sheet = evaluate(weights, dev, trainer.stage.size, trainer.stage.drawing)
+            scores, sheet = evaluate(weights, dev, trainer.stage.size, trainer.stage.drawing, trainer.generator)
             line |= {f"dev_{k}": v for k, v in scores.items()}
             cv2.imwrite(str(run / f"sheet_{name}_{trainer.step:06d}.png"), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
             trainer.export(run / f"{name}.part.safetensors")
@@ -86,7 +87,7 @@ def run_stage(
     if finished.exists():
         print(f"stage {stage.name} is finished", flush=True)
         return load_file(finished)
-    trainer = Trainer(stage, args.seed, device, args.compile)
+    trainer = Trainer(stage, args.seed, device, args.compile, args.generator)
     if (run / f"{stage.name}.pt").exists():
         trainer.load(run / f"{stage.name}.pt")
         print(f"stage {stage.name} goes on at step {trainer.step}, minute {trainer.seconds / 60:.1f}", flush=True)
@@ -121,6 +122,9 @@ def main() -> int:
     parser.add_argument("--wire", type=Path, help="cache of coded sources, see python -m weights.training.wire")
     parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints, log, sheets and weights")
     parser.add_argument("--init", metavar="FILE|embedded", help="weights to start from; what does not fit is random")
+    parser.add_argument("--generator", choices=tuple(GENERATORS), default="compact",
+                        help="what draws: compact, or standard, ten times the compute, for receivers with a GPU; train "
+                        "it with --init embedded --stages 256,sharp,fused on the frozen motion network")  # fmt: skip
     parser.add_argument("--stages", metavar="NAME[=MINUTES],...", help=f"default, all: {recipe}")
     parser.add_argument("--minutes", type=float, help="length of each stage; its learning rate falls over it")
     parser.add_argument("--batch", type=int, help="pairs a step, instead of each stage's own (for two CPU cores)")

@@ -11,17 +11,9 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from shared.models.compact import (
-    HIDDEN,
-    KEYPOINTS,
-    LANDMARKS,
-    MOTION_INPUT,
-    CompactNetwork,
-    MotionTensors,
-    grid,
-    keypoints,
-    warp,
-)
+from shared.models.compact import GENERATORS, CompactNetwork, Source, SourceFeatures, Widths
+from shared.models.layers import KEYPOINTS, LANDMARKS, MotionTensors, grid, keypoints, warp
+from shared.models.motion_network import HIDDEN, MOTION_INPUT, MotionNetwork
 from weights.training import losses
 from weights.training.adversary import Adversary
 from weights.training.data import Batch, Clips, Side
@@ -39,8 +31,8 @@ Parts = dict[str, Tensor]
 class TrainedNetwork(CompactNetwork):
     """The engine's networks and a head that only training uses: all landmarks, so that no expression is overlooked."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, widths: Widths = GENERATORS["compact"]) -> None:
+        super().__init__(widths)
         self.mesh = nn.Linear(HIDDEN, 2 * MESH)
 
 
@@ -65,23 +57,27 @@ def face_of(picture: Tensor, side: Side) -> Tensor:
 class Trainer:
     """Everything that a checkpoint holds."""
 
-    def __init__(self, stage: Stage, seed: int, device: torch.device, compiled: bool = False) -> None:
+    def __init__(
+        self, stage: Stage, seed: int, device: torch.device, compiled: bool = False, generator: str = "compact"
+    ) -> None:
+        """`generator` is a key of GENERATORS."""
         torch.manual_seed(seed)
-        self.stage, self.device = stage, device
-        self.network = TrainedNetwork().to(device)
+        self.stage, self.device, self.generator = stage, device, generator
+        self.network = TrainedNetwork(GENERATORS[generator]).to(device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         own = {"motion": stage.motion, "mesh": stage.motion}
         for name, part in self.network.named_children():
             part.requires_grad_(own.get(name, stage.drawing))
+        self.network.nearness.requires_grad_(stage.drawing)
         self._trained = [p for p in self.network.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(self._trained, lr=stage.rate, betas=(0.9, 0.99), weight_decay=1e-4)
         self.adversary = Adversary(device) if stage.adversary else None
-        self.teacher: CompactNetwork | None = None
+        self.teacher: MotionNetwork | None = None
         self.random = torch.Generator().manual_seed(seed)
         self.average = self._snapshot()
         self.step, self.seconds = 0, 0.0
         # bf16 pays only where the processor multiplies it
-        self.half = device.type == "cuda" or torch.backends.cpu.get_cpu_capability() == "AVX512_BF16"
+        self.half = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
         loss = self.drawing_loss if stage.drawing else self.motion_loss
         self._loss = torch.compile(loss) if compiled else loss
 
@@ -93,21 +89,21 @@ class Trainer:
         self.average = self._snapshot()
         if not self.stage.drawing and "motion.expression.weight" in fitting:
             # the free keypoints have no landmarks: they stay where the generator has learned to expect them
-            self.teacher = CompactNetwork().to(self.device).requires_grad_(False)
-            self.teacher.load_state_dict({k: v for k, v in self.network.state_dict().items() if "mesh" not in k})
+            self.teacher = self._teacher(self.network.motion.state_dict())
         return sorted(set(own) - set(fitting))
 
     def motion_loss(self, batch: Batch) -> tuple[Tensor, Parts, Tensor]:
         """The loss of the motion network alone, its parts, and nothing drawn."""
-        both = motion_input(torch.cat([batch.source.picture, batch.driving.picture]))
+        both = motion_input(torch.cat([batch.sources[0].picture, batch.driving.picture]))
         both = both.contiguous(memory_format=torch.channels_last)
         with self._autocast():
             first, hidden, features = self.network.motion.overview(both)
             motion = self.network.motion.detailed(both, first, hidden, features).motion
             mesh = self.network.mesh(hidden).float().view(-1, MESH, 2)
-        source, driving = _halves(motion)
+        source, driving = _parted(motion, 2)
         total, parts = self._supervised(source, driving, batch)
-        truth, ok = (torch.cat([getattr(s, name) for s in (batch.source, batch.driving)]) for name in ("mesh", "ok"))
+        sides = (batch.sources[0], batch.driving)
+        truth, ok = (torch.cat([getattr(side, name) for side in sides]) for name in ("mesh", "ok"))
         parts["mesh"] = ((mesh - truth[..., :2]).abs().mean((1, 2)) * ok).mean()
         total = total + 2 * parts["mesh"]
         if self.teacher is not None:
@@ -118,32 +114,38 @@ class Trainer:
     def drawing_loss(self, batch: Batch) -> tuple[Tensor, Parts, Tensor]:
         """The loss of drawing the driving pictures from the received sources, its parts, and what was drawn."""
         network, true = self.network, batch.driving.picture
-        small = motion_input(torch.cat([batch.source.picture, true])).contiguous(memory_format=torch.channels_last)
+        small = motion_input(torch.cat([*(s.picture for s in batch.sources), true]))
+        small = small.contiguous(memory_format=torch.channels_last)
+        count = len(batch.sources)
         with self._autocast():
             with torch.set_grad_enabled(self.stage.motion):
                 motion = network.motion(small)
-            source, driving = _halves(motion)
-            received = batch.received.contiguous(memory_format=torch.channels_last)
-            drawn = network.draw(network.encoder(received), source.canonical, source, driving)
-        picture, warped, painted, copied = (t.float() for t in drawn)
+            *own, driving = _parted(motion, count + 1)
+            received = torch.cat(batch.received).contiguous(memory_format=torch.channels_last)
+            encoded = zip(*(t.chunk(count) for t in network.encoder(received)), strict=True)
+            sources = [Source(SourceFeatures(*e), m.canonical, m) for e, m in zip(encoded, own, strict=True)]
+            weights = fading(len(true), count, self.random).to(true.device)
+            drawn = network.draw(sources, weights, driving)
+        picture, warped, painted, copied, _ = (t.float() for t in drawn)
         weight = losses.attention(batch.driving.mesh, batch.driving.ok, picture.shape[-1])
         parts = {
             "picture": losses.pyramid(picture, true, weight),
             "gradient": losses.gradient(picture, true, weight),
+            "texture": losses.texture(picture, true, weight),
             "warp": losses.pyramid(warped, true, weight),
             # of its own, or the blend shuts the unlearned painting out and it never learns
             "paint": losses.pyramid(painted, true, weight),
             "undecided": losses.undecided(copied),
         }
         total = 2 * parts["picture"] + parts["gradient"] + 0.7 * parts["warp"] + 0.5 * parts["paint"]
-        total = total + 0.2 * parts["undecided"]
+        total = total + 0.2 * parts["undecided"] + parts["texture"]
         if self.stage.motion:
-            more, own = self._supervised(source, driving, batch)
-            total, parts = total + 2 * more, parts | own
+            more, supervised = self._supervised(own[0], driving, batch)
+            total, parts = total + 2 * more, parts | supervised
         else:  # a network that still learns is no judge
             drawn_small = motion_input(picture).contiguous(memory_format=torch.channels_last)
             with self._autocast():
-                features, points = losses.read_again(network.motion, drawn_small, small[len(true) :], source.canonical)
+                features, points = losses.read_again(network.motion, drawn_small, small[-len(true) :], own[0].canonical)
             parts |= {"features": features, "read": points}
             total = total + 0.5 * features + 5 * points
         return total, parts, picture
@@ -155,7 +157,7 @@ class Trainer:
         rate = self.stage.rate * min(1.0, (self.step + 1) / 50) * (0.03 + 0.97 * cosine)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        batch = clips.batch(self.stage.batch, self.stage.size, self.random, self.stage.change)
+        batch = clips.batch(self.stage.batch, self.stage.size, self.random, self.stage.change, self.stage.sources)
         total, parts, drawn = self._loss(batch)
         if self.adversary is not None:
             faces = [face_of(picture, batch.driving) for picture in (drawn, batch.driving.picture)]
@@ -196,8 +198,7 @@ class Trainer:
         if self.adversary is not None:
             self.adversary.restore(state["adversary"])
         if state["teacher"]:
-            self.teacher = CompactNetwork().to(self.device).requires_grad_(False)
-            self.teacher.load_state_dict(state["teacher"])
+            self.teacher = self._teacher(state["teacher"])
 
     def export(self, path: Path) -> None:
         """Writes the moving-average weights as fp16 safetensors."""
@@ -205,7 +206,7 @@ class Trainer:
 
     def _supervised(self, source: MotionTensors, driving: MotionTensors, batch: Batch) -> tuple[Tensor, Parts]:
         """Landmarks through the *source's* canonical keypoints, as a receiver has them; pose; little expression."""
-        sides: tuple[tuple[MotionTensors, Side], ...] = ((source, batch.source), (driving, batch.driving))
+        sides: tuple[tuple[MotionTensors, Side], ...] = ((source, batch.sources[0]), (driving, batch.driving))
         canonical = source.canonical
         parts = {
             "landmark": torch.stack([losses.landmark(keypoints(canonical, m), side) for m, side in sides]).sum(),
@@ -218,11 +219,16 @@ class Trainer:
     def _free(self, source: MotionTensors, driving: MotionTensors, both: Tensor) -> Tensor:
         assert self.teacher is not None
         with torch.no_grad():
-            old_source, old_driving = _halves(self.teacher.motion(both))
+            old_source, old_driving = _parted(self.teacher(both), 2)
         free = slice(len(LANDMARKS), KEYPOINTS)
         new = torch.cat([keypoints(source.canonical, m)[:, free] for m in (source, driving)])
         old = torch.cat([keypoints(old_source.canonical, m)[:, free] for m in (old_source, old_driving)])
         return (new - old)[..., :2].abs().mean() + 0.3 * (new - old)[..., 2].abs().mean()
+
+    def _teacher(self, weights: dict[str, Tensor]) -> MotionNetwork:
+        teacher = MotionNetwork().to(self.device).requires_grad_(False)
+        teacher.load_state_dict(weights)
+        return teacher
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
@@ -237,7 +243,17 @@ class Trainer:
         torch._foreach_lerp_(list(self.average.values()), [own[k].float() for k in self.average], 1 - keep)
 
 
-def _halves(motion: MotionTensors) -> tuple[MotionTensors, MotionTensors]:
-    """Source and driving of a batch that holds both."""
-    source, driving = zip(*(t.float().chunk(2) for t in motion), strict=True)
-    return MotionTensors(*source), MotionTensors(*driving)
+def fading(batch: int, sources: int, random: torch.Generator) -> Tensor:
+    """(batch, sources) weights as a call has them: a quarter of the rows one source, a quarter all alike, the rest
+    anything between."""
+    if sources == 1:
+        return torch.ones(batch, 1)
+    weights = torch.rand((batch, sources), generator=random) + 1e-3
+    kind = torch.rand((batch, 1), generator=random)
+    alone = F.one_hot(weights.argmax(1), sources).float()
+    return torch.where(kind < 0.25, alone, torch.where(kind < 0.5, torch.ones_like(weights), weights))
+
+
+def _parted(motion: MotionTensors, count: int) -> list[MotionTensors]:
+    """The sides of a batch that holds `count` of them, one after the other."""
+    return [MotionTensors(*parts) for parts in zip(*(t.float().chunk(count) for t in motion), strict=True)]
