@@ -22,9 +22,10 @@ from sender.refresh import RefreshPolicy
 from sender.sources import Job
 from shared.codec.bundle import decode_bundle
 from shared.codec.motion_basis import MotionBasis
-from shared.gallery import Held, choose
+from shared.gallery import Held
 from shared.link.base import Channel
 from shared.link.pacing import PicturePacer
+from shared.mixture import Mixture
 from shared.models.engine import Engine, Picture
 from shared.motion import Motion
 from shared.session.call import TICK_SECONDS
@@ -74,8 +75,9 @@ class Loopback:
         upscaler: Upscaler,
         pacer: PicturePacer,
         budget: float | None = None,
+        mixture: Mixture | None = None,
     ) -> None:
-        """`budget`: as the sender's option of that name."""
+        """`budget`: as the sender's option of that name; `mixture`: the default one if None."""
         self.messages: list[Message] = []
         self.source_sizes: list[int] = []
         """Bytes of each picture message."""
@@ -93,7 +95,9 @@ class Loopback:
         self._driving: deque[Picture] = deque()
         self._drawn: deque[Picture] = deque()
         self._last: Picture | None = None
-        self._current: Held | None = None
+        self.shares: list[dict[int, float]] = []
+        """Of each frame drawn: weights of its sources by id; empty where the picture stays as it is."""
+        self._mixture = Mixture() if mixture is None else mixture
         self._motion_every = settings.step
         self._before: tuple[int, Motion | None] | None = None
         """Epoch and motion of the last frame that came."""
@@ -208,9 +212,10 @@ class Loopback:
 
     def _show(self, sources: Sequence[Held], motion: Motion | None) -> None:
         """Draws a frame; without motion the picture stays as it is."""
-        if motion is not None:
-            self._current = choose(sources, motion, self._current)
-        if motion is not None and self._current is not None:
-            self._last = self._engine.draw(self._prepared[self._current.source_id].features, motion)
+        shares = () if motion is None else self._mixture.step(sources, motion, len(self.shares))
+        self.shares.append({share.held.source_id: share.weight for share in shares})
+        if motion is not None and shares:
+            given = [(self._prepared[held.source_id].features, weight) for held, weight in shares]
+            self._last = self._engine.draw(given, motion)
         assert self._last is not None  # motion is sent only once a source is held
         self._drawn.append(self._last)

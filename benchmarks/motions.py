@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.progress import Progress
-from shared.models.compact import LANDMARKS
 from shared.models.engine import Engine
+from shared.models.layers import LANDMARKS
 from shared.models.registry import load_engine
 from shared.motion import FloatArray
 from weights.training.data import read_frames, read_mesh

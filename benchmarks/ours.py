@@ -112,7 +112,7 @@ class OurSide:
         for picture in clip.pictures:
             _, motion = engine.extract(picture)
             rounded = motion.vector().astype(np.float16).astype(np.float32)
-            drawn.append(engine.draw(source, Motion.from_vector(rounded)))
+            drawn.append(engine.draw([(source, 1.0)], Motion.from_vector(rounded)))
             advance()
         return baseline_figures(len(message), len(clip.pictures), clip.fps), drawn
 

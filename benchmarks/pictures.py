@@ -19,8 +19,12 @@ from sender.first_source import FirstSource
 from sender.framing import whole_square
 from sender.sources import code_source
 from shared.codec.picture import Picture as PictureMessage
-from shared.gallery import Gallery, Held, choose
+from shared.gallery import Gallery, Held
+from shared.mixture import Mixture
 from shared.models.engine import Engine
+
+Weights = tuple[tuple[int, float], ...]
+"""Numbers of frames that are sources, each with its weight."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class Trial:
         self._film, self._setting, self._engine, self._receiver = film, setting, engine, receiver
         self._messages: dict[int, PictureMessage] = {}
         self._features: dict[int, Any] = {}
-        self._scores: dict[tuple[int, int], Score] = {}
+        self._scores: dict[tuple[Weights, int], Score] = {}
 
     def alone(self) -> Figures:
         """Figures with the first source and no other."""
@@ -108,7 +112,7 @@ class Trial:
         return self._figures(sources) | {"fits": self._bytes(sources) <= budget}
 
     def _figures(self, sources: Sequence[int]) -> Figures:
-        drawn_from = self._chosen(sources)
+        drawn_from = self._mixed(sources)
         scores = [self._score(drawn_from[number], number) for number in self._film.measured]
         truth = [energy(self._film.truth[number]) for number in self._film.measured]
         return {
@@ -119,19 +123,17 @@ class Trial:
             "sharp": round(sum(s.energy for s in scores) / max(sum(truth), 1e-6), 4),
         }
 
-    def _chosen(self, sources: Sequence[int]) -> list[int]:
-        """The source that draws each frame of the clip, as both ends choose it; frames before the first wait for it."""
-        gallery, chosen = Gallery(), []
+    def _mixed(self, sources: Sequence[int]) -> list[Weights]:
+        """The sources that draw each frame of the clip, as both ends have it; frames before the first wait for it."""
+        gallery, mixture, mixed = Gallery(), Mixture(), []
         coming = [self._message(number) for number in sources]
-        current: Held | None = None
         for number, frame in enumerate(self._film.frames):
             while coming and (not gallery.sources or coming[0].source_id <= number):
                 source = coming.pop(0)
                 gallery.add(Held(source.source_id, source.crop, source.canonical, source.motion))
-            current = choose(gallery.sources, frame.motion, current)
-            assert current is not None
-            chosen.append(current.source_id)
-        return chosen
+            shares = mixture.step(gallery.sources, frame.motion, number)
+            mixed.append(tuple((share.held.source_id, round(share.weight, 3)) for share in shares))
+        return mixed
 
     def _bytes(self, sources: Sequence[int]) -> int:
         return sum(len(self._message(number).pack()) for number in sources)
@@ -144,14 +146,16 @@ class Trial:
             self._messages[number] = PictureMessage.unpack(replace(message, source_id=number).pack())
         return self._messages[number]
 
-    def _score(self, source: int, number: int) -> Score:
-        if (source, number) not in self._scores:
-            if source not in self._features:
-                self._features[source] = self._receiver.prepare(self._message(source)).features
-            drawn = luma(self._engine.draw(self._features[source], self._film.frames[number].motion))
+    def _score(self, sources: Weights, number: int) -> Score:
+        if (sources, number) not in self._scores:
+            for source, _ in sources:
+                if source not in self._features:
+                    self._features[source] = self._receiver.prepare(self._message(source)).features
+            given = [(self._features[source], weight) for source, weight in sources]
+            drawn = luma(self._engine.draw(given, self._film.frames[number].motion))
             truth = self._film.truth[number]
-            self._scores[source, number] = Score(psnr(truth, drawn), ms_ssim(truth, drawn), energy(drawn))
-        return self._scores[source, number]
+            self._scores[sources, number] = Score(psnr(truth, drawn), ms_ssim(truth, drawn), energy(drawn))
+        return self._scores[sources, number]
 
 
 def first_source(frames: Sequence[Analysis], stamps: Sequence[float]) -> int:

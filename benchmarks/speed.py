@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from benchmarks.command import command
-from receiver.call import DRAWERS, share_cores
+from receiver.player import DRAWERS, share_cores
 from receiver.record import Recorder
 from receiver.upscale import DEFAULT_UPSCALER, load_upscaler
 from sender.capture import SampleCapture
@@ -137,11 +137,12 @@ def receiver_stages(material: Material) -> dict[str, Stage]:
         "motion_decode": timed(lambda: decode_bundle(next(messages), material.basis), repeats, BUNDLE),
         "picture_decode": timed(lambda: decode_picture(codec, data, *first.shape[1::-1]), repeats),
         "upscale": timed(lambda: upscaler.upscale(small, engine.size), repeats),
-        "synthesis": timed(lambda: engine.draw(source, next(motions)), repeats),
+        "synthesis": timed(lambda: engine.draw([(source, 1.0)], next(motions)), repeats),
+        "synthesis_two_sources": timed(lambda: engine.draw([(source, 1.0)] * 2, next(motions)), repeats),
     }
     torch.set_num_threads(1)
     stages["source"] = timed(lambda: engine.prepare(first, material.canonical, own), repeats)
-    stages["synthesis_one_thread"] = timed(lambda: engine.draw(source, next(motions)), repeats)
+    stages["synthesis_one_thread"] = timed(lambda: engine.draw([(source, 1.0)], next(motions)), repeats)
     with tempfile.TemporaryDirectory() as folder, Recorder(Path(folder) / "o.mp4", FPS, engine.size) as recorder:
         pictures = cycle(material.pictures)
         stages["recording"] = timed(lambda: recorder.write(next(pictures)), repeats)
@@ -190,7 +191,7 @@ def receiver_fps(material: Material, seconds: float) -> float:
         for data in messages:
             for motion in decode_bundle(data, material.basis).frames:
                 assert motion is not None
-                drawing.append(pool.submit(material.engine.draw, source, motion))
+                drawing.append(pool.submit(material.engine.draw, [(source, 1.0)], motion))
                 while len(drawing) > DRAWERS:
                     drawing.popleft().result()
         while drawing:

@@ -147,12 +147,13 @@ async def receive(half: IncomingHalf, sender: OutgoingHalf, log: Log) -> None:
             half.add_source(await loop.run_in_executor(None, half.prepare, job))
         now = time.monotonic()
         while (item := half.due(now)) is not None:
-            frame, source = item
-            if source is None:
+            frame, sources = item
+            if not sources:
                 log.not_drawable += frame.motion is not None
                 continue
             half.shown(frame, now)
-            log.without_source += source.held.source_id not in {s.source_id for s in half.gallery.at(frame.epoch)}
+            held = {s.source_id for s in half.gallery.at(frame.epoch)}  # older ones may still be fading out
+            log.without_source += max(source.held.source_id for source, _ in sources) not in held
             delay = 1000 * (now - frame.capture) % CLOCK_WRAP_MS
             log.shown.append((now, delay, sender.counts.sources_sent > sender.counts.sources_held))
         await asyncio.sleep(POLL_SECONDS)

@@ -19,7 +19,8 @@ from receiver.upscale import DEFAULT_UPSCALER, UPSCALERS
 from shared.callfile import CallFileError
 from shared.link.base import LinkClosed
 from shared.link.ice import IceSettings
-from shared.models.engine import EngineError
+from shared.models.engine import SIZES, EngineError
+from shared.models.registry import GENERATORS
 from shared.session.call import TooManyErrors
 from shared.session.command import add_options, interruptible
 from shared.session.hello import Incompatible
@@ -55,6 +56,12 @@ def parse(arguments: list[str] | None = None) -> ReceiverSettings:
     parser.add_argument("--out", type=Path, metavar="FILE.mp4", help="record what is shown")
     parser.add_argument("--window", action="store_true", help="show the call in a window; q or Esc ends it")
     parser.add_argument("--keep", action="store_true", help="wait for the next call after a goodbye")
+    parser.add_argument("--size", type=int, choices=SIZES, metavar="PX",
+                        help=f"side of the picture, {' or '.join(map(str, SIZES))}; the larger one takes its detail "
+                        "from the sources (default: 256 on a CPU, 512 on a GPU)")  # fmt: skip
+    parser.add_argument("--generator", default="auto", metavar="NAME|FILE",
+                        help=f"what draws: {', '.join(GENERATORS)}, or a file of weights on the same motion network "
+                        "(default: auto, by the device)")  # fmt: skip
     parser.add_argument("--upscaler", choices=UPSCALERS, default=DEFAULT_UPSCALER,
                         help=f"how small sources are enlarged (default: {DEFAULT_UPSCALER})")  # fmt: skip
     parser.add_argument("--upscaler-weights", type=Path, metavar="FILE",
@@ -70,9 +77,9 @@ def parse(arguments: list[str] | None = None) -> ReceiverSettings:
         parser.error(str(error))
     host, port = args.listen
     return ReceiverSettings(
-        host=host, port=port, out=args.out, window=args.window, device=args.device, engine=args.engine,
-        upscaler=args.upscaler, upscaler_weights=args.upscaler_weights, keep=args.keep, ice=ice, report=args.report,
-        play=args.play,
+        host=host, port=port, out=args.out, window=args.window, device=args.device, engine=args.engine, size=args.size,
+        generator=args.generator, upscaler=args.upscaler, upscaler_weights=args.upscaler_weights, keep=args.keep,
+        ice=ice, report=args.report, play=args.play,
     )  # fmt: skip
 
 

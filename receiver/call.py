@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from receiver.incoming import IncomingHalf
-from receiver.playout import Frame
+from receiver.player import Player, share_cores
 from receiver.sinks import Sinks
 from receiver.upscale import DEFAULT_UPSCALER, Upscaler, load_upscaler
-from shared.codec.errors import MalformedMessage
 from shared.codec.motion_basis import MotionBasis
 from shared.link.base import Link, LinkClosed
 from shared.link.ice import IceSettings
 from shared.link.webrtc import BadDescription, Peer
-from shared.models.engine import Engine, Picture
+from shared.models.engine import NATIVE_SIZE, SIZES, Engine
 from shared.models.registry import choose_device, load_basis, load_engine, wire_hash
 from shared.models.warmup import warm_up
-from shared.session.call import TICK_SECONDS, TooManyErrors, run_call
+from shared.session.call import TooManyErrors, run_call
 from shared.session.hello import Hello, check
 from shared.session.report import Meter, Snapshot, write_report
 from shared.session.signalling import Busy, SignallingServer
 from shared.session.status import StatusLine
 
-DRAWERS = 2
-"""Frames drawn at a time."""
 PLAY_OUT_SECONDS = 3.0
 """How long the last frames may take to be shown after the goodbye."""
 
@@ -46,6 +39,9 @@ class ReceiverSettings:
     window: bool = False
     device: str = "auto"
     engine: str = "compact"
+    size: int | None = None
+    """Side of the picture shown; None: 512 px on a GPU, 256 px on a CPU."""
+    generator: str = "auto"
     upscaler: str = DEFAULT_UPSCALER
     upscaler_weights: Path | None = None
     keep: bool = False
@@ -67,7 +63,8 @@ class Studio:
         """Loads and warms up. Raises EngineError."""
         device = choose_device(settings.device)
         share_cores()
-        engine = load_engine(settings.engine, device)
+        size = settings.size or (SIZES[-1] if device == "cuda" else NATIVE_SIZE)
+        engine = load_engine(settings.engine, device, size=size, generator=settings.generator)
         upscaler = load_upscaler(settings.upscaler, settings.upscaler_weights, device)
         warm_up(engine)
         return Studio(engine, load_basis(settings.engine), upscaler)
@@ -116,100 +113,6 @@ class Watch:
             first_frame=self._half.first_shown,
             last_frame=self._half.last_shown,
         )
-
-
-def share_cores() -> None:
-    """Gives each of the frames drawn at a time its share of the cores."""
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // DRAWERS))
-
-
-class Player:
-    """Draws due frames and prepares sources in worker threads.
-
-    Two frames are drawn at a time, each on its share of the cores: two threads on one frame wait for each other at
-    every layer, and lose most when another process is busy too.
-    """
-
-    def __init__(self, half: IncomingHalf, sinks: Sinks, watch: Watch) -> None:
-        self._half, self._sinks, self._watch = half, sinks, watch
-        self._drawing = ThreadPoolExecutor(DRAWERS, "drawing")
-        self._preparing = ThreadPoolExecutor(1, "sources")
-        self._free = asyncio.Semaphore(DRAWERS)
-        self._over = False
-        self._showing: asyncio.Task[None] | None = None
-        self.call_ended = False
-        """Set it when nothing more will come: what waits is played to its end, but not for longer than its time."""
-
-    async def run(self) -> None:
-        """Plays until cancelled, until the user closes the window, or to the end of an ended call.
-
-        Raises RecordError, DisplayError, and TooManyErrors when the sender's pictures cannot be decoded.
-        """
-        preparing = asyncio.ensure_future(self._prepare())
-        playing = asyncio.ensure_future(self._play())
-        try:
-            done, _ = await asyncio.wait({preparing, playing}, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            preparing.cancel()
-            playing.cancel()
-            await asyncio.gather(playing, return_exceptions=True)  # it may begin to show one more frame
-            await asyncio.gather(preparing, *filter(None, [self._showing]), return_exceptions=True)
-            self._drawing.shutdown(wait=True)
-            self._preparing.shutdown(wait=True)
-
-    async def _play(self) -> None:
-        loop = asyncio.get_running_loop()
-        while not self._over:
-            if self._showing is not None and self._showing.done():
-                self._showing.result()
-            await self._free.acquire()
-            item = self._half.due(time.monotonic())
-            if item is None:
-                self._free.release()
-                await self._wait()
-                continue
-            frame, source = item
-            picture = None
-            if source is not None:
-                picture = loop.run_in_executor(self._drawing, self._half.draw, frame, source)
-            self._showing = asyncio.ensure_future(self._show(frame, picture, self._showing))
-
-    async def _wait(self) -> None:
-        """Until the next frame may be due."""
-        following = self._half.playout.next_time()
-        if not self._sinks.idle(self._watch.text) or (self.call_ended and following is None):
-            self._over = True
-        ahead = TICK_SECONDS if following is None else following - time.monotonic()
-        await asyncio.sleep(min(max(ahead, 0.001), TICK_SECONDS))
-
-    async def _show(
-        self, frame: Frame, picture: asyncio.Future[Picture] | None, before: asyncio.Task[None] | None
-    ) -> None:
-        """Shows a frame once it is drawn and the one before it is shown."""
-        try:
-            drawn = None if picture is None else await picture
-        finally:
-            self._free.release()
-        if before is not None:
-            await before
-        if drawn is not None:
-            self._half.shown(frame, time.monotonic())
-        if not await self._sinks.show(frame.number, drawn, self._watch.text):
-            self._over = True
-
-    async def _prepare(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            job = self._half.next_job()
-            if job is None:
-                await asyncio.sleep(TICK_SECONDS)
-                continue
-            try:
-                self._half.add_source(await loop.run_in_executor(self._preparing, self._half.prepare, job))
-            except MalformedMessage as error:
-                self._half.refuse(job, error)
 
 
 class Receiver:
@@ -278,7 +181,7 @@ class Receiver:
         report: dict[str, Any] = {"source_kind": hello.source_kind, "ended": "interrupted"}
         size = self._studio.engine.size
         sinks = Sinks(settings.out, settings.window, hello.fps, size, hello.source_kind)
-        player = Player(half, sinks, watch)
+        player = Player(half, sinks, lambda: watch.text)
         playing = asyncio.ensure_future(player.run())
         playing.add_done_callback(lambda _: ended.set())
 

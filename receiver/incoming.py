@@ -1,7 +1,7 @@
 """The incoming half of a call: messages in, frames to draw out. No clock, no socket, no thread of its own.
 
 `receive` takes messages. A completed picture becomes a `SourceJob`, which `prepare` (slow; a worker may run it) turns
-into a source for `add_source`. `due` says which frame to draw from which source; `draw` (slow) draws it.
+into a source for `add_source`. `due` says which frame to draw from which sources; `draw` (slow) draws it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import Picture as PictureMessage
 from shared.codec.picture import decode_picture
 from shared.codec.pieces import Reassembler
-from shared.gallery import Gallery, Held, choose
+from shared.gallery import Gallery, Held
 from shared.link.base import Channel
+from shared.mixture import Mixture
 from shared.models.engine import Engine, Picture
 from shared.session.call import Outgoing, TooManyErrors
 
@@ -45,6 +46,10 @@ class PreparedSource:
     features: Any
     picture: Picture
     """Decoded and upscaled, as the engine got it."""
+
+
+Mixed = tuple[tuple[PreparedSource, float], ...]
+"""Sources to draw from, each with its weight."""
 
 
 @dataclass
@@ -77,7 +82,7 @@ class IncomingHalf:
         self._engine, self._basis, self._upscaler = engine, basis, upscaler
         self._prepared: dict[int, PreparedSource] = {}
         self._reassembler = Reassembler()
-        self._current: Held | None = None
+        self._mixture = Mixture()
         self._jobs: list[PictureMessage] = []
         self._out: list[Outgoing] = []
         self._next_statistics = 0.0
@@ -129,26 +134,31 @@ class IncomingHalf:
         self._out.append((Channel.CONTROL, control.pack_control(control.Request(None, "undecodable"))))
         self._count_malformed(error)
 
-    def due(self, now: float) -> tuple[Frame, PreparedSource | None] | None:
-        """The frame to show at `now` and the source to draw it from; no source means: hold the last picture."""
+    def due(self, now: float) -> tuple[Frame, Mixed] | None:
+        """The frame to show at `now` and the sources to draw it from; no source means: hold the last picture."""
         frame = self.playout.due(now)
         if frame is None:
             return None
         if frame.motion is None:
             self.face = False
             self.counts.frames_without_face += 1
-            return frame, None
+            return frame, ()
         self.face = True
-        held = self._current = choose(self.gallery.at(frame.epoch), frame.motion, self._current)
-        if held is None:
+        shares = self._mixture.step(self.gallery.at(frame.epoch), frame.motion, frame.number)
+        if not shares:
             self.counts.not_drawable += 1
-            return frame, None
-        return frame, self._prepared[held.source_id]
+        # one that fades out may have been dropped meanwhile
+        known = [(self._prepared.get(held.source_id), weight) for held, weight in shares]
+        return frame, tuple((source, weight) for source, weight in known if source is not None)
 
-    def draw(self, frame: Frame, source: PreparedSource) -> Picture:
-        """(size, size, 3) the person under the frame's motion. Slow."""
+    def draw_from(self, most: int) -> None:
+        """Frames are to be drawn from so many sources, but for those that fade out."""
+        self._mixture.most = most
+
+    def draw(self, frame: Frame, sources: Mixed) -> Picture:
+        """(size, size, 3) the person under the frame's motion, from at least one source. Slow."""
         assert frame.motion is not None
-        return self._engine.draw(source.features, frame.motion)
+        return self._engine.draw([(source.features, weight) for source, weight in sources], frame.motion)
 
     def shown(self, frame: Frame, now: float) -> None:
         """Notes that a frame was put on display at `now`."""

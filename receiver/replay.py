@@ -28,9 +28,9 @@ def replay_call(settings: ReceiverSettings) -> dict[str, int]:
     hello, messages = read_call(settings.play)
     if hello.engine_hash != wire_hash(settings.engine):
         raise Incompatible(f"{settings.play} was recorded with other weights: record it again with this version")
-    half, status = Studio.open(settings).half(hello.fps), StatusLine()
-    out = settings.out or Path("replay.mp4")
-    recorder = Recorder(out, hello.fps, 256)
+    studio, status = Studio.open(settings), StatusLine()
+    half, out = studio.half(hello.fps), settings.out or Path("replay.mp4")
+    recorder = Recorder(out, hello.fps, studio.engine.size)
     last = -1
     with recorder:
         for frame, picture in pictures(half, messages):
@@ -51,9 +51,9 @@ def pictures(half: IncomingHalf, messages: Iterator[Message]) -> Iterator[tuple[
     def drawn(now: float) -> Iterator[tuple[Frame, Picture]]:
         nonlocal last
         while (item := half.due(now)) is not None:
-            frame, source = item
-            if source is not None:
-                last = half.draw(frame, source)
+            frame, sources = item
+            if sources:
+                last = half.draw(frame, sources)
                 half.shown(frame, now)
             if last is not None:
                 yield frame, last

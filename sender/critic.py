@@ -13,7 +13,7 @@ from sender.framing import cut, whole_square
 from sender.portrait import face_extent
 from shared.codec.picture import Picture as PictureMessage
 from shared.codec.picture import decode_picture
-from shared.models.engine import Engine, Picture
+from shared.models.engine import Engine, Picture, Weighted
 from shared.motion import FloatArray, Motion
 
 _SIDE = 128
@@ -53,9 +53,9 @@ class Critic:
         side = self._engine.size
         return self._engine.prepare(cut(picture, whole_square(picture), side), arrived.canonical, arrived.motion)
 
-    def error(self, source: Any, view: View) -> float:
-        """How far off the view is when drawn from a source: dB of the squared error of the luma, mostly the face's."""
-        drawn = _luma(self._engine.draw(source, view.motion))
+    def error(self, sources: Weighted, view: View) -> float:
+        """How far off the view is when drawn from sources: dB of the squared error of the luma, mostly the face's."""
+        drawn = _luma(self._engine.draw(sources, view.motion))
         return 10 * float(np.log10(1e-3 + np.sum(view.weight * np.square(drawn - view.luma), dtype=np.float64)))
 
 

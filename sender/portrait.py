@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from shared.models.compact import LANDMARKS
 from shared.models.engine import Picture
+from shared.models.layers import LANDMARKS
 from shared.motion import FloatArray, Motion
 
 _LIDS = tuple((LANDMARKS.index(upper), LANDMARKS.index(lower)) for upper, lower in ((159, 145), (386, 374)))

@@ -18,6 +18,7 @@ from sender.critic import Critic, View
 from sender.expectation import Expectation
 from sender.portrait import Portrait
 from shared.codec.picture import Picture as PictureMessage
+from shared.models.engine import Weighted
 
 EVERY_FRAMES = 5
 """Frames from one look to the next, at least."""
@@ -69,8 +70,8 @@ class Look:
     critic: Critic
     code: Coder
     analysis: Analysis
-    source: Any
-    """What the receiver draws it from."""
+    sources: Weighted
+    """What the receiver draws it from, heaviest first."""
     past: Sequence[Seen]
     """Frames to try this one on as a source; none if it is not to be tried."""
     room: int | None
@@ -83,12 +84,13 @@ class Look:
     def perform(self) -> Finding:
         """What is seen. Slow."""
         view = self.critic.view(self.analysis)
-        seen = Seen(self.clock, self.analysis.portrait, view, self.critic.error(self.source, view))
+        seen = Seen(self.clock, self.analysis.portrait, view, self.critic.error(self.sources, view))
         if not self.past:
             return Finding(self, seen, None)
         message = self.code(self.analysis, self.room)
         source = self.critic.receive(message)
-        error = statistics.fmean(self.critic.error(source, each.view) for each in self.past)
+        mixed = [(source, 1.0), (self.sources[0][0], 1.0)]  # once it has faded in, beside the best of those before
+        error = statistics.fmean(self.critic.error(mixed, each.view) for each in self.past)
         return Finding(self, seen, Candidate(message, source, error))
 
 
@@ -126,21 +128,24 @@ class QualityRefresh:
         self._history, self._since = [], None
         self._gallery += 1
 
-    def look(self, analysis: Analysis, source_id: int, clock: float, now: float, room: int | None) -> Look | None:
-        """A look at this frame if it is time for one: drawn from the source that the receiver takes for it.
+    def look(
+        self, analysis: Analysis, shares: Sequence[tuple[int, float]], clock: float, now: float, room: int | None
+    ) -> Look | None:
+        """A look at this frame if it is time for one: drawn from the sources that the receiver takes for it.
 
-        room: bytes that a new source may have; None: any number, 0: none may be sent.
+        shares: their ids and weights, heaviest first. room: bytes that a new source may have; None: any number, 0: none
+        may be sent.
         """
         self._since = clock if self._since is None else self._since
         self._frames += 1
-        source = self._sources.get(source_id)
-        if source is None or self._busy or self._frames < EVERY_FRAMES:
+        sources = [(self._sources[i], weight) for i, weight in shares if i in self._sources]
+        if len(sources) < len(shares) or not sources or self._busy or self._frames < EVERY_FRAMES:
             return None
         if now < self._rested_at or now - clock > _LATE_SECONDS:
             return None
         self._frames, self._busy = 0, True
         past = [] if room == 0 else self._past(analysis.portrait, clock)
-        return Look(self._critic, self._code, analysis, source, past, room, clock, now, self._gallery)
+        return Look(self._critic, self._code, analysis, sources, past, room, clock, now, self._gallery)
 
     def take(self, finding: Finding, now: float) -> Candidate | None:
         """Takes in what was found; the candidate comes back if it is worth sending."""

@@ -20,7 +20,8 @@ from sender.refresh import RefreshPolicy, WhenWorse
 from shared.codec.errors import MalformedMessage
 from shared.codec.picture import Picture as PictureMessage
 from shared.codec.picture import Quality, encode_picture
-from shared.gallery import Gallery, Held, choose
+from shared.gallery import Gallery, Held
+from shared.mixture import Mixture
 from shared.models.engine import Engine
 
 _RESEND_SECONDS = 20.0
@@ -105,7 +106,8 @@ class Sources:
         self._quality = None if self._critic is None else QualityRefresh(self._critic, code)
         self._flying: dict[int, _Flying] = {}
         self._crops: dict[int, Crop] = {}
-        self._current: Held | None = None
+        self._mixture = Mixture()
+        self._frames = 0
         self._last_id = 0
         self._since_source = 0
         self._last_size = 0
@@ -129,9 +131,9 @@ class Sources:
             return None if room == 0 else self._job(analysis, now, room)
         if self._quality is None:
             return None
-        self._current = choose(sources, analysis.motion, self._current)
-        assert self._current is not None
-        return self._quality.look(analysis, self._current.source_id, clock, now, room)
+        self._frames += 1
+        shares = self._mixture.step(sources, analysis.motion, self._frames)
+        return self._quality.look(analysis, [(s.held.source_id, s.weight) for s in shares], clock, now, room)
 
     def first_of_those_offered(self, now: float) -> Job | None:
         """The job of a first source when no other frame will come to choose from."""

@@ -1,12 +1,11 @@
-"""The sources both ends hold: their bound, which one goes when a new one comes, and which one draws a frame.
+"""The sources both ends hold: their bound, and which one goes when a new one comes.
 
 The receiver numbers the states of its gallery by *epoch* and says each one in `held`; the sender mirrors it, and a
-bundle names the epoch its frames assume. Which source draws a frame is computed by one function, for both ends.
+bundle names the epoch its frames assume. `shared.mixture` says which of them draw a frame, for both ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from shared.motion import FloatArray, Motion, pose_distance
@@ -16,11 +15,6 @@ EPOCHS = 256
 """Epochs travel as one byte and wrap."""
 _REMEMBERED = 8
 """States kept for bundles still under way; older ones are drawn from the oldest remembered."""
-_AGE_DEGREES = 1.0
-"""A source counts as this much further away for each newer one: of equal poses the newest shows today's light."""
-_STAY_DEGREES = 4.0
-"""Sources older than the one in use count as this much further away, or a head near the middle of two flickers between
-them. Newer ones do not: they were sent because they show something better."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,23 +65,6 @@ class Gallery:
 
     def _remembered_ids(self) -> set[int]:
         return {s.source_id for state in (self.sources, *self._states.values()) for s in state}
-
-
-def choose(sources: Sequence[Held], driving: Motion, current: Held | None = None) -> Held | None:
-    """The source that draws a frame: nearest in head pose, newer before older; None if there is none.
-
-    The source `current` that drew the frame before stays until a newer one is nearer, or an older one clearly nearer:
-    each change is seen.
-    """
-    newest_first = list(reversed(sources))
-    if not newest_first:
-        return None
-    in_use = next((age for age, s in enumerate(newest_first) if s is current), len(newest_first))
-    cost = [
-        pose_distance(s.motion, driving) + _AGE_DEGREES * age + _STAY_DEGREES * (age > in_use)
-        for age, s in enumerate(newest_first)
-    ]
-    return newest_first[cost.index(min(cost))]
 
 
 def _least_missed(sources: list[Held]) -> Held:

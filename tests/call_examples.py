@@ -21,7 +21,7 @@ from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.refresh import First, RefreshPolicy
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.range_coder import TOTAL
-from shared.models.engine import Picture
+from shared.models.engine import Picture, Weighted
 from shared.motion import FloatArray, Motion
 
 ROOT = Path(__file__).parents[1]
@@ -50,7 +50,9 @@ def make_basis() -> MotionBasis:
         analysis=np.zeros((1, 3 * KEYPOINTS), np.float32),
         component_steps=np.ones(1, np.float32),
         intra_frequencies=flat,
-        inter_frequencies=flat,
+        inter_frequencies=flat[None],
+        activity=np.full(7, 16, np.uint16),
+        context_edges=np.zeros(0, np.uint16),
     )
 
 
@@ -63,7 +65,7 @@ def picture(yaw: float, source: int = 0, side: int = SIDE) -> Picture:
 
 @dataclass
 class ColourEngine:
-    """Red is the yaw, green names the source; drawing paints the source's green and the driving yaw's red."""
+    """Red is the yaw, green names the source; drawing paints the heaviest source's green and the driving yaw's red."""
 
     name: str = "compact"
     size: int = SIDE
@@ -79,8 +81,8 @@ class ColourEngine:
             raise ValueError(f"a source has shape {picture.shape}")
         return round(float(picture[..., 1].mean()))
 
-    def draw(self, source: int, driving: Motion) -> Picture:
-        yaw = float(driving.rotation[0])
+    def draw(self, sources: Weighted, driving: Motion) -> Picture:
+        source, yaw = max(sources, key=lambda each: each[1])[0], float(driving.rotation[0])
         self.drawn.append((source, yaw))
         return picture(yaw, source)
 

@@ -55,12 +55,13 @@ async def show(half: IncomingHalf, shown: Shown) -> None:
         while (job := half.next_job()) is not None:
             half.add_source(half.prepare(job))
         while (item := half.due(loop.time())) is not None:
-            frame, source = item
-            if source is not None:
-                half.draw(frame, source)
+            frame, sources = item
+            if sources:
+                half.draw(frame, sources)
                 half.shown(frame, loop.time())
                 shown.numbers.append(frame.number)
-                shown.not_held += source.held.source_id not in {s.source_id for s in half.gallery.at(frame.epoch)}
+                held = {s.source_id for s in half.gallery.at(frame.epoch)}
+                shown.not_held += max(source.held.source_id for source, _ in sources) not in held
         await asyncio.sleep(0.002)
 
 

@@ -11,9 +11,11 @@ from typing import Any
 import torch
 
 from shared.codec.motion_basis import MotionBasis
-from shared.models.engine import CompactEngine, Engine, EngineError
+from shared.models.engine import NATIVE_SIZE, CompactEngine, Engine, EngineError
 
 ENGINES = ("compact",)
+GENERATORS = ("auto", "compact", "standard")
+"""What draws: by the device, the small one for a CPU, or ten times its compute for a GPU."""
 
 
 def _catalogue() -> dict[str, dict[str, Any]]:
@@ -49,11 +51,35 @@ def load_basis(engine: str) -> MotionBasis:
     return MotionBasis.load(locate(f"{_known(engine)}-basis"))
 
 
-def load_engine(name: str, device: str = "auto", draws: bool = True) -> Engine:
-    """An engine on `auto`, `cpu` or `cuda`; `draws=False` leaves the generator out (a sender that only extracts)."""
+def load_engine(
+    name: str, device: str = "auto", draws: bool = True, size: int = NATIVE_SIZE, generator: str = "auto"
+) -> Engine:
+    """An engine on `auto`, `cpu` or `cuda` that draws pictures of `size` px.
+
+    draws: False leaves the generator out (a sender that only extracts). generator: one of GENERATORS, or a file with
+    weights of one on the same motion network. Raises EngineError.
+    """
     _known(name)
-    generator = locate("compact-generator") if draws else None
-    return CompactEngine(locate("compact-motion"), generator, choose_device(device))
+    device = choose_device(device)
+    drawing = locate_generator(generator, device) if draws else None
+    return CompactEngine(locate("compact-motion"), drawing, device, size)
+
+
+def locate_generator(choice: str, device: str) -> Path:
+    """Weights of a generator for `cpu` or `cuda`. Raises EngineError where there are none."""
+    larger = "standard-generator" in _catalogue()
+    if choice == "compact" or (choice == "auto" and not (larger and device == "cuda")):
+        return locate("compact-generator")
+    if choice in GENERATORS and larger:
+        return locate("standard-generator")
+    if choice in GENERATORS:
+        raise EngineError(
+            "no weights of the standard generator come with this version: train them (weights/README.md) and give "
+            "their file as --generator, or use --generator compact"
+        )
+    if not Path(choice).is_file():
+        raise EngineError(f"there is no generator {choice!r}: give {', '.join(GENERATORS)} or a file with weights")
+    return Path(choice)
 
 
 def choose_device(device: str) -> str:

@@ -68,7 +68,9 @@ def test_a_budget_buys_sources_and_each_frame_its_nearest(turning: list[Picture]
     assert some["fits"]
     assert some["sources"] == 3
     assert alone["bytes"] < some["bytes"] <= 3.5 * alone["bytes"]
-    assert len(set(engine.drawn)) == len(engine.drawn)  # nothing is drawn twice
+    drawn = len(engine.drawn)
+    assert trial.within(3.5 * kbps_of_one) == some
+    assert len(engine.drawn) == drawn  # nothing is drawn twice
 
 
 def test_later_sources_help_where_the_first_does_not_show_it() -> None:

@@ -30,7 +30,8 @@ def test_all_stages_are_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     stages = {
         "sender": {"framing", "motion", "motion_encode", "picture_encode"},
         "receiver": {
-            "motion_decode", "picture_decode", "upscale", "source", "synthesis", "synthesis_one_thread", "recording",
+            "motion_decode", "picture_decode", "upscale", "source", "synthesis", "synthesis_two_sources",
+            "synthesis_one_thread", "recording",
         },
     }  # fmt: skip
     for end, names in stages.items():

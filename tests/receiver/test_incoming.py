@@ -79,7 +79,7 @@ def converse(
         for channel, data in incoming.tick(now):
             outgoing.receive(channel, data, now)
         while (item := incoming.due(now)) is not None:
-            drawn = None if item[1] is None else incoming.draw(*item)
+            drawn = None if not item[1] else incoming.draw(*item)
             if drawn is not None:
                 incoming.shown(item[0], now)
             shown.append((item[0].number, drawn))
@@ -153,7 +153,7 @@ def test_the_same_source_twice_is_still_drawn_from() -> None:
     give(half, message(5))
     move(half, 0, (make_motion(yaw=3),), 1.0)
     item = half.due(2.0)
-    assert item is not None and item[1] is not None
+    assert item is not None
     assert (half.draw(item[0], item[1]) == picture(3, 5)).all()
 
 
@@ -262,7 +262,7 @@ def test_good_messages_with_wrong_bytes_are_taken_or_counted() -> None:
                 half.refuse(job, error)
         for now in (1.0, 2.0, 3.0):
             item = half.due(now)
-            if item is not None and item[1] is not None:
+            if item is not None and item[1]:
                 half.draw(item[0], item[1])
             half.tick(now)
 
@@ -279,7 +279,7 @@ def test_the_delay_is_right_whatever_the_uptime_of_both_ends(uptime: float, thei
     bundle = Bundle(0, round(theirs * 1000) + 200, 1, 40.0, (make_motion(),))
     half.receive(Channel.MOTION, encode_bundle(bundle, make_basis()), uptime + 0.25)
     item = half.due(uptime + 0.3)
-    assert item is not None and item[1] is not None
+    assert item is not None
     half.shown(item[0], uptime + 0.3)
     assert half.delays_ms() == pytest.approx([100], abs=2)
     assert half.delays_known == 1

@@ -23,7 +23,7 @@ def test_a_source_draws_its_own_frame_better_than_another(engine: Engine, person
     critic = Critic(engine)
     one, other = (analysed(engine, person[n]) for n in (0, 40))
     source = critic.receive(code_source(one, None, size=256, quality=65))
-    assert critic.error(source, critic.view(one)) < critic.error(source, critic.view(other)) - 1
+    assert critic.error([(source, 1.0)], critic.view(one)) < critic.error([(source, 1.0)], critic.view(other)) - 1
 
 
 def test_what_the_codec_lost_is_seen(engine: Engine, person: list[Picture]) -> None:
@@ -31,7 +31,7 @@ def test_what_the_codec_lost_is_seen(engine: Engine, person: list[Picture]) -> N
     fine, coarse = (
         critic.receive(code_source(one, None, size=size, quality=quality)) for size, quality in ((256, 90), (64, 5))
     )
-    assert critic.error(fine, critic.view(one)) < critic.error(coarse, critic.view(one)) - 1
+    assert critic.error([(fine, 1.0)], critic.view(one)) < critic.error([(coarse, 1.0)], critic.view(one)) - 1
 
 
 def test_the_face_counts_more_than_the_background(engine: Engine, person: list[Picture]) -> None:
@@ -42,7 +42,8 @@ def test_the_face_counts_more_than_the_background(engine: Engine, person: list[P
     assert view.weight[middle[1] // 2, middle[0] // 2] > 5 * view.weight[0, 0]
     source = critic.receive(code_source(one, None, size=256, quality=90))
     in_corner, in_face = (
-        critic.error(source, replace(view, luma=spoilt(person[0], x, y))) for x, y in ((20, 20), (middle[0], middle[1]))
+        critic.error([(source, 1.0)], replace(view, luma=spoilt(person[0], x, y)))
+        for x, y in ((20, 20), (middle[0], middle[1]))
     )
     assert in_face > in_corner + 3
 

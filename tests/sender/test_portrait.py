@@ -6,7 +6,7 @@ import pytest
 from call_examples import make_motion
 
 from sender.portrait import face_extent, portrait
-from shared.models.compact import KEYPOINTS, LANDMARKS
+from shared.models.layers import KEYPOINTS, LANDMARKS
 from shared.motion import FloatArray
 
 NOISE = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)

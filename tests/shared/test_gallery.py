@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from call_examples import make_motion
 
-from shared.gallery import BOUND, EPOCHS, Gallery, Held, choose
+from shared.gallery import BOUND, EPOCHS, Gallery, Held
 
 
 def held(source_id: int, yaw: float = 0.0, crop: int = 0) -> Held:
@@ -91,49 +91,8 @@ def test_at_an_unknown_epoch_gives_the_present_sources(epoch: int) -> None:
     assert ids(gallery.at(epoch)) == ids(gallery.sources)
 
 
-def test_a_mirror_chooses_what_the_original_chooses() -> None:
-    original, mirror = Gallery(), Gallery()
-    sources = {n: held(n, yaw=float(n * 37 % 120 - 60)) for n in range(30)}
-    for n, source in sources.items():
-        original.add(source)
-        mirror.mirror(original.epoch, tuple(sources[i] for i in ids(original.sources)))
-        for epoch in range(max(1, original.epoch - 5), original.epoch + 1):
-            driving = make_motion(yaw=float(n * 11 % 100 - 50))
-            assert choose(mirror.at(epoch), driving) is choose(original.at(epoch), driving)
-
-
 def test_what_is_remembered_is_bounded() -> None:
     gallery = Gallery()
     for n in range(1000):
         gallery.add(held(n))
     assert len(gallery._states) <= 8
-
-
-def test_choose_prefers_the_nearest_pose() -> None:
-    sources = (held(1, -40), held(2, 0), held(3, 40))
-    assert choose(sources, make_motion(yaw=-35)).source_id == 1  # type: ignore[union-attr]
-    assert choose(sources, make_motion(yaw=2)).source_id == 2  # type: ignore[union-attr]
-    assert choose(sources, make_motion(yaw=60)).source_id == 3  # type: ignore[union-attr]
-
-
-def test_choose_prefers_the_newest_of_equal_poses() -> None:
-    assert choose((held(1, 20), held(2, 20)), make_motion(yaw=20)).source_id == 2  # type: ignore[union-attr]
-    assert choose((held(1, 20), held(2, 21)), make_motion(yaw=20)).source_id == 2  # type: ignore[union-attr]
-
-
-def test_choose_from_nothing_is_nothing() -> None:
-    assert choose((), make_motion()) is None
-
-
-def test_the_source_in_use_stays_until_another_is_clearly_nearer() -> None:
-    left, right = held(1, -20), held(2, 20)
-    assert choose((left, right), make_motion(yaw=-2), left) is left
-    assert choose((left, right), make_motion(yaw=-2), right) is right
-    assert choose((left, right), make_motion(yaw=-15), right) is left
-    assert choose((left, right), make_motion(yaw=15), left) is right
-    assert choose((left, right), make_motion(yaw=-2), held(3)) is left  # the one in use is no longer held
-
-
-def test_a_new_source_of_the_same_pose_takes_over_at_once() -> None:
-    old, new = held(1, 10), held(2, 10)
-    assert choose((old, new), make_motion(yaw=10), old) is new

@@ -5,19 +5,29 @@ import math
 import pytest
 import torch
 
-from shared.models import compact
+from shared.models import compact, layers
 
 
-def motions(batch: int, seed: int = 0) -> compact.MotionTensors:
+def motions(batch: int, seed: int = 0) -> layers.MotionTensors:
     chance = torch.Generator().manual_seed(seed)
-    k = compact.KEYPOINTS
-    return compact.MotionTensors(
+    k = layers.KEYPOINTS
+    return layers.MotionTensors(
         canonical=torch.rand((batch, k, 3), generator=chance) - 0.5,
         rotation=torch.rand((batch, 3), generator=chance) - 0.5,
         scale=torch.rand((batch, 1), generator=chance) + 0.5,
         translation=torch.rand((batch, 2), generator=chance) - 0.5,
         expression=0.1 * torch.randn((batch, k, 3), generator=chance),
     )
+
+
+def draw(
+    network: compact.CompactNetwork,
+    sources: list[tuple[torch.Tensor, layers.MotionTensors]],
+    driving: layers.MotionTensors,
+    weights: tuple[float, ...] = (1.0,),
+) -> compact.Drawn:
+    given = [compact.Source(network.encoder(picture), motion.canonical, motion) for picture, motion in sources]
+    return network.draw(given, torch.tensor([weights]).expand(len(driving.scale), -1), driving)
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +38,8 @@ def network() -> compact.CompactNetwork:
 
 def test_heatmaps_are_the_gaussians_of_their_formula() -> None:
     points = torch.tensor([[[0.0, 0.5], [-1.0, 1.0]]])
-    maps = compact.heatmaps(points, 9, 0.1)
-    g = compact.grid(9, points.device)
+    maps = layers.heatmaps(points, 9, 0.1)
+    g = layers.grid(9, points.device)
     expected = torch.exp(-((g[None] - points[0, :, None, None]) ** 2).sum(-1) / 0.1)
     assert maps.shape == (1, 2, 9, 9)
     assert torch.allclose(maps[0], expected, atol=1e-6)
@@ -38,43 +48,46 @@ def test_heatmaps_are_the_gaussians_of_their_formula() -> None:
 
 def test_the_identity_flow_copies_the_picture() -> None:
     picture = torch.rand(2, 3, 16, 16)
-    flow = compact.grid(16, picture.device).expand(2, -1, -1, -1)
-    assert torch.allclose(compact.warp(picture, flow), picture, atol=1e-5)
-    assert torch.allclose(compact.resize_flow(flow, 32), compact.grid(32, picture.device), atol=1e-6)
+    flow = layers.grid(16, picture.device).expand(2, -1, -1, -1)
+    assert torch.allclose(layers.warp(picture, flow), picture, atol=1e-5)
+    assert torch.allclose(layers.resize_flow(flow, 32), layers.grid(32, picture.device), atol=1e-6)
 
 
 def test_the_flow_matrix_of_equal_motions_is_the_identity() -> None:
     motion = motions(3)
-    assert torch.allclose(compact.flow_matrix(motion, motion), torch.eye(2).expand(3, 2, 2), atol=1e-6)
+    assert torch.allclose(layers.flow_matrix(motion, motion), torch.eye(2).expand(3, 2, 2), atol=1e-6)
 
 
 def test_the_flow_matrix_of_a_roll_turns_back() -> None:
     still = motions(1)._replace(rotation=torch.zeros(1, 3), scale=torch.ones(1, 1))
     rolled = still._replace(rotation=torch.tensor([[0.0, 0.0, math.radians(90)]]), scale=torch.full((1, 1), 2.0))
     expected = torch.tensor([[[0.0, 0.5], [-0.5, 0.0]]])
-    assert torch.allclose(compact.flow_matrix(still, rolled), expected, atol=1e-6)
+    assert torch.allclose(layers.flow_matrix(still, rolled), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [128, 256])
 def test_shapes_of_a_drawing(network: compact.CompactNetwork, size: int) -> None:
     picture = torch.rand(2, 3, size, size)
     features = network.encoder(picture)
-    assert features.features.shape == (2, compact.FEATURES, size // 4, size // 4)
+    assert features.features.shape == (2, 48, size // 4, size // 4)
     assert features.compressed.shape == (2, compact.COMPRESSED, size // 8, size // 8)
     source, driving = motions(2), motions(2, 1)
-    drawn, warped, painted, copied = network.draw(features, source.canonical, source, driving)
+    drawn, warped, painted, copied, gain = draw(network, [(picture, source)], driving)
     assert drawn.shape == warped.shape == painted.shape == (2, 3, size, size)
-    assert copied.shape == (2, 1, size, size)
+    assert copied.shape == gain.shape == (2, 1, size, size)
+    assert 0 <= float(gain.min()) <= float(gain.max()) <= 2
     for each in (drawn, warped, painted, copied):
         assert -1e-5 < float(each.min()) <= float(each.max()) < 1 + 1e-5
+    flat = compact.blend(painted, copied, warped, torch.zeros_like(gain))
     low, high = torch.minimum(warped, painted), torch.maximum(warped, painted)
-    assert bool(((low - 1e-5 <= drawn) & (drawn <= high + 1e-5)).all())  # a blend of the two
+    assert bool(((low - 1e-5 <= flat) & (flat <= high + 1e-5)).all())  # without gain a blend of the two
+    assert torch.allclose(drawn, compact.blend(painted, copied, warped, gain))
 
 
 def test_an_untrained_network_begins_near_the_source(network: compact.CompactNetwork) -> None:
     smooth = torch.linspace(0, 1, 128).expand(1, 3, 128, 128).contiguous()
     motion = motions(1)
-    drawn, warped, _, _ = network.draw(network.encoder(smooth), motion.canonical, motion, motion)
+    drawn, warped, *_ = draw(network, [(smooth, motion)], motion)
     assert float((warped - smooth).abs().mean()) < 0.05
     assert float((drawn - smooth).abs().mean()) < 0.15
 
@@ -83,18 +96,62 @@ def test_the_motion_network_gives_what_a_motion_is(network: compact.CompactNetwo
     motion = network.motion(torch.rand(2, 3, 256, 256))
     assert [tuple(t.shape) for t in motion] == [(2, 28, 3), (2, 3), (2, 1), (2, 2), (2, 28, 3)]
     assert float(motion.scale.min()) > 0
-    assert motion.condition().shape == (2, 3 * compact.KEYPOINTS + 6)
+    assert motion.condition().shape == (2, 3 * layers.KEYPOINTS + 6)
 
 
 def test_batches_do_not_mix(network: compact.CompactNetwork) -> None:
     pictures, source, driving = torch.rand(2, 3, 128, 128), motions(2), motions(2, 1)
-    both = network.draw(network.encoder(pictures), source.canonical, source, driving).picture
-    alone = [compact.MotionTensors(*(t[1:] for t in each)) for each in (source, driving)]
-    second = network.draw(network.encoder(pictures[1:]), alone[0].canonical, *alone).picture
+    both = draw(network, [(pictures, source)], driving).picture
+    alone = [layers.MotionTensors(*(t[1:] for t in each)) for each in (source, driving)]
+    second = draw(network, [(pictures[1:], alone[0])], alone[1]).picture
     assert torch.allclose(both[1:], second, atol=1e-4)
 
 
 def test_painted_keypoints_are_supervised_ones() -> None:
-    assert max(compact.PAINTED) < len(compact.LANDMARKS) <= compact.KEYPOINTS
+    assert max(compact.PAINTED) < len(layers.LANDMARKS) <= layers.KEYPOINTS
     assert len(set(compact.PAINTED)) == len(compact.PAINTED)
-    assert len(set(compact.LANDMARKS)) == len(compact.LANDMARKS)
+    assert len(set(layers.LANDMARKS)) == len(layers.LANDMARKS)
+
+
+def test_a_source_of_no_weight_has_no_influence(network: compact.CompactNetwork) -> None:
+    (one, other), driving = ((torch.rand(1, 3, 128, 128), motions(1, seed)) for seed in (0, 1)), motions(1, 2)
+    alone = draw(network, [one], driving).picture
+    assert torch.allclose(draw(network, [one, other], driving, (1.0, 0.0)).picture, alone, atol=1e-5)
+    assert not torch.allclose(draw(network, [one, other], driving, (1.0, 1.0)).picture, alone, atol=1e-2)
+
+
+def test_a_source_whose_keypoints_are_nearer_counts_more(network: compact.CompactNetwork) -> None:
+    driving = motions(1)
+    far = driving._replace(translation=driving.translation + 0.3)
+    near, other = torch.rand(1, 3, 128, 128), torch.rand(1, 3, 128, 128)
+    fused = draw(network, [(near, driving), (other, far)], driving, (0.5, 0.5)).warped
+    apart = [
+        float((fused - draw(network, [each], driving).warped).abs().mean()) for each in ((near, driving), (other, far))
+    ]
+    assert apart[0] < 0.3 * apart[1]
+
+
+def test_order_does_not_matter(network: compact.CompactNetwork) -> None:
+    sources, driving = [(torch.rand(1, 3, 128, 128), motions(1, seed)) for seed in range(3)], motions(1, 4)
+    one = draw(network, sources, driving, (0.2, 0.7, 1.0)).picture
+    other = draw(network, sources[::-1], driving, (1.0, 0.7, 0.2)).picture
+    assert torch.allclose(one, other, atol=1e-4)
+
+
+def test_the_larger_generator_is_about_ten_times_the_compact_one() -> None:
+    def size(name: str) -> int:
+        network = compact.CompactNetwork(compact.GENERATORS[name])
+        return sum(p.numel() for key, p in network.named_parameters() if not key.startswith("motion."))
+
+    assert 8 < size("standard") / size("compact") < 16
+    assert 2 * size("standard") < 32e6  # bytes in fp16
+
+
+def test_gain_brings_out_detail_and_leaves_what_is_flat() -> None:
+    nothing, all_copied = torch.zeros(1, 3, 16, 16), torch.ones(1, 1, 16, 16)
+    flat, stripes = torch.full((1, 3, 16, 16), 0.5), torch.full((1, 3, 16, 16), 0.5)
+    stripes[..., ::2] = 0.6
+    for picture, more in ((flat, 0.0), (stripes, 0.05)):
+        drawn = compact.blend(nothing, all_copied, picture, all_copied)
+        assert float(drawn[..., 1:-1].std() - picture[..., 1:-1].std()) == pytest.approx(more, abs=2e-3)
+    assert torch.equal(compact.softened(flat), flat)

@@ -8,6 +8,7 @@ import pytest
 from call_examples import psnr
 from safetensors.torch import load_file, save_file
 
+from sender.sample import sample_frames
 from shared.models.engine import CompactEngine, Engine, EngineError, Picture
 from shared.models.registry import load_engine, locate
 from shared.models.warmup import warm_up
@@ -40,7 +41,7 @@ def test_keypoints_follow_the_head(engine: Engine, person: list[Picture]) -> Non
 def test_drawing_the_sources_own_motion_gives_the_source(engine: Engine, person: list[Picture]) -> None:
     for source in (person[0], person[30]):
         canonical, motion = engine.extract(source)
-        drawn = engine.draw(engine.prepare(source, canonical, motion), motion)
+        drawn = engine.draw([(engine.prepare(source, canonical, motion), 1.0)], motion)
         assert drawn.shape == (256, 256, 3)
         assert drawn.dtype == np.uint8
         assert psnr(drawn, source) > 30
@@ -48,7 +49,7 @@ def test_drawing_the_sources_own_motion_gives_the_source(engine: Engine, person:
 
 def test_another_motion_gives_another_picture_and_leaves_the_source(engine: Engine, person: list[Picture]) -> None:
     canonical, motion = engine.extract(person[0])
-    source = engine.prepare(person[0], canonical, motion)
+    source = [(engine.prepare(person[0], canonical, motion), 1.0)]
     before = engine.draw(source, motion)
     turned = engine.draw(source, engine.extract(person[30])[1])
     assert np.abs(turned.astype(int) - before).mean() > 1
@@ -111,3 +112,50 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, kind: str) -> No
 def test_motion_weights_are_no_generator() -> None:
     with pytest.raises(EngineError, match="weights of another network"):
         CompactEngine(locate("compact-motion"), locate("compact-motion"))
+
+
+def test_the_weights_of_two_sources_move_the_picture_from_one_to_the_other(
+    engine: Engine, person: list[Picture]
+) -> None:
+    canonical, motion = engine.extract(person[0])
+    one, other = (engine.prepare(picture, canonical, motion) for picture in (person[0], 255 - person[0]))
+    drawn = [engine.draw([(one, 1 - share), (other, share)], motion) for share in (0.001, 0.5, 0.999)]
+    distances = [np.abs(picture.astype(int) - engine.draw([(one, 1.0)], motion)).mean() for picture in drawn]
+    assert distances[0] < 3 < distances[1] < distances[2]
+
+
+def test_a_larger_picture_has_the_detail_of_the_source() -> None:
+    small, large = load_engine("compact", "cpu"), load_engine("compact", "cpu", size=512)
+    picture = person_of(512)
+    canonical, motion = small.extract(picture)
+    drawn = large.draw([(large.prepare(picture, canonical, motion), 1.0)], motion)
+    assert drawn.shape == (512, 512, 3)
+    shrunk = np.asarray(cv2.resize(picture, (256, 256), interpolation=cv2.INTER_AREA), np.uint8)
+    same = small.draw([(small.prepare(shrunk, canonical, motion), 1.0)], motion)
+    enlarged = np.asarray(cv2.resize(same, (512, 512), interpolation=cv2.INTER_CUBIC), np.uint8)
+    assert psnr(drawn, picture) > psnr(enlarged, picture) + 0.5
+    assert psnr(np.asarray(cv2.resize(drawn, (256, 256), interpolation=cv2.INTER_AREA), np.uint8), same) > 30
+
+
+def person_of(size: int) -> Picture:
+    return next(iter(sample_frames(25.0, 0.04, size)))[1]
+
+
+@pytest.mark.parametrize(
+    ("choice", "reason"), [("standard", "no weights of the standard generator"), ("sharper", "there is no generator")]
+)
+def test_a_generator_without_weights_is_refused(choice: str, reason: str) -> None:
+    with pytest.raises(EngineError, match=reason):
+        load_engine("compact", "cpu", generator=choice)
+
+
+def test_a_generator_may_come_from_a_file(engine: Engine, person: list[Picture], tmp_path: Path) -> None:
+    weights = load_file(locate("compact-generator"))
+    save_file(weights | {"generator.out.bias": weights["generator.out.bias"] + 1}, tmp_path / "other.safetensors")
+    other = load_engine("compact", "cpu", generator=str(tmp_path / "other.safetensors"))
+    canonical, motion = engine.extract(person[0])
+    drawn = [each.draw([(each.prepare(person[0], canonical, motion), 1.0)], motion) for each in (engine, other)]
+    assert (drawn[0] != drawn[1]).any()
+    save_file({"x": weights["nearness"]}, tmp_path / "none.safetensors")
+    with pytest.raises(EngineError, match="another network"):
+        load_engine("compact", "cpu", generator=str(tmp_path / "none.safetensors"))

@@ -159,13 +159,14 @@ async def show_frames(half: IncomingHalf, talk: Conversation) -> None:
         while (job := half.next_job()) is not None:
             half.add_source(half.prepare(job))
         item = half.due(loop.time() + 1000)  # whatever has come
-        if item is not None and item[1] is not None:
-            frame, source = item
-            assert source is not None and frame.motion is not None
-            half.draw(frame, source)
+        if item is not None and item[1]:
+            frame, sources = item
+            assert frame.motion is not None
+            half.draw(frame, sources)
             half.shown(frame, loop.time())
-            talk.held_then.append(source.held.source_id in {s.source_id for s in half.gallery.sources})
-            talk.drawn.append((frame.number, source.held.source_id, float(frame.motion.rotation[0])))
+            newest = max(source.held.source_id for source, _ in sources)
+            talk.held_then.append(newest in {s.source_id for s in half.gallery.sources})
+            talk.drawn.append((frame.number, newest, float(frame.motion.rotation[0])))
         await asyncio.sleep(0.005)
 
 

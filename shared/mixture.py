@@ -1,0 +1,104 @@
+"""Which of the sources held draw a frame, and how much each counts: the same on both sides.
+
+A source that comes into use fades in over FADE_FRAMES, one that goes out of use fades out, so that a change is never a
+jump. The network compares the sources at every place by itself (`shared.models.compact`); the weights here say how far
+it may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from shared.gallery import Held
+from shared.motion import Motion, pose_distance
+
+MOST = 2
+"""Sources that a frame is drawn from, but for those that fade out: each costs about a third of a frame more."""
+FADE_FRAMES = 10
+_AT_ONCE = MOST + 1
+"""Sources that a frame is drawn from while some fade out."""
+_AGE_DEGREES = 1.0
+"""A source counts as this much further away for each newer one: of equal poses the newest shows today's light."""
+_STAY_DEGREES = 4.0
+"""Sources older than those in use count as this much further away, or a head between two would change them all the
+time. Newer ones do not: they were sent because they show something better."""
+_FAR_DEGREES = 20.0
+"""A source so much further away than the nearest has nothing to add."""
+_APART_DEGREES = 5.0
+"""Nor has one so near to it: it shows the same, and if it is older, in yesterday's light."""
+
+
+class Share(NamedTuple):
+    """A source in use."""
+
+    held: Held
+    weight: float
+    """0..1; ratios matter."""
+
+
+@dataclass
+class Mixture:
+    """The sources in use, from frame to frame."""
+
+    most: int = MOST
+    fade_frames: int = FADE_FRAMES
+    """1 is a hard cut."""
+    _shares: list[Share] = field(default_factory=list)
+    _number: int | None = None
+
+    def step(self, sources: Sequence[Held], driving: Motion, number: int) -> tuple[Share, ...]:
+        """The shares of frame `number`, heaviest first, given what is held in order of arrival; none if nothing is.
+
+        Frames may be left out, then a fade takes fewer steps. Sources of another crop than the newest are dropped at
+        once: they show another part of the camera picture.
+        """
+        if not sources:
+            self._shares, self._number = [], None
+            return ()
+        passed = 1 if self._number is None else max(1, number - self._number)
+        self._number = number
+        in_use = [share for share in self._shares if share.held.crop == sources[-1].crop]
+        wanted = self._wanted(sources, driving, [share.held for share in in_use])
+        if not in_use:
+            self._shares = [Share(held, 1.0) for held in wanted]
+            return tuple(self._shares)
+        self._shares = self._faded(in_use, wanted, passed / self.fade_frames)
+        return tuple(self._shares)
+
+    def _wanted(self, sources: Sequence[Held], driving: Motion, in_use: Sequence[Held]) -> list[Held]:
+        """The nearest in head pose, newer before older; not two that show the same."""
+        newest_first = list(reversed(sources))
+        youngest = next((age for age, s in enumerate(newest_first) if _among(s, in_use)), len(newest_first))
+        cost = [
+            pose_distance(s.motion, driving)
+            + _AGE_DEGREES * age
+            + _STAY_DEGREES * (age > youngest and not _among(s, in_use))
+            for age, s in enumerate(newest_first)
+        ]
+        order = sorted(range(len(cost)), key=cost.__getitem__)
+        wanted: list[Held] = []
+        for i in order:
+            source, distinct = newest_first[i], True
+            for other in wanted:
+                distinct &= pose_distance(source.motion, other.motion) >= _APART_DEGREES
+            if distinct and len(wanted) < self.most and cost[i] <= cost[order[0]] + _FAR_DEGREES:
+                wanted.append(source)
+        return wanted
+
+    @staticmethod
+    def _faded(in_use: Sequence[Share], wanted: Sequence[Held], step: float) -> list[Share]:
+        shares = []
+        for held, weight in in_use:
+            weight = min(1.0, weight + step) if _among(held, wanted) else weight - step
+            if weight > 1e-6:
+                shares.append(Share(held, weight))
+        used = [share.held for share in shares]
+        room = _AT_ONCE - len(shares)  # who finds no room waits until another one has faded out
+        shares += [Share(held, min(1.0, step)) for held in wanted if not _among(held, used)][:room]
+        return sorted(shares, key=lambda share: (-share.weight, not _among(share.held, wanted[:1])))
+
+
+def _among(held: Held, others: Sequence[Held]) -> bool:
+    return any(held is other for other in others)
