@@ -6,16 +6,19 @@ import argparse
 import hashlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from benchmarks.accounting import kbps, messages_on_wire
 from benchmarks.command import command
-from benchmarks.loopback import Loopback, Unpaced
-from benchmarks.metrics import Picture, luma, ms_ssim, psnr
+from benchmarks.face_figures import Track, changes
+from benchmarks.face_figures import figures as figures_of
+from benchmarks.loopback import Loopback, Message, Unpaced
+from benchmarks.metrics import Picture, luma, psnr
 from benchmarks.sheet import moments, row, write_sheet
 from receiver.record import Recorder, RecordError
 from receiver.upscale import DEFAULT_UPSCALER, UPSCALERS, Upscaler, load_upscaler
@@ -25,14 +28,29 @@ from sender.outgoing import OutgoingSettings
 from sender.refresh import RefreshPolicy
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import DEFAULT_QUALITY
-from shared.models.engine import Engine, EngineError
+from shared.link.base import Channel
+from shared.mixture import FADE_FRAMES, MOST, Mixture
+from shared.models.engine import NATIVE_SIZE, SIZES, Engine, EngineError
+from shared.models.layers import LANDMARKS
 from shared.models.registry import ENGINES, choose_device, load_basis, load_engine, locate, wire_hash
+from shared.motion import FloatArray, keypoints
 from shared.session.report import write_report
+from weights.training.data import read_mesh
 
 ABOUT = """\
-Plays clips through the whole call except its network: the first source through picture codec and upscaler, motion
-through the motion codec, then the engine draws. Beside it stands `freeze`, which repeats the first decoded source.
-PSNR in dB and MS-SSIM, both on luma: mean over the frames of a clip, its first left out, then mean over clips.
+Plays clips through the whole call except its network: sources through picture codec and upscaler, motion through the
+motion codec, then the engine draws. Beside it stands `freeze`, which repeats the first decoded source. Figures are
+means over the frames of a clip, its first left out, then over clips; pictures are compared by their luma.
+
+psnr, ms_ssim        the whole picture; mouth_psnr and eyes_psnr: those parts, where a clip has landmarks (NAME.npz) by
+                     them, else by our own keypoints of the true frame
+keypoint_error_px    what the motion network reads off the drawn picture, against those points, at 256 px
+sharp, fade_sharp    Laplacian energy in the face over the true one; the latter while sources change
+jump_ratio           change from frame to frame in the face over the true one, frames weighted by how much their sources
+                     change
+settled_psnr         about fifteen frames after a change of sources began
+flicker              second difference in time over the true one
+wire_kbps            computed bytes on the wire, out and back together; of freeze, of its one picture
 """
 
 
@@ -54,14 +72,30 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--picture-size", type=int, default=256, choices=(64, 128, 256, 512), metavar="PX")
     parser.add_argument("--picture-quality", type=picture_quality, default=DEFAULT_QUALITY, metavar="Q",
                         help=f"0 to 100, or max for lossless (default: {DEFAULT_QUALITY})")  # fmt: skip
-    parser.add_argument("--size", type=int, default=256, choices=(256, 512), help="side of the clips (default: 256)")
+    parser.add_argument("--size", type=int, default=256, choices=SIZES,
+                        help="side of the clips and of what is drawn (default: 256)")  # fmt: skip
+    parser.add_argument("--enlarge", action="store_true",
+                        help="with --size 512: draw 256 px and enlarge it bicubically, for comparison")  # fmt: skip
     parser.add_argument("--bundle", type=int, default=5, metavar="N", help="frames of motion a message (default: 5)")
+    parser.add_argument("--sources", type=int, default=MOST, metavar="N",
+                        help=f"that a frame is drawn from at most (default: {MOST})")  # fmt: skip
+    parser.add_argument(
+        "--fade",
+        type=int,
+        default=FADE_FRAMES,
+        metavar="N",
+        help=f"frames in which a source comes into use; 1: a hard cut (default: {FADE_FRAMES})",
+    )
+    parser.add_argument("--generator", default="auto", metavar="NAME|FILE", help="as the receiver has it")
     parser.add_argument("--upscaler", choices=UPSCALERS, default=DEFAULT_UPSCALER)
     parser.add_argument("--upscaler-weights", type=Path, metavar="FILE")
     parser.add_argument("--engine", choices=ENGINES, default="compact")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N clips")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.sources < 1 or args.fade < 1 or args.bundle < 1:
+        parser.error("--sources, --fade and --bundle are at least 1")
+    return args
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +110,8 @@ class Setup:
     picture_size: int
     picture_quality: Any
     size: int
+    sources: int
+    fade: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +140,8 @@ def measure_clip(path: Path, setup: Setup) -> ClipResult:
     """Plays one clip. Raises SourceError, and ValueError if it has fewer than two frames or another size."""
     with open_source(str(path)) as capture:
         settings = OutgoingSettings(capture.fps, setup.bundle, setup.picture_size, setup.picture_quality, "none")
-        call = Loopback(settings, setup.policy, setup.engine, setup.basis, setup.upscaler, Unpaced())
+        mixture = Mixture(setup.sources, setup.fade)
+        call = Loopback(settings, setup.policy, setup.engine, setup.basis, setup.upscaler, Unpaced(), mixture=mixture)
         pairs = [(driving, _enlarged(drawn, setup.size)) for driving, drawn in call.play(capture)]
     if len(pairs) < 2:
         raise ValueError(f"'{path}' has {len(pairs)} frames: quality needs at least two")
@@ -112,35 +149,59 @@ def measure_clip(path: Path, setup: Setup) -> ClipResult:
         raise ValueError(f"'{path}' is {pairs[0][0].shape[0]} px: clips of {setup.size} px are measured, see --size")
     assert call.first_source is not None
     source = _enlarged(call.first_source, setup.size)
-    frozen = luma(source)
-    targets = [luma(driving) for driving, _ in pairs[1:]]
-    outputs = [luma(drawn) for _, drawn in pairs[1:]]
-    psnrs = [psnr(t, o) for t, o in zip(targets, outputs, strict=True)]
-    motion = sum(m.size for m in call.messages if m.forward and m.channel == "motion")
-    figures = {
-        "engine": {
-            "psnr": _mean(psnrs),
-            "ms_ssim": _mean([ms_ssim(t, o) for t, o in zip(targets, outputs, strict=True)]),
-        },
-        "freeze": {
-            "psnr": _mean([psnr(t, frozen) for t in targets]),
-            "ms_ssim": _mean([ms_ssim(t, frozen) for t in targets]),
-        },
+    truth, drawn = (list(pictures) for pictures in zip(*pairs, strict=True))
+    track = Track(truth, true_points(path, truth, setup.engine), changes(call.shares))
+    still = replace(track, changes=np.zeros(len(truth)))
+    figures: dict[str, Any] = {
+        "engine": figures_of(track, drawn, [read_points(setup.engine, p) for p in drawn]),
+        "freeze": figures_of(still, [source] * len(truth), [read_points(setup.engine, source)] * len(truth)),
         "frames": len(pairs),
         "sources": len(call.source_sizes),
         "source_bytes": sum(call.source_sizes),
-        "motion_bytes_per_frame": round(motion / len(pairs), 2),
+        "motion_bytes_per_frame": round(_bytes(call, Channel.MOTION) / len(pairs), 2),
     }
+    seconds = len(pairs) / capture.fps
+    for name, messages in (("engine", call.messages), ("freeze", _first_picture(call))):
+        wire = messages_on_wire(messages, seconds)
+        figures[name]["wire_kbps"] = kbps(wire.bytes_out + wire.bytes_back, seconds)
+    psnrs = [psnr(luma(driving), luma(drawn)) for driving, drawn in pairs[1:]]
     return ClipResult(figures, source, pairs, psnrs, capture.fps)
 
 
+def true_points(path: Path, truth: Sequence[Picture], engine: Engine) -> list[FloatArray]:
+    """(23, 2) of every frame: from the landmarks beside the clip, or where there are none read by the engine."""
+    mesh, found = read_mesh(path.with_suffix(".npz"), len(truth), 1)
+    return [
+        mesh[n][list(LANDMARKS), :2] if found[n] else read_points(engine, picture) for n, picture in enumerate(truth)
+    ]
+
+
+def read_points(engine: Engine, picture: Picture) -> FloatArray:
+    """(23, 2) supervised keypoints that the engine finds in a picture."""
+    return keypoints(*engine.extract(picture))[: len(LANDMARKS), :2]
+
+
+def _bytes(call: Loopback, channel: Channel) -> int:
+    return sum(m.size for m in call.messages if m.forward and m.channel is channel)
+
+
+def _first_picture(call: Loopback) -> list[Message]:
+    """The messages that bring the first source."""
+    out, left = [], call.source_sizes[0]
+    for message in call.messages:
+        if message.forward and message.channel is Channel.PICTURES and left > 0:
+            out.append(message)
+            left -= message.size
+    return out
+
+
 def overall(clips: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Mean over clips of every figure."""
+    """Mean over clips of every figure; over those that have it."""
     first = next(iter(clips.values()))
     mean: dict[str, Any] = {}
     for name, value in first.items():
         if isinstance(value, dict):
-            mean[name] = {key: _mean([clip[name][key] for clip in clips.values()]) for key in value}
+            mean[name] = {key: _known_mean([clip[name][key] for clip in clips.values()]) for key in value}
         else:
             mean[name] = round(float(np.mean([clip[name] for clip in clips.values()])), 2)
     return mean
@@ -167,11 +228,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     clips = find_clips(args.clips, args.size, args.limit)
     if args.save is not None:
         args.save.mkdir(parents=True, exist_ok=True)
-    engine = load_engine(args.engine, args.device)
+    drawn = NATIVE_SIZE if args.enlarge else args.size
+    engine = load_engine(args.engine, args.device, size=drawn, generator=args.generator)
     upscaler = load_upscaler(args.upscaler, args.upscaler_weights, choose_device(args.device))
     setup = Setup(
         args.policy, engine, load_basis(args.engine), upscaler, args.bundle, args.picture_size, args.picture_quality,
-        args.size,
+        args.size, args.sources, args.fade,
     )  # fmt: skip
     figures: dict[str, dict[str, Any]] = {}
     rows: list[Picture] = []
@@ -205,6 +267,8 @@ def _settings(args: argparse.Namespace, engine: Engine) -> dict[str, Any]:
         "picture_quality": args.picture_quality,
         "bundle": args.bundle,
         "upscaler": args.upscaler,
+        "sources_a_frame": args.sources,
+        "fade_frames": args.fade,
         "engine": args.engine,
         "wire_hash": wire_hash(args.engine),
         "generator_sha256": generator,
@@ -219,10 +283,13 @@ def _settings(args: argparse.Namespace, engine: Engine) -> dict[str, Any]:
 
 def _line(name: str, figures: dict[str, Any]) -> str:
     engine, freeze = figures["engine"], figures["freeze"]
+    jump = "" if engine["jump_ratio"] is None else f", jump {engine['jump_ratio']:.2f}"
     return (
-        f"{name}: drawn {engine['psnr']:.2f} dB, MS-SSIM {engine['ms_ssim']:.4f}; "
-        f"freeze {freeze['psnr']:.2f} dB, {freeze['ms_ssim']:.4f}; {figures['sources']} sources of together "
-        f"{figures['source_bytes']} bytes, motion {figures['motion_bytes_per_frame']} bytes a frame"
+        f"{name}: drawn {engine['psnr']:.2f} dB, MS-SSIM {engine['ms_ssim']:.4f} (freeze {freeze['psnr']:.2f}, "
+        f"{freeze['ms_ssim']:.4f}); mouth {engine['mouth_psnr']:.1f} dB, eyes {engine['eyes_psnr']:.1f} dB, keypoints "
+        f"{engine['keypoint_error_px']:.2f} px, sharp {engine['sharp']:.2f}, flicker {engine['flicker']:.2f}{jump}; "
+        f"{figures['sources']} sources of {figures['source_bytes']} bytes together, motion "
+        f"{figures['motion_bytes_per_frame']} bytes a frame, wire {engine['wire_kbps']:.1f} kbit/s"
     )
 
 
@@ -238,8 +305,9 @@ def _save(path: Path, result: ClipResult) -> None:
             recorder.write(drawn)
 
 
-def _mean(values: Sequence[float]) -> float:
-    return round(float(np.mean(values)), 4)
+def _known_mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(float(np.mean(known)), 4) if known else None
 
 
 if __name__ == "__main__":

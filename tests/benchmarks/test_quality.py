@@ -15,6 +15,7 @@ from benchmarks.quality import find_clips, main, policy
 from benchmarks.sheet import moments
 from receiver.record import Recorder
 from sender.refresh import EveryN, First, PoseMoved
+from sender.sample import sample_frames
 from shared.models.engine import Picture
 
 FRAMES = 12
@@ -65,16 +66,29 @@ def test_more_sources_are_counted(clips: Path, tmp_path: Path) -> None:
     report = json.loads(out.read_text())
     assert report["clips"]["a"]["sources"] == 4
     assert report["settings"]["policy"] == "freq:4"
+    engine, freeze = (report["clips"]["a"][what] for what in ("engine", "freeze"))
+    assert engine["wire_kbps"] > 2 * freeze["wire_kbps"] > 0
+    assert freeze["jump_ratio"] is None
+    for name in ("keypoint_error_px", "mouth_psnr", "eyes_psnr", "sharp", "flicker", "jump_ratio"):
+        assert engine[name] > 0
 
 
-def test_512_is_enlarged_and_says_so(clips: Path, tmp_path: Path, person: list[Picture]) -> None:
-    large = [np.asarray(cv2.resize(p, (512, 512)), np.uint8) for p in person[:3]]
-    write_clip(clips / "a_512.mp4", large)
-    out = tmp_path / "q.json"
-    assert main(["--clips", str(clips), "--size", "512", "--json", str(out), "--device", "cpu"]) == 0
-    report = json.loads(out.read_text())
-    assert list(report["clips"]) == ["a_512"]
-    assert "bicubically" in report["settings"]["enlarged"]
+def test_512_is_drawn_or_enlarged_and_the_latter_is_softer(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_clip(clips / "a_512.mp4", [picture for _, picture in sample_frames(25.0, 0.12, 512)])
+    found = []
+    for how in ([], ["--enlarge"]):
+        out = tmp_path / "q.json"
+        arguments = ["--clips", str(clips), "--size", "512", "--picture-size", "512", "--json", str(out), *how]
+        assert main([*arguments, "--device", "cpu"]) == 0
+        found.append(json.loads(out.read_text()))
+        assert list(found[-1]["clips"]) == ["a_512"]
+    assert "enlarged" not in found[0]["settings"]
+    assert "bicubically" in found[1]["settings"]["enlarged"]
+    drawn, enlarged = (report["mean"]["engine"]["sharp"] for report in found)
+    assert drawn > 1.05 * enlarged
+    assert "wire" in capsys.readouterr().out
 
 
 def test_what_cannot_be_measured_is_said_in_a_sentence(
