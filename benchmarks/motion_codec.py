@@ -17,17 +17,19 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.command import command
+from benchmarks.metrics import luma, psnr
 from benchmarks.motions import SIZE, Recording, openings, record
 from benchmarks.one_euro import OneEuro, rise_frames
 from benchmarks.progress import Progress
 from benchmarks.quality import find_clips
-from shared.codec.bundle import HOLD, Bundle, encode_bundle, held
+from shared.codec.bundle import HOLD, Bundle, encode_bundle, held, quantise
 from shared.codec.contexts import contexts
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.range_coder import TOTAL, FrequencyTable
-from shared.models.registry import load_basis
+from shared.models.registry import load_basis, load_engine
 from shared.motion import FloatArray, Motion, keypoints
 from shared.session.report import report_path, write_report
+from weights.training.data import read_frames
 from weights.training.fit_codec import PIXELS, TARGET_ERROR, fit, keypoint_importance
 
 Floats = NDArray[np.float64]
@@ -47,6 +49,8 @@ _ESCAPE_BITS = 16
 POSE_FILTER, EXPRESSION_FILTER = (1.5, 0.3), (3.0, 0.5)
 """Minimum cutoff in Hz and its growth, in Hz for each quantiser step a second."""
 FPS = 25.0
+DRAWN_EVERY = 20
+"""Frames from one picture that is drawn to the next."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +198,24 @@ def encoded_bytes(basis: MotionBasis, clips: Sequence[Recording], step: int = 1)
     return round(float(np.mean(means)), 4)
 
 
+def picture_loss(paths: Sequence[Path], clips: Sequence[Recording], basis: MotionBasis) -> float:
+    """dB of PSNR (luma) that coding the motion costs the picture drawn from a clip's first frame; mean over clips."""
+    engine, lost = load_engine("compact", "cpu"), []
+    for path, clip in zip(paths, clips, strict=True):
+        frames = read_frames(path, SIZE)
+        motions = [Motion.from_vector(vector) for vector in clip.vectors]
+        source = [(engine.prepare(frames[0], clip.canonical[0], motions[0]), 1.0)]
+        for first in range(FRAMES, len(motions) - FRAMES + 1, DRAWN_EVERY):
+            coded = quantise(motions[first : first + FRAMES], basis)[-1]
+            assert coded is not None
+            at = first + FRAMES - 1
+            true, before, after = (
+                luma(p) for p in (frames[at], engine.draw(source, motions[at]), engine.draw(source, coded))
+            )
+            lost.append(psnr(true, before) - psnr(true, after))
+    return round(float(np.mean(lost)), 4)
+
+
 def correlation(a: Floats, b: Floats) -> float:
     """Pearson's; NaN where one does not move."""
     return float(np.corrcoef(a, b)[0, 1]) if len(a) > 1 and a.std() and b.std() else float("nan")
@@ -224,6 +246,7 @@ def study(clips: Sequence[Recording], others: Sequence[Recording], progress: Pro
         "without entropy coding": (full, Coding(entropy=False, predict=False)),
         "without PCA": (fitted("without PCA", directions=in_plane), Coding()),
         "without prediction": (full, Coding(predict=False, hold=0.5)),
+        "without contexts": (fitted("without contexts", edges=()), Coding()),
         "without hold": (fitted("without hold", hold=0.5), Coding(hold=0.5)),
         "without importance": (fitted("without importance", importance=None), Coding()),
         "with One-Euro on pose": (full, Coding(filtered="pose")),
@@ -245,7 +268,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(1)
     paths = find_clips(args.clips, SIZE, args.limit)
     others = find_clips(args.fit, SIZE)[:: args.every] if args.fit else []
-    progress = Progress(len(paths) + len(others) + (4.0 * (len(TARGETS) + 3) if others else 0.0))
+    progress = Progress(len(paths) + len(others) + (4.0 * (len(TARGETS) + 4) if others else 0.0))
     clips = [record(path, progress) for path in paths]
     basis = load_basis("compact")
     report: dict[str, Any] = {
@@ -255,6 +278,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             "hash": basis.hash, "components": len(basis.components),
             **{f"{FPS / step:g}_hz": asdict(measure(basis, clips, Coding(step=step))) | {
                 "encoded_bytes_per_frame": encoded_bytes(basis, clips, step)} for step in (1, 2)},
+            "picture_db_lost": picture_loss(paths, clips, basis),
         },
     }  # fmt: skip
     if others:
@@ -276,7 +300,10 @@ def table(report: dict[str, Any]) -> str:
         for rate in ("25_hz", "12.5_hz"):
             name = f"fitted to {point['target_px']:g} px, {rate.replace('_hz', ' Hz')}"
             lines.append(_row(name, point[rate]))
-    lines.append("")
+    lines += [
+        f"PSNR of the drawn picture lost by coding the motion: {report['embedded']['picture_db_lost']:.3f} dB",
+        "",
+    ]
     for name, figures in report.get("parts", {}).items():
         lines.append(_row(name, figures))
     for name, frames in report.get("one_euro_frames_to_90_percent", {}).items():

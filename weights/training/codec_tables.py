@@ -21,7 +21,13 @@ EDGES = (0.4, 0.8, 1.3)
 """Of the contexts, in mean sizes of a difference."""
 
 
-def with_tables(pose: Sequence[Floats], expression: Sequence[Floats], hold: float, **parts: Floats) -> MotionBasis:
+def with_tables(
+    pose: Sequence[Floats],
+    expression: Sequence[Floats],
+    hold: float,
+    edges_in_means: Sequence[float] = EDGES,
+    **parts: Floats,
+) -> MotionBasis:
     """The basis of these parts with tables counted on clips, (T, 6) pose numbers and (T, 3K) expressions of each."""
     pose_mean = np.append(parts.pop("pose_mean"), 0.0)
     numbers = [
@@ -38,7 +44,7 @@ def with_tables(pose: Sequence[Floats], expression: Sequence[Floats], hold: floa
     bundles = np.concatenate([b for x in numbers for step in (1, 2) for b in _bundles(x[::step], hold)])
     differences = np.diff(bundles, axis=1)
     activity = np.clip(np.rint(UNIT / np.maximum(np.abs(differences).mean((0, 1)), 1e-3)), 1, 65535).astype(np.uint16)
-    edges = np.rint(UNIT * np.array(EDGES)).astype(np.uint16)
+    edges = np.rint(UNIT * np.array(edges_in_means)).astype(np.uint16)
     context = contexts(differences, activity, edges)
     integers = np.rint(np.concatenate(numbers)).astype(np.int64)
     return MotionBasis(

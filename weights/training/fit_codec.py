@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from shared.codec.bundle import HOLD, Bundle, encode_bundle, quantise
 from shared.codec.motion_basis import MotionBasis
 from shared.motion import POSE_SIZE, FloatArray, Motion, keypoints
-from weights.training.codec_tables import with_tables
+from weights.training.codec_tables import EDGES, with_tables
 
 Floats = NDArray[np.float64]
 
@@ -47,6 +47,7 @@ def fit(
     target_error: float = TARGET_ERROR,
     hold: float = HOLD,
     directions: Floats | None = None,
+    edges: Sequence[float] = EDGES,
 ) -> MotionBasis:
     """The basis for these motions. Raises ValueError if none reaches the target error, in px RMS over all keypoints.
 
@@ -55,7 +56,7 @@ def fit(
     importance: (K,) what a movement of each keypoint's expression counts for; by default all the same.
     hold: see `shared.codec.bundle.held`.
     directions: (n, 3K) orthonormal rows to code the expression in, all of them; by default as many principal
-    directions as pay. These two are for measuring what the defaults bring.
+    directions as pay. edges: of the contexts. These three are for measuring what the defaults bring.
     """
     pose = [_pose_numbers(v) for v in motion_vectors]
     expression = [v[:, POSE_SIZE:].astype(np.float64) for v in motion_vectors]
@@ -89,6 +90,7 @@ def fit(
             pose,
             expression,
             hold,
+            edges,
             pose_mean=pose_mean,
             pose_steps=np.append(effect / pose_effects, 0.0),
             expression_mean=expression_mean,
