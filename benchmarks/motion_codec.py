@@ -235,7 +235,13 @@ def study(clips: Sequence[Recording], others: Sequence[Recording], progress: Pro
 
     curve, full = [], None
     for target in TARGETS:
-        basis = fitted(f"{target:g} px", target_error=target)
+        try:
+            basis = fitted(f"{target:g} px", target_error=target)
+        except ValueError as error:
+            if target == TARGET_ERROR:
+                raise
+            print(f"\nleft out of the curve: {error}", file=sys.stderr)
+            continue
         full = basis if target == TARGET_ERROR else full
         curve.append({"target_px": target, "components": len(basis.components)} | {
             f"{FPS / step:g}_hz": asdict(measure(basis, clips, Coding(step=step))) for step in (1, 2)
