@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 
 from benchmarks.cache import Figures
 from benchmarks.clip import Clip
+from benchmarks.face_figures import sharpness
 from benchmarks.metrics import Picture, luma, ms_ssim, psnr
 from receiver.incoming import IncomingHalf
 from receiver.upscale import DEFAULT_UPSCALER
@@ -172,6 +172,5 @@ def first_source(frames: Sequence[Analysis], stamps: Sequence[float]) -> int:
 
 def energy(grey: Picture) -> float:
     """Mean absolute Laplacian in the middle half, in grey levels: how much fine detail a (S, S) luma picture has."""
-    edge = len(grey) // 4
-    middle = grey[edge:-edge, edge:-edge].astype(np.float32)
-    return float(np.mean(np.abs(cv2.Laplacian(middle, cv2.CV_32F))))
+    middle = slice(len(grey) // 4, -(len(grey) // 4))
+    return sharpness(grey, (middle, middle))

@@ -261,16 +261,19 @@ class CompactNetwork(nn.Module):
         features = [warp(s.features.features, m.flow) * m.occlusion for s, m in zip(sources, moved, strict=True)]
         flows = [m.flow for m in moved]
         conditions = [s.motion.condition() for s in sources]
-        fine = [s.fine for s in sources if s.fine is not None]
+        pictures = _moved([s.features.picture for s in sources], flows)
+        fine = _moved([s.fine for s in sources if s.fine is not None], flows)
+        if len(sources) == 1:
+            return Fused(features[0], pictures[0], kd[0], conditions[0], fine[0] if fine else None)
         liking = weights.log() - self._distances(ks, kd)
         shares = (torch.stack([m.visibility for m in moved], 1) + liking[:, :, None, None, None]).softmax(1)
         overall = liking.softmax(1)[:, :, None]
         return Fused(
             _sum(features, shares),
-            _warped([s.features.picture for s in sources], flows, shares),
+            _sharply(pictures, shares),
             _sum(kd, overall[..., None]),
             _sum(conditions, overall),
-            _warped(fine, flows, shares) if len(fine) == len(sources) else None,
+            _sharply(fine, shares) if len(fine) == len(sources) else None,
         )
 
     def _distances(self, ks: Sequence[Tensor], kd: Sequence[Tensor]) -> Tensor:
@@ -302,16 +305,18 @@ def softened(picture: Tensor) -> Tensor:
 
 
 def _sum(parts: Sequence[Tensor], shares: Tensor) -> Tensor:
-    """Σ shares_i · part_i over (B, N, ...) shares; one part alone is left as it is."""
-    return parts[0] if len(parts) == 1 else (torch.stack(list(parts), 1) * shares).sum(1)
+    """Σ shares_i · part_i over (B, N, ...) shares."""
+    return (torch.stack(list(parts), 1) * shares).sum(1)
 
 
-def _warped(pictures: Sequence[Tensor], flows: Sequence[Tensor], shares: Tensor) -> Tensor:
-    """(B, 3, S, S) each picture moved by its flow, and fused by (B, N, 1, h, w) shares."""
-    size = pictures[0].shape[-1]
-    moved = [warp(picture, resize_flow(flow, size)) for picture, flow in zip(pictures, flows, strict=True)]
-    if len(moved) > 1:
-        sharply = shares[:, :, 0].pow(_CHOOSINESS)
-        sharply = sharply / sharply.sum(1, keepdim=True)
-        shares = F.interpolate(sharply, size=(size, size), mode="bilinear", align_corners=True)[:, :, None]
-    return _sum(moved, shares)
+def _moved(pictures: Sequence[Tensor], flows: Sequence[Tensor]) -> list[Tensor]:
+    """Each (B, 3, S, S) picture moved by its flow; flows without a picture are left over."""
+    return [warp(p, resize_flow(flow, p.shape[-1])) for p, flow in zip(pictures, flows, strict=False)]
+
+
+def _sharply(pictures: Sequence[Tensor], shares: Tensor) -> Tensor:
+    """(B, 3, S, S) pictures fused by (B, N, 1, h, w) shares, the largest favoured."""
+    sharply = shares[:, :, 0].pow(_CHOOSINESS)
+    sharply = sharply / sharply.sum(1, keepdim=True)
+    fine = F.interpolate(sharply, size=pictures[0].shape[-2:], mode="bilinear", align_corners=True)
+    return _sum(pictures, fine[:, :, None])

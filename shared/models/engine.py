@@ -71,7 +71,7 @@ class CompactEngine:
         load_strictly(network.motion, motion)
         self._can_draw = generator is not None
         if generator is not None:
-            load_strictly(network, generator, ignore="motion.")
+            _fill(network, weights, generator.name, ignore="motion.")
         network = network.eval().requires_grad_(False).to(self._device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on a CPU
         self._network = network
@@ -125,17 +125,18 @@ def _shrunk(picture: Picture, side: int) -> Picture:
     return np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def load_strictly(module: torch.nn.Module, path: Path, ignore: str = "\0") -> None:
-    """Fills a module from safetensors; parameters that start with `ignore` stay as they are.
+def load_strictly(module: torch.nn.Module, path: Path) -> None:
+    """Fills a module from safetensors. Raises EngineError unless the file holds exactly its parameters and shapes."""
+    _fill(module, _read(path), path.name)
 
-    Raises EngineError unless the file holds exactly the others, with their shapes.
-    """
-    tensors = _read(path)
+
+def _fill(module: torch.nn.Module, tensors: Mapping[str, Tensor], file: str, ignore: str = "\0") -> None:
+    """Fills a module with the tensors of a file; parameters that start with `ignore` stay as they are."""
     wanted = {k: v.shape for k, v in module.state_dict().items() if not k.startswith(ignore)}
     found = {k: v.shape for k, v in tensors.items()}
     if wanted != found:
         odd = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
-        raise EngineError(f"{path.name} holds weights of another network: {len(odd)} tensors differ, such as {odd[0]}")
+        raise EngineError(f"{file} holds weights of another network: {len(odd)} tensors differ, such as {odd[0]}")
     module.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=False)
 
 

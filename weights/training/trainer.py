@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from shared.models.compact import GENERATORS, CompactNetwork, Source, SourceFeatures, Widths
@@ -16,6 +15,7 @@ from shared.models.layers import KEYPOINTS, LANDMARKS, MotionTensors, grid, keyp
 from shared.models.motion_network import HIDDEN, MOTION_INPUT, MotionNetwork
 from weights.training import losses
 from weights.training.adversary import Adversary
+from weights.training.checkpoint import write_checkpoint, write_weights
 from weights.training.data import Batch, Clips, Side
 from weights.training.face import MESH
 from weights.training.stages import Stage
@@ -177,15 +177,14 @@ class Trainer:
         return figures
 
     def save(self, path: Path) -> None:
-        """Writes the checkpoint; a file being written never replaces a good one."""
+        """Writes the checkpoint."""
         state: dict[str, Any] = {
             "stage": self.stage.name, "network": self.network.state_dict(), "average": self.average,
             "optimiser": self.optimiser.state_dict(), "random": self.random.get_state(), "step": self.step,
             "seconds": self.seconds, "adversary": self.adversary and self.adversary.state(),
             "teacher": self.teacher and self.teacher.state_dict(),
         }  # fmt: skip
-        torch.save(state, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
+        write_checkpoint(path, state)
 
     def load(self, path: Path) -> None:
         """Goes on from a checkpoint of `save`."""
@@ -202,7 +201,7 @@ class Trainer:
 
     def export(self, path: Path) -> None:
         """Writes the moving-average weights as fp16 safetensors."""
-        save_file({k: v.half().contiguous().cpu() for k, v in self.average.items()}, path)
+        write_weights(path, self.average)
 
     def _supervised(self, source: MotionTensors, driving: MotionTensors, batch: Batch) -> tuple[Tensor, Parts]:
         """Landmarks through the *source's* canonical keypoints, as a receiver has them; pose; little expression."""

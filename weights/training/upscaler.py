@@ -18,10 +18,11 @@ from pathlib import Path
 
 import cv2
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from shared.models.esrgan import RRDBNet
+from weights.training.checkpoint import write_checkpoint, write_weights
 from weights.training.upscaler_figures import evaluate
 from weights.training.upscaler_pairs import Pairs, batch, load, prepare
 
@@ -112,13 +113,12 @@ class Trainer:
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
 
     def save(self, path: Path) -> None:
-        """Writes the checkpoint; a file being written never replaces a good one."""
+        """Writes the checkpoint."""
         state = {
             "network": self.network.state_dict(), "average": self.average, "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.get_state(), "step": self.step, "seconds": self.seconds,
         }  # fmt: skip
-        torch.save(state, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
+        write_checkpoint(path, state)
 
     def load(self, path: Path) -> None:
         """Goes on from a checkpoint of `save`."""
@@ -138,7 +138,7 @@ class Trainer:
 
     def export(self, path: Path) -> None:
         """Writes the moving-average weights as fp16 safetensors."""
-        save_file({k: v.half().contiguous().cpu() for k, v in self.average.items()}, path)
+        write_weights(path, self.average)
 
 
 def losses(drawn: Tensor, truth: Tensor) -> dict[str, Tensor]:
