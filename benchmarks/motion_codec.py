@@ -22,7 +22,7 @@ from benchmarks.motions import SIZE, Recording, openings, record
 from benchmarks.one_euro import OneEuro, rise_frames
 from benchmarks.progress import Progress
 from benchmarks.quality import find_clips
-from shared.codec.bundle import HOLD, Bundle, encode_bundle, held, quantise
+from shared.codec.bundle import HOLD, Bundle, BundleEncoder, held, quantise
 from shared.codec.contexts import contexts
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.range_coder import TOTAL, FrequencyTable
@@ -140,10 +140,10 @@ def filtered(numbers: Floats, pose_count: int, coding: Coding) -> Floats:
 
 
 def quantised(numbers: Floats, coding: Coding) -> NDArray[np.int64]:
-    """(T, D) integers, bundle by bundle."""
+    """(T, D) integers."""
     integers: list[NDArray[np.int64]] = []
-    for index, row in enumerate(numbers):
-        integers.append(held(row, integers[-1] if index % FRAMES else None, coding.hold))
+    for row in numbers:
+        integers.append(held(row, integers[-1] if integers else None, coding.hold))
     return np.stack(integers)
 
 
@@ -190,8 +190,9 @@ def encoded_bytes(basis: MotionBasis, clips: Sequence[Recording], step: int = 1)
     means = []
     for clip in clips:
         motions = [Motion.from_vector(vector) for vector in clip.vectors[::step]]
+        encoder = BundleEncoder(basis)
         sizes = [
-            len(encode_bundle(Bundle(at, 0, 0, 40.0 * step, tuple(motions[at : at + FRAMES])), basis))
+            len(encoder.encode(Bundle(at, 0, 0, 40.0 * step, tuple(motions[at : at + FRAMES]))))
             for at in range(0, len(motions) - FRAMES + 1, FRAMES)
         ]
         means.append(np.mean(sizes) / FRAMES)
@@ -205,10 +206,10 @@ def picture_loss(paths: Sequence[Path], clips: Sequence[Recording], basis: Motio
         frames = read_frames(path, SIZE)
         motions = [Motion.from_vector(vector) for vector in clip.vectors]
         source = [(engine.prepare(frames[0], clip.canonical[0], motions[0]), 1.0)]
-        for first in range(FRAMES, len(motions) - FRAMES + 1, DRAWN_EVERY):
-            coded = quantise(motions[first : first + FRAMES], basis)[-1]
+        received = quantise(motions, basis)
+        for at in range(2 * FRAMES - 1, len(motions), DRAWN_EVERY):
+            coded = received[at]
             assert coded is not None
-            at = first + FRAMES - 1
             true, before, after = (
                 luma(p) for p in (frames[at], engine.draw(source, motions[at]), engine.draw(source, coded))
             )

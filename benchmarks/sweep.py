@@ -20,7 +20,7 @@ from benchmarks.ours import CallSettings, OurSide, baseline_figures
 from benchmarks.progress import Progress
 from sender.framing import cut, whole_square
 from shared.codec import control
-from shared.codec.bundle import Bundle, encode_bundle
+from shared.codec.bundle import Bundle, BundleEncoder
 from shared.codec.picture import Picture as PictureMessage
 from shared.codec.picture import encode_picture
 from shared.codec.pieces import split
@@ -101,12 +101,13 @@ class Sweep:
     def _messages(self, settings: CallSettings, interval: int) -> Iterator[Message]:
         """Sources and the answers that they are held; bundles, each of frames between two sources."""
         gallery, waiting, outgoing = Gallery(), list[Motion](), settings.outgoing(self._clip.fps)
+        encoder = BundleEncoder(self._ours.basis)
         for at, frame in enumerate(self._order):
             time = at / self._clip.fps
             canonical, motion = self._extracted(frame)
             if at % interval == 0:
                 if waiting:
-                    yield self._bundle(waiting, gallery.epoch, time)
+                    yield self._bundle(encoder, waiting, gallery.epoch, time)
                     waiting = []
                 source_id = at // interval % (1 << 16)
                 for piece in split(bytes(self._source_bytes(settings, frame)), source_id):
@@ -117,15 +118,15 @@ class Sweep:
             if at % outgoing.step == 0:
                 waiting.append(motion)
             if len(waiting) == outgoing.bundle:
-                yield self._bundle(waiting, gallery.epoch, time)
+                yield self._bundle(encoder, waiting, gallery.epoch, time)
                 waiting = []
             self._progress.advance(1 / FRAMES)
         if waiting:
-            yield self._bundle(waiting, gallery.epoch, time)
+            yield self._bundle(encoder, waiting, gallery.epoch, time)
 
-    def _bundle(self, motions: Sequence[Motion], epoch: int, time: float) -> Message:
+    def _bundle(self, encoder: BundleEncoder, motions: Sequence[Motion], epoch: int, time: float) -> Message:
         bundle = Bundle(0, 0, epoch, 1000 / self._clip.fps, tuple(motions))
-        return Message(True, Channel.MOTION, len(encode_bundle(bundle, self._ours.basis)), time)
+        return Message(True, Channel.MOTION, len(encoder.encode(bundle)), time)
 
     def _extracted(self, frame: int) -> tuple[FloatArray, Motion]:
         while len(self._motions) <= frame:  # the first time through is forward

@@ -22,7 +22,7 @@ from sender.profile import LARGEST_BUNDLE
 from sender.refresh import RefreshPolicy
 from sender.sources import Job, Result, Sources, code_source
 from shared.codec import control
-from shared.codec.bundle import Bundle, encode_bundle
+from shared.codec.bundle import Bundle, BundleEncoder
 from shared.codec.errors import MalformedMessage
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import DEFAULT_QUALITY, Quality
@@ -109,7 +109,7 @@ class OutgoingHalf:
         self.first_frame: float | None = None
         self.last_frame: float | None = None
         """When the first and the last frame were taken in for sending."""
-        self._engine, self._basis = engine, basis
+        self._engine, self._encoder = engine, BundleEncoder(basis)
         code = partial(code_source, size=settings.picture_size, quality=settings.picture_quality)
         self._sources = Sources(code, engine, policy, budget, first)
         self._pacer = pacer or PicturePacer()
@@ -257,7 +257,7 @@ class OutgoingHalf:
             frames=tuple(frame.motion for frame in self._bundle),
         )
         self._bundle = []
-        self._out.append((Channel.MOTION, encode_bundle(bundle, self._basis)))
+        self._out.append((Channel.MOTION, self._encoder.encode(bundle)))
 
     def _as_held(self, analysis: Analysis) -> Motion:
         """The motion in the crop that the receiver draws, which changes only when a new source is held."""

@@ -71,7 +71,7 @@ class Look:
     code: Coder
     analysis: Analysis
     sources: Weighted
-    """What the receiver draws it from, heaviest first."""
+    """What the receiver draws it from, nearest first."""
     past: Sequence[Seen]
     """Frames to try this one on as a source; none if it is not to be tried."""
     room: int | None
@@ -129,17 +129,17 @@ class QualityRefresh:
         self._gallery += 1
 
     def look(
-        self, analysis: Analysis, shares: Sequence[tuple[int, float]], clock: float, now: float, room: int | None
+        self, analysis: Analysis, wanted: Sequence[int], clock: float, now: float, room: int | None
     ) -> Look | None:
         """A look at this frame if it is time for one: drawn from the sources that the receiver takes for it.
 
-        shares: their ids and weights, heaviest first. room: bytes that a new source may have; None: any number, 0: none
+        wanted: their ids, nearest first. room: bytes that a new source may have; None: any number, 0: none
         may be sent.
         """
         self._since = clock if self._since is None else self._since
         self._frames += 1
-        sources = [(self._sources[i], weight) for i, weight in shares if i in self._sources]
-        if len(sources) < len(shares) or not sources or self._busy or self._frames < EVERY_FRAMES:
+        sources = [(self._sources[i], 1.0) for i in wanted if i in self._sources]
+        if len(sources) < len(wanted) or not sources or self._busy or self._frames < EVERY_FRAMES:
             return None
         if now < self._rested_at or now - clock > _LATE_SECONDS:
             return None

@@ -132,8 +132,9 @@ class Sources:
         if self._quality is None:
             return None
         self._frames += 1
-        shares = self._mixture.step(sources, analysis.motion, self._frames)
-        return self._quality.look(analysis, [(s.held.source_id, s.weight) for s in shares], clock, now, room)
+        self._mixture.step(sources, analysis.motion, self._frames)
+        # what has not quite faded in is good for it already, or another source would be sent meanwhile
+        return self._quality.look(analysis, [s.source_id for s in self._mixture.wanted], clock, now, room)
 
     def first_of_those_offered(self, now: float) -> Job | None:
         """The job of a first source when no other frame will come to choose from."""

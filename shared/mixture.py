@@ -1,8 +1,8 @@
 """Which of the sources held draw a frame, and how much each counts: the same on both sides.
 
 A source that comes into use fades in over FADE_FRAMES, one that goes out of use fades out, so that a change is never a
-jump. The network compares the sources at every place by itself (`shared.models.compact`); the weights here say how far
-it may.
+jump; on a head that is still, which hides nothing, it takes several times as long. The network compares the sources at
+every place by itself (`shared.models.compact`); the weights here say how far it may.
 """
 
 from __future__ import annotations
@@ -11,12 +11,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
 from shared.gallery import Held
-from shared.motion import Motion, pose_distance
+from shared.motion import FloatArray, Motion, keypoints, pose_distance
 
 MOST = 2
 """Sources that a frame is drawn from, but for those that fade out: each costs about a third of a frame more."""
 FADE_FRAMES = 10
+"""In which a source comes into use on a head that moves."""
+_MOVING = 0.0047
+"""Mean distance that the keypoints of a moving head go in a frame, in half picture widths: 0.6 px of 256."""
+_LATELY = 10
+"""Frames over which that is judged: coded motion moves by steps."""
+_SLOWEST = 1 / 6
+"""Share of a step that is taken on a head that does not move at all."""
 _AT_ONCE = MOST + 1
 """Sources that a frame is drawn from while some fade out."""
 _AGE_DEGREES = 1.0
@@ -44,9 +53,13 @@ class Mixture:
 
     most: int = MOST
     fade_frames: int = FADE_FRAMES
-    """1 is a hard cut."""
+    """On a head that moves; 1 is a hard cut."""
+    wanted: tuple[Held, ...] = ()
+    """The sources that the last frame was to be drawn from, nearest first: what a fade leads to."""
     _shares: list[Share] = field(default_factory=list)
     _number: int | None = None
+    _before: Motion | None = None
+    _speed: float = 0.0
 
     def step(self, sources: Sequence[Held], driving: Motion, number: int) -> tuple[Share, ...]:
         """The shares of frame `number`, heaviest first, given what is held in order of arrival; none if nothing is.
@@ -55,19 +68,31 @@ class Mixture:
         once: they show another part of the camera picture.
         """
         if not sources:
-            self._shares, self._number = [], None
+            self.wanted, self._shares = (), []
+            self._number, self._before, self._speed = None, None, 0.0
             return ()
         passed = 1 if self._number is None else max(1, number - self._number)
-        self._number = number
+        pace = self._pace(sources[-1].canonical, driving, passed)
+        self._number, self._before = number, driving
         in_use = [share for share in self._shares if share.held.crop == sources[-1].crop]
-        wanted = self._wanted(sources, driving, [share.held for share in in_use])
+        self.wanted = tuple(self._nearest(sources, driving, [share.held for share in in_use]))
         if not in_use:
-            self._shares = [Share(held, 1.0) for held in wanted]
+            self._shares = [Share(held, 1.0) for held in self.wanted]
             return tuple(self._shares)
-        self._shares = self._faded(in_use, wanted, passed / self.fade_frames)
+        self._shares = self._faded(in_use, self.wanted, pace * passed / self.fade_frames)
         return tuple(self._shares)
 
-    def _wanted(self, sources: Sequence[Held], driving: Motion, in_use: Sequence[Held]) -> list[Held]:
+    def _pace(self, canonical: FloatArray, driving: Motion, passed: int) -> float:
+        """Share of a step to take each frame: what moves hides a change."""
+        if self.fade_frames == 1:
+            return 1.0
+        if self._before is not None:
+            moved = keypoints(canonical, driving) - keypoints(canonical, self._before)
+            speed = float(np.linalg.norm(moved[:, :2], axis=-1).mean()) / passed
+            self._speed += (speed - self._speed) * min(1.0, passed / _LATELY)
+        return min(1.0, max(_SLOWEST, self._speed / _MOVING))
+
+    def _nearest(self, sources: Sequence[Held], driving: Motion, in_use: Sequence[Held]) -> list[Held]:
         """The nearest in head pose, newer before older; not two that show the same."""
         newest_first = list(reversed(sources))
         youngest = next((age for age, s in enumerate(newest_first) if _among(s, in_use)), len(newest_first))

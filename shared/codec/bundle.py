@@ -71,7 +71,7 @@ class Bundle:
 
 
 def quantise(motions: Sequence[Motion | None], basis: MotionBasis) -> tuple[Motion | None, ...]:
-    """The motions of one bundle as the receiver will see them. Raises ValueError if one does not fit the basis."""
+    """Motions that follow each other as the receiver will see them. Raises ValueError if one does not fit the basis."""
     return tuple(None if each is None else basis.motion(each) for each in _integers(motions, basis))
 
 
@@ -83,8 +83,31 @@ def held(numbers: Numbers, before: NDArray[np.int64] | None, hold: float = HOLD)
     return np.asarray(rounded, np.int64)
 
 
+class BundleEncoder:
+    """Codes the bundles of a call, one after the other.
+
+    Each can be read by itself. But a number keeps its integer from one bundle to the next as it does within one:
+    rounded anew with every bundle, a face that is still would twitch five times a second.
+    """
+
+    def __init__(self, basis: MotionBasis) -> None:
+        self._basis = basis
+        self._before: NDArray[np.int64] | None = None
+
+    def encode(self, bundle: Bundle) -> bytes:
+        """The bytes of the next bundle. Raises ValueError for one that the format cannot hold."""
+        frames = tuple(_integers(bundle.frames, self._basis, self._before))
+        data = _header(bundle) + _encode_motions(frames, self._basis)
+        self._before = next((each for each in reversed(frames) if each is not None), self._before)
+        return data
+
+
 def encode_bundle(bundle: Bundle, basis: MotionBasis) -> bytes:
-    """The bytes of a bundle. Raises ValueError for a bundle that the format cannot hold."""
+    """The bytes of a bundle with nothing before it. Raises ValueError for a bundle that the format cannot hold."""
+    return BundleEncoder(basis).encode(bundle)
+
+
+def _header(bundle: Bundle) -> bytes:
     interval = round(bundle.frame_interval_ms * 10)
     if not 1 <= len(bundle.frames) <= MAX_FRAMES:
         raise ValueError(f"a bundle holds 1 to {MAX_FRAMES} frames, this one has {len(bundle.frames)}")
@@ -96,8 +119,7 @@ def encode_bundle(bundle: Bundle, basis: MotionBasis) -> bytes:
         VERSION << 4 | len(bundle.frames) - 1, bundle.first_frame & 0xFFFF, timing >> 8, timing & 0xFF,
         bundle.epoch & 0xFF,
     )  # fmt: skip
-    rare = b"" if code else interval.to_bytes(2, "big")
-    return header + rare + _encode_motions(bundle.frames, basis)
+    return header + (b"" if code else interval.to_bytes(2, "big"))
 
 
 def decode_bundle(data: bytes, basis: MotionBasis) -> Bundle:
@@ -143,9 +165,10 @@ def _sections(data: bytes) -> Iterator[tuple[int, bytes]]:
         at = end
 
 
-def _integers(motions: Sequence[Motion | None], basis: MotionBasis) -> Iterator[NDArray[np.int64] | None]:
-    """What is coded of each frame of a bundle."""
-    before: NDArray[np.int64] | None = None
+def _integers(
+    motions: Sequence[Motion | None], basis: MotionBasis, before: NDArray[np.int64] | None = None
+) -> Iterator[NDArray[np.int64] | None]:
+    """What is coded of each frame of a bundle, after a frame that had the integers `before`."""
     for motion in motions:
         if motion is None:
             yield None
@@ -154,10 +177,10 @@ def _integers(motions: Sequence[Motion | None], basis: MotionBasis) -> Iterator[
             yield before
 
 
-def _encode_motions(motions: Sequence[Motion | None], basis: MotionBasis) -> bytes:
+def _encode_motions(frames: Sequence[NDArray[np.int64] | None], basis: MotionBasis) -> bytes:
     encoder, contexts = RangeEncoder(), basis.contexts()
     previous: NDArray[np.int64] | None = None
-    for integers in _integers(motions, basis):
+    for integers in frames:
         encoder.encode(_FACE_TABLE, int(integers is not None))
         if integers is None:
             continue

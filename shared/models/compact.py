@@ -265,15 +265,16 @@ class CompactNetwork(nn.Module):
         fine = _moved([s.fine for s in sources if s.fine is not None], flows)
         if len(sources) == 1:
             return Fused(features[0], pictures[0], kd[0], conditions[0], fine[0] if fine else None)
-        liking = weights.log() - self._distances(ks, kd)
-        shares = (torch.stack([m.visibility for m in moved], 1) + liking[:, :, None, None, None]).softmax(1)
-        overall = liking.softmax(1)[:, :, None]
+        nearness = -self._distances(ks, kd)
+        seen = torch.stack([m.visibility for m in moved], 1) + nearness[:, :, None, None, None]
+        shares, sharply = shared_out(seen, weights), shared_out(_CHOOSINESS * seen, weights)
+        overall = shared_out(nearness, weights)[:, :, None]
         return Fused(
             _sum(features, shares),
-            _sharply(pictures, shares),
+            _sum_large(pictures, sharply),
             _sum(kd, overall[..., None]),
             _sum(conditions, overall),
-            _sharply(fine, shares) if len(fine) == len(sources) else None,
+            _sum_large(fine, sharply) if len(fine) == len(sources) else None,
         )
 
     def _distances(self, ks: Sequence[Tensor], kd: Sequence[Tensor]) -> Tensor:
@@ -304,6 +305,22 @@ def softened(picture: Tensor) -> Tensor:
     return (x[..., :-2, :] + 2 * x[..., 1:-1, :] + x[..., 2:, :]) / 16
 
 
+def shared_out(logits: Tensor, weights: Tensor) -> Tensor:
+    """(B, N, ...) shares of sources by (B, N, ...) logits and (B, N) weights; they sum to 1 over N.
+
+    A source of weight w takes part in the share w of every decision: the shares are the mean, over all thresholds, of
+    the softmax among those whose weight exceeds it. So they change as evenly as the weights do, however much better
+    than the others a new source may be.
+    """
+    row = weights.view(*weights.shape, *[1] * (logits.dim() - 2))
+    row = row / row.amax(1, keepdim=True)
+    out, below = torch.zeros_like(logits), torch.zeros_like(row[:, :1])
+    for threshold in torch.split(row.sort(dim=1).values, 1, dim=1):
+        among = logits.masked_fill(row < threshold, -torch.inf).softmax(1)
+        out, below = out + (threshold - below) * among, threshold
+    return out
+
+
 def _sum(parts: Sequence[Tensor], shares: Tensor) -> Tensor:
     """Σ shares_i · part_i over (B, N, ...) shares."""
     return (torch.stack(list(parts), 1) * shares).sum(1)
@@ -314,9 +331,7 @@ def _moved(pictures: Sequence[Tensor], flows: Sequence[Tensor]) -> list[Tensor]:
     return [warp(p, resize_flow(flow, p.shape[-1])) for p, flow in zip(pictures, flows, strict=False)]
 
 
-def _sharply(pictures: Sequence[Tensor], shares: Tensor) -> Tensor:
-    """(B, 3, S, S) pictures fused by (B, N, 1, h, w) shares, the largest favoured."""
-    sharply = shares[:, :, 0].pow(_CHOOSINESS)
-    sharply = sharply / sharply.sum(1, keepdim=True)
-    fine = F.interpolate(sharply, size=pictures[0].shape[-2:], mode="bilinear", align_corners=True)
+def _sum_large(pictures: Sequence[Tensor], shares: Tensor) -> Tensor:
+    """(B, 3, S, S) pictures summed by (B, N, 1, h, w) shares."""
+    fine = F.interpolate(shares[:, :, 0], size=pictures[0].shape[-2:], mode="bilinear", align_corners=True)
     return _sum(pictures, fine[:, :, None])

@@ -80,13 +80,13 @@ def test_a_still_face_is_coded_without_error_between_frames(basis: MotionBasis) 
     assert figures.lips_true is figures.eyelids_true is None
 
 
-def test_bundles_are_held_within_and_not_across(basis: MotionBasis) -> None:
+def test_numbers_are_held_within_bundles_and_across() -> None:
     numbers = np.full((2 * FRAMES, 3), 0.55)
-    numbers[0] = numbers[FRAMES] = 0.45
-    held = quantised(numbers, Coding())
-    assert (held == 0).all()
-    numbers[FRAMES] = 0.55
-    assert (quantised(numbers, Coding())[FRAMES:] == 1).all()
+    numbers[0] = 0.45
+    assert (quantised(numbers, Coding()) == 0).all()
+    numbers[FRAMES + 1 :] = 0.65
+    assert (quantised(numbers, Coding())[FRAMES + 1 :] == 1).all()
+    assert (quantised(numbers, Coding(hold=0.5))[1:] == 1).all()
 
 
 def test_code_length_is_that_of_the_probabilities() -> None:

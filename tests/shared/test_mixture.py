@@ -1,23 +1,31 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from call_examples import make_motion
+from call_examples import KEYPOINTS, make_motion
 
 from shared.gallery import Gallery, Held
 from shared.mixture import FADE_FRAMES, MOST, Mixture, Share
+from shared.motion import Motion
 
 
 def held(source_id: int, yaw: float = 0.0, crop: int = 0) -> Held:
-    return Held(source_id, crop, np.zeros((4, 3), np.float32), make_motion(yaw))
+    return Held(source_id, crop, np.zeros((KEYPOINTS, 3), np.float32), make_motion(yaw))
 
 
 def weights(shares: tuple[Share, ...]) -> dict[int, float]:
     return {share.held.source_id: pytest.approx(share.weight) for share in shares}
 
 
+def moving(yaw: float, number: int) -> Motion:
+    """A head that sways a little, so that fades are as fast as they get."""
+    return replace(make_motion(yaw), translation=np.array([0.05 * (number % 2), 0, 0], np.float32))
+
+
 def played(mixture: Mixture, sources: tuple[Held, ...], yaw: float, frames: range) -> list[dict[int, float]]:
-    return [weights(mixture.step(sources, make_motion(yaw), number)) for number in frames]
+    return [weights(mixture.step(sources, moving(yaw, number), number)) for number in frames]
 
 
 def test_from_nothing_comes_nothing() -> None:
@@ -74,8 +82,29 @@ def test_one_that_was_evicted_fades_out_too() -> None:
 def test_frames_left_out_make_larger_steps() -> None:
     mixture, old, new = Mixture(), held(1), held(2, 10)
     mixture.step((old,), make_motion(), 0)
-    assert weights(mixture.step((old, new), make_motion(), 5))[2] == 0.5
-    assert weights(mixture.step((old, new), make_motion(), 4))[2] == 0.6  # time does not run backwards
+    assert weights(mixture.step((old, new), moving(0, 5), 5))[2] == 0.5
+    assert weights(mixture.step((old, new), moving(0, 4), 4))[2] == 0.6  # time does not run backwards
+
+
+def test_on_a_still_head_a_change_takes_several_times_as_long() -> None:
+    mixture, old, new = Mixture(), held(1), held(2, 10)
+    mixture.step((old,), make_motion(), 0)
+    shares = [weights(mixture.step((old, new), make_motion(), n)) for n in range(1, 70)]
+    assert shares[2 * FADE_FRAMES][2] != 1.0
+    assert shares[-1] == {1: 1.0, 2: 1.0}
+
+
+def test_what_moves_hides_a_change_as_far_as_it_moves() -> None:
+    old, new = held(1), held(2, 10)
+    taken = []
+    for step in (0.002, 0.004, 0.008, 0.1):
+        mixture = Mixture()
+        for number in range(60):
+            sources = (old,) if number < 59 else (old, new)
+            driving = replace(make_motion(), translation=np.array([step * (number % 2), 0, 0], np.float32))
+            shares = mixture.step(sources, driving, number)
+        taken.append(shares[1].weight)
+    assert taken[0] < taken[1] < taken[2] == taken[3] == pytest.approx(1 / FADE_FRAMES)
 
 
 def test_another_crop_is_a_cut() -> None:

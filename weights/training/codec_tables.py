@@ -65,11 +65,11 @@ def with_tables(
 
 def _bundles(numbers: Floats, hold: float) -> Iterator[NDArray[np.int64]]:
     """(1, FRAMES, D) integers of bundles of consecutive frames; one may begin at any frame."""
+    integers: list[NDArray[np.int64]] = []
+    for frame in numbers:
+        integers.append(held(frame, integers[-1] if integers else None, hold))
     for first in range(0, len(numbers) - FRAMES + 1, FRAMES):
-        integers: list[NDArray[np.int64]] = []
-        for frame in numbers[first : first + FRAMES]:
-            integers.append(held(frame, integers[-1] if integers else None, hold))
-        yield np.stack(integers)[None]
+        yield np.stack(integers[first : first + FRAMES])[None]
 
 
 def _frequencies(values: NDArray[np.int64], smoothing: float) -> NDArray[np.uint16]:

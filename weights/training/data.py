@@ -168,7 +168,7 @@ class Clips:
         random: torch.Generator,
         change: Augmentation,
         sources: int = 1,
-        wire_share: float = 0.6,
+        wire_share: float = 0.9,
     ) -> Batch:
         """A batch at `size` px: one random mirroring, turn, zoom, shift and colour for all pictures of a row."""
         device = self.frames.device

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.codec.bundle import HOLD, Bundle, encode_bundle, quantise
+from shared.codec.bundle import HOLD, Bundle, BundleEncoder, quantise
 from shared.codec.motion_basis import MotionBasis
 from shared.motion import POSE_SIZE, FloatArray, Motion, keypoints
 from weights.training.codec_tables import EDGES, with_tables
@@ -108,7 +108,7 @@ def report(basis: MotionBasis, motion_vectors: Sequence[FloatArray], canonical: 
     """One line: payload bytes per frame with five frames per bundle, and RMS keypoint error in px at 256 px."""
     squared = []
     for vectors in motion_vectors:
-        motions = [Motion.from_vector(v) for v in vectors[:: step * 5]]
+        motions = [Motion.from_vector(v) for v in vectors[::step]]
         for sent, seen in zip(motions, quantise(motions, basis), strict=True):
             assert seen is not None
             moved = (keypoints(canonical, seen) - keypoints(canonical, sent))[:, :2] * PIXELS
@@ -163,10 +163,10 @@ def _mean_bundle_bytes(basis: MotionBasis, motion_vectors: Iterable[FloatArray],
     """Mean payload of bundles of five frames, every `step`-th frame sent."""
     sizes = []
     for vectors in motion_vectors:
-        motions = [Motion.from_vector(v) for v in vectors[::step]]
+        motions, encoder = [Motion.from_vector(v) for v in vectors[::step]], BundleEncoder(basis)
         for first in range(0, len(motions) - 4, 5):
             bundle = Bundle(first, first * 40 * step, 0, 40.0 * step, tuple(motions[first : first + 5]))
-            sizes.append(len(encode_bundle(bundle, basis)))
+            sizes.append(len(encoder.encode(bundle)))
     return float(np.mean(sizes))
 
 

@@ -12,6 +12,7 @@ from shared.codec.bundle import (
     MAX_BUNDLE_BYTES,
     MOTION_SECTION,
     Bundle,
+    BundleEncoder,
     decode_bundle,
     encode_bundle,
     held,
@@ -55,6 +56,16 @@ def test_trembling_below_a_step_costs_nothing_and_is_not_shown(basis: MotionBasi
     still, trembling = (_bundle(basis, (motion, second) * 5) for second in (motion, beside))
     assert encode_bundle(trembling, basis) == encode_bundle(still, basis)
     assert _vectors(quantise(trembling.frames, basis)) == _vectors(quantise(still.frames, basis))
+
+
+def test_a_number_stays_what_it_was_from_one_bundle_to_the_next(basis: MotionBasis) -> None:
+    (motion,) = make_motions(basis, 1)
+    beside = replace(motion, rotation=motion.rotation + np.float32(0.55 * basis.pose_steps[0]))
+    encoder = BundleEncoder(basis)
+    sent = [encoder.encode(_bundle(basis, frames)) for frames in ((motion, motion), (None,), (beside, beside))]
+    seen = [decode_bundle(data, basis).frames for data in sent]
+    assert _vectors(seen[2]) == _vectors((motion, motion))
+    assert _vectors(decode_bundle(encode_bundle(_bundle(basis, (beside,)), basis), basis).frames) != _vectors((motion,))
 
 
 def test_a_header_has_seven_bytes_and_nine_at_a_rare_frame_rate(basis: MotionBasis) -> None:

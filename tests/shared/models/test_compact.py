@@ -131,6 +131,20 @@ def test_a_source_whose_keypoints_are_nearer_counts_more(network: compact.Compac
     assert apart[0] < 0.3 * apart[1]
 
 
+def test_shares_change_as_evenly_as_weights_however_much_better_a_source_is() -> None:
+    logits = torch.tensor([[[0.0], [9.0]]])  # one place, and the second source shows it far better
+    shares = [compact.shared_out(logits, torch.tensor([[1.0, w]]))[0, 1, 0].item() for w in (1e-6, 0.25, 0.5, 1.0)]
+    assert shares == pytest.approx([0, 0.25, 0.5, 1], abs=1e-3)
+
+
+def test_shares_sum_to_one_and_full_weights_are_a_softmax() -> None:
+    logits, weights = torch.randn(2, 3, 5), torch.tensor([[0.2, 0.7, 0.7], [0.1, 0.0, 0.3]])
+    shares = compact.shared_out(logits, weights)
+    assert torch.allclose(shares.sum(1), torch.ones(2, 5))
+    assert (shares[1, 1] == 0).all()
+    assert torch.allclose(compact.shared_out(logits, torch.ones(2, 3)), logits.softmax(1))
+
+
 def test_order_does_not_matter(network: compact.CompactNetwork) -> None:
     sources, driving = [(torch.rand(1, 3, 128, 128), motions(1, seed)) for seed in range(3)], motions(1, 4)
     one = draw(network, sources, driving, (0.2, 0.7, 1.0)).picture
