@@ -90,7 +90,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
                         help=f"0 to 100, or max for lossless (default: {DEFAULT_QUALITY})")  # fmt: skip
     parser.add_argument("--upscaler", choices=UPSCALERS, default=DEFAULT_UPSCALER,
                         help=f"of small pictures; a second call has {SMALL} px (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--upscaler-weights", type=Path, metavar="FILE", help="for --upscaler esrgan")
+    parser.add_argument("--upscaler-weights", type=Path, metavar="FILE",
+                        help="for --upscaler esrgan, or a SavedModel folder for tfhub")  # fmt: skip
     parser.add_argument("--engine", choices=ENGINES, default="compact")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--quick", action="store_true",

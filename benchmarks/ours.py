@@ -77,7 +77,8 @@ class OurSide:
     def call(self, measure: Measurer, settings: CallSettings, advance: Advance) -> Shown:
         """The call of a clip. Raises EngineError and ValueError."""
         extra = settings.upscaler_weights
-        identity = ["call", self.identity, asdict(settings), digest(extra.read_bytes()) if extra else None]
+        read = [path.read_bytes() for path in _files(extra)] if extra else None
+        identity = ["call", self.identity, asdict(settings), read and digest(*read)]
         return measure(identity, lambda: self._play(measure.clip, settings, advance))
 
     def face_vid2vid(self, measure: Measurer, settings: CallSettings, advance: Advance) -> Shown:
@@ -155,3 +156,8 @@ def rates(messages: list[Message], linked: float, seconds: float) -> Figures:
         "wire_bytes_out": {str(kind): size for kind, size in wire.out.items()},
         "wire_bytes_back": {str(kind): size for kind, size in wire.back.items()},
     }
+
+
+def _files(path: Path) -> list[Path]:
+    """The file, or all in a folder (a SavedModel)."""
+    return sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from benchmarks.command import command
+from benchmarks.engine_speed import BATCHES, UPSCALED_FROM, Budget, Stage, engine_figures, engine_table, stage
 from receiver.player import DRAWERS, share_cores
 from receiver.record import Recorder
 from receiver.upscale import DEFAULT_UPSCALER, load_upscaler
@@ -33,8 +34,8 @@ from shared.codec.bundle import Bundle, decode_bundle, encode_bundle
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import decode_picture, encode_picture
 from shared.link.pacing import FIRST_RATE, PicturePacer
-from shared.models.engine import Engine, EngineError, Picture
-from shared.models.registry import ENGINES, load_basis, load_engine
+from shared.models.engine import SIZES, Engine, EngineError, Picture
+from shared.models.registry import ENGINES, choose_device, load_basis, load_engine
 from shared.models.warmup import warm_up
 from shared.motion import FloatArray, Motion, keypoints
 from shared.session.report import write_report
@@ -42,17 +43,15 @@ from shared.session.report import write_report
 ABOUT = """\
 Times each stage of a call on the built-in sample, one after the other with nothing else going on: median and 95th
 percentile in milliseconds a frame, or a source. Thread counts are those of sender and receiver. Then the whole chain
-of either end runs as fast as it can, without a network. Other work on the machine shows in every figure.
+of either end runs as fast as it can, without a network. Last, every engine whose weights are on this machine: its
+stages, frames drawn in batches, and memory. Other work on the machine shows in every figure.
 """
 
 FPS = 25.0
 BUNDLE = 5
 CANVAS = (640, 480)
 """Width and height of the camera picture that framing is timed on."""
-UPSCALED_FROM = 128
 _SAMPLE_FRAMES = 50
-
-Stage = dict[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,16 +88,23 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=6.0, metavar="S",
                         help="of the sample that each chain works through (default: 6)")  # fmt: skip
     parser.add_argument("--repeats", type=int, default=60, metavar="N", help="of every stage (default: 60)")
-    parser.add_argument("--engine", choices=ENGINES, default="compact")
+    parser.add_argument("--engine", choices=ENGINES, default="compact", help="of the chains (default: %(default)s)")
+    parser.add_argument("--engines", choices=ENGINES, nargs="+", default=ENGINES, metavar="NAME",
+                        help=f"of the comparison (default: {' '.join(ENGINES)})")  # fmt: skip
+    parser.add_argument("--sizes", type=int, choices=SIZES, nargs="+", default=SIZES, metavar="PX",
+                        help=f"of the comparison (default: {' '.join(map(str, SIZES))})")  # fmt: skip
+    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, metavar="N",
+                        help=f"of the comparison (default: {' '.join(map(str, BATCHES))})")  # fmt: skip
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     args = parser.parse_args(arguments)
-    if args.repeats < 1 or args.seconds <= 0:
-        parser.error("--repeats and --seconds must be positive")
+    if args.repeats < 1 or args.seconds <= 0 or min(args.batches) < 1:
+        parser.error("--repeats, --seconds and --batches must be positive")
     return args
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Every figure. Raises EngineError."""
+    device = choose_device(args.device)
     basis = load_basis(args.engine)
     torch.set_num_threads(1)  # as sender/call.py
     material = Material.make(load_engine(args.engine, args.device), basis, args.repeats)
@@ -107,6 +113,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     report["receiver"] = receiver_stages(material)
     share_cores()
     report["receiver"] |= {"fps": receiver_fps(material, args.seconds)}
+    budget = Budget(args.repeats, args.seconds)
+    report["engines"] = engine_figures(device, args.engines, args.sizes, args.batches, budget)
     return report
 
 
@@ -164,7 +172,7 @@ def time_framing(material: Material) -> Stage:
         began = time.perf_counter()
         framer.follow(keypoints(canonical, motion))
         times[-1] += time.perf_counter() - began
-    return _stage(times)
+    return stage(times)
 
 
 def sender_fps(args: argparse.Namespace, basis: MotionBasis) -> float:
@@ -207,7 +215,7 @@ def timed(work: Callable[[], object], repeats: int, frames: int = 1) -> Stage:
         began = time.perf_counter()
         work()
         times.append((time.perf_counter() - began) / frames)
-    return _stage(times)
+    return stage(times)
 
 
 def table(report: dict[str, Any]) -> str:
@@ -217,9 +225,9 @@ def table(report: dict[str, Any]) -> str:
              f"load {machine['load']} before the measurement"]  # fmt: skip
     for end, does in (("sender", "captures, analyses and codes"), ("receiver", "decodes and draws")):
         lines += ["", f"{end + ', ms a frame':28}{'median':>9}{'p95':>9}"]
-        for name, stage in report[end].items():
-            if isinstance(stage, dict):
-                lines.append(f"  {name.replace('_', ' '):26}{stage['median_ms']:>9.2f}{stage['p95_ms']:>9.2f}")
+        for name, each in report[end].items():
+            if isinstance(each, dict):
+                lines.append(f"  {name.replace('_', ' '):26}{each['median_ms']:>9.2f}{each['p95_ms']:>9.2f}")
         lines.append(f"  {does} {report[end]['fps']:.1f} frames/s")
     lines += [
         "",
@@ -227,6 +235,8 @@ def table(report: dict[str, Any]) -> str:
         f"from {UPSCALED_FROM} px) and source happen",
         f"once a source, not once a frame. Synthesis uses {machine['cores']} threads; in a call {DRAWERS} frames are "
         "drawn at a time.",
+        "",
+        engine_table(report["engines"]),
     ]
     return "\n".join(lines)
 
@@ -264,11 +274,6 @@ def _machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "load": load,
     }
-
-
-def _stage(seconds: Sequence[float]) -> Stage:
-    ms = 1000 * np.asarray(seconds)
-    return {"median_ms": round(float(np.median(ms)), 3), "p95_ms": round(float(np.percentile(ms, 95)), 3)}
 
 
 if __name__ == "__main__":

@@ -11,15 +11,16 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads of two busy processes stall each other
 
-from receiver.call import Receiver, ReceiverSettings, Studio
+from receiver.call import ReceiverSettings, Studio
 from receiver.display import DisplayError
+from receiver.reception import Receiver
 from receiver.record import RecordError
 from receiver.replay import replay_call
 from receiver.upscale import DEFAULT_UPSCALER, UPSCALERS
 from shared.callfile import CallFileError
 from shared.link.base import LinkClosed
 from shared.link.ice import IceSettings
-from shared.models.engine import SIZES, EngineError
+from shared.models.engine import BACKENDS, SIZES, EngineError
 from shared.models.registry import GENERATORS
 from shared.session.call import TooManyErrors
 from shared.session.command import add_options, interruptible
@@ -31,6 +32,7 @@ EXAMPLES = """\
 examples:
   python -m receiver --window                          show the caller in a window
   python -m receiver --out call.mp4 --report r.json    record the call and write its figures
+  python -m receiver --calls 4 --out call.mp4 --keep   four senders at a time, each recorded: call-1.mp4, call-2.mp4...
   python -m receiver --play talk.pinhole --out o.mp4   draw a call that the sender wrote to a file
 
 It prints a join URL: give it to the sender. Whoever has it may call.
@@ -56,20 +58,31 @@ def parse(arguments: list[str] | None = None) -> ReceiverSettings:
     parser.add_argument("--out", type=Path, metavar="FILE.mp4", help="record what is shown")
     parser.add_argument("--window", action="store_true", help="show the call in a window; q or Esc ends it")
     parser.add_argument("--keep", action="store_true", help="wait for the next call after a goodbye")
+    parser.add_argument("--calls", type=int, default=1, metavar="N",
+                        help="take up to N calls at a time, drawn together where that is faster; files of --out and "
+                        "--report are numbered (call-1.mp4), --window shows the first (default: 1)")  # fmt: skip
     parser.add_argument("--size", type=int, choices=SIZES, metavar="PX",
                         help=f"side of the picture, {' or '.join(map(str, SIZES))}; the larger one takes its detail "
-                        "from the sources (default: 256 on a CPU, 512 on a GPU)")  # fmt: skip
+                        "from the sources (default: 256 on a CPU, the largest of the engine on a GPU)")  # fmt: skip
     parser.add_argument("--generator", default="auto", metavar="NAME|FILE",
                         help=f"what draws: {', '.join(GENERATORS)}, or a file of weights on the same motion network "
                         "(default: auto, by the device)")  # fmt: skip
+    parser.add_argument("--backend", choices=BACKENDS, default="auto",
+                        help="what computes on a CPU: auto takes OpenVINO for pictures of 256 px if it is installed "
+                        "(pip install 'pinhole[fast]'), which takes a quarter less time (default: auto)")  # fmt: skip
     parser.add_argument("--upscaler", choices=UPSCALERS, default=DEFAULT_UPSCALER,
-                        help=f"how small sources are enlarged (default: {DEFAULT_UPSCALER})")  # fmt: skip
+                        help=f"how small sources are enlarged: compact (embedded), esrgan (python -m weights fetch "
+                        "esrgan), tfhub (pip install 'pinhole[tfhub]'), bicubic (no network) "
+                        f"(default: {DEFAULT_UPSCALER})")  # fmt: skip
     parser.add_argument("--upscaler-weights", type=Path, metavar="FILE",
-                        help="ESRGAN x4 weights as safetensors, for --upscaler esrgan")  # fmt: skip
+                        help="for --upscaler esrgan: x4 weights of ESRGAN or Real-ESRGAN as safetensors; for "
+                        "--upscaler tfhub: a SavedModel folder (default: what was fetched)")  # fmt: skip
     parser.add_argument("--play", type=Path, metavar="CALL.pinhole", help="draw a recorded call; needs no network")
     add_options(parser)
     args = parser.parse_args(arguments)
-    if args.keep and args.out:
+    if args.calls < 1:
+        parser.error("--calls must be at least 1")
+    if args.keep and args.out and args.calls == 1:
         parser.error("--keep would write every call over the one before: leave out --keep or --out")
     try:
         ice = IceSettings.parse(args.stun, args.turn)
@@ -79,7 +92,7 @@ def parse(arguments: list[str] | None = None) -> ReceiverSettings:
     return ReceiverSettings(
         host=host, port=port, out=args.out, window=args.window, device=args.device, engine=args.engine, size=args.size,
         generator=args.generator, upscaler=args.upscaler, upscaler_weights=args.upscaler_weights, keep=args.keep,
-        ice=ice, report=args.report, play=args.play,
+        calls=args.calls, backend=args.backend, ice=ice, report=args.report, play=args.play,
     )  # fmt: skip
 
 
@@ -87,6 +100,7 @@ def main() -> int:
     """Takes a call; 0 if it went well, 1 with a sentence on stderr if not."""
     settings = parse()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    logging.getLogger("shared.models").setLevel(logging.INFO)  # what takes its time before the call
     try:
         if settings.play is not None:
             replay_call(settings)
@@ -109,8 +123,9 @@ async def _take_calls(settings: ReceiverSettings) -> None:
     if report is None:
         status.say("interrupted")
         return
-    wrote = f"; wrote {settings.out}" if settings.out else ""
-    status.say(f"the call is over ({report['ended']}): {report['frames_shown']} frames shown{wrote}")
+    wrote = f"; wrote {settings.out}" if settings.out and settings.calls == 1 else ""
+    which = "the call" if settings.calls == 1 else "the last call"
+    status.say(f"{which} is over ({report['ended']}): {report['frames_shown']} frames shown{wrote}")
 
 
 if __name__ == "__main__":

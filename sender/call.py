@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from sender.analysis import Analysis
@@ -19,15 +20,15 @@ from sender.capture import Capture, open_source
 from sender.first_source import FirstSource
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.profile import DEFAULT_PROFILE, PROFILES
-from sender.refresh import RefreshPolicy, WhenWorse
+from sender.refresh import PoseMoved, RefreshPolicy, WhenWorse
 from sender.sources import Job, Result, SourceJob
 from shared.codec.picture import DEFAULT_QUALITY, Quality
 from shared.link.base import Link, LinkClosed
 from shared.link.ice import IceSettings
 from shared.link.pacing import FIRST_RATE, PicturePacer
 from shared.link.webrtc import BadDescription, Peer
-from shared.models.engine import Engine, Picture
-from shared.models.registry import load_basis, load_engine, wire_hash
+from shared.models.engine import NATIVE_SIZE, Engine, Picture
+from shared.models.registry import draws_quickly, load_basis, load_engine, wire_hash
 from shared.session.call import TooManyErrors, run_call
 from shared.session.hello import Hello, SourceKind
 from shared.session.report import Meter, Snapshot, write_report
@@ -232,20 +233,38 @@ class Watch:
         )
 
 
+def affordable(policy: RefreshPolicy, engine: str, quick: bool) -> RefreshPolicy:
+    """The policy, or the pose's where the sender cannot draw what the receiver draws; that is said."""
+    if quick or not isinstance(policy, WhenWorse):
+        return policy
+    instead = PoseMoved()
+    logger.warning(
+        "%s draws too slowly on a CPU to look at what the receiver sees: a new source goes when the head pose is %g "
+        "degrees from every one held (--pose-threshold); a GPU at the sender does better (--device cuda)",
+        engine, instead.threshold,
+    )  # fmt: skip
+    return instead
+
+
 def prepare(settings: SenderSettings) -> tuple[Capture, OutgoingHalf, Hello]:
     """Opens the source and loads the engine. Raises SourceError, EngineError or ValueError."""
     budget = settings.byte_budget()
-    torch.set_num_threads(1)  # the motion network is too small to share between cores
+    quick = draws_quickly(settings.engine, settings.device)
+    if quick:
+        torch.set_num_threads(1)  # the motion network is too small to share between cores
     capture = open_source(settings.source)
-    draws = isinstance(settings.refresh, WhenWorse)
-    engine: Engine = load_engine(settings.engine, settings.device, draws=draws)
+    draws = quick and isinstance(settings.refresh, WhenWorse)
+    engine: Engine = load_engine(settings.engine, settings.device, draws=draws, backend="auto")
+    if quick:
+        engine.extract(np.zeros((NATIVE_SIZE, NATIVE_SIZE, 3), np.uint8))  # the first takes long: not in the call
+    refresh = affordable(settings.refresh, settings.engine, quick)
     profile = PROFILES[settings.profile]
     outgoing = OutgoingSettings(
         capture.fps, settings.bundle or profile.bundle(capture.fps), settings.picture_size or profile.picture_size,
         settings.picture_quality, settings.framing, profile.step(capture.fps),
     )  # fmt: skip
     pacer = PicturePacer(later_rate=FIRST_RATE) if settings.peer is None else None  # a file carries what it is given
-    half = OutgoingHalf(outgoing, engine, load_basis(settings.engine), settings.refresh, pacer, budget, FirstSource())
+    half = OutgoingHalf(outgoing, engine, load_basis(settings.engine), refresh, pacer, budget, FirstSource())
     kind: SourceKind = capture.kind
     hello = Hello(
         settings.engine, wire_hash(settings.engine), "sender", kind, capture.fps, engine.keypoint_count,

@@ -19,7 +19,8 @@ import pytest
 from call_examples import FPS, Program, outgoing_half, read_clip, write_clip
 
 from receiver import __main__ as receiver_main
-from receiver.call import Receiver, ReceiverSettings, Studio
+from receiver.call import ReceiverSettings, Studio
+from receiver.reception import Receiver
 from receiver.upscale import Bicubic
 from sender import __main__ as sender_main
 from sender.analysis import Analysis
@@ -183,9 +184,10 @@ def test_weights_missing_or_damaged(
         assert message in command.refused("receiver", "--listen", "127.0.0.1:0")
 
 
-def test_weights_of_the_upscaler(command: Command, tmp_path: Path) -> None:
+def test_weights_of_the_upscaler(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "w.safetensors").write_text("no weights")
     esrgan = ("receiver", "--listen", "127.0.0.1:0", "--upscaler", "esrgan")
+    monkeypatch.setattr("receiver.upscale.stored", lambda name: tmp_path / name)
     assert "--upscaler-weights" in command.refused(*esrgan)
     assert "not a readable safetensors file" in command.refused(
         *esrgan, "--upscaler-weights", tmp_path / "w.safetensors"

@@ -218,7 +218,8 @@ class Generator(nn.Module):
         condition = torch.cat([driving.condition(), fused.condition], 1)
         gain, shift = self.film(condition)[:, :, None, None].chunk(2, 1)
         x = self.body(x * (1 + gain) + shift)
-        heat = heatmaps(fused.kd[:, PAINTED], features.shape[-1], 0.0025)
+        # not kd[:, PAINTED]: the list would go to a GPU with every frame, which no CUDA graph can hold
+        heat = heatmaps(torch.stack([fused.kd[:, k] for k in PAINTED], 1), features.shape[-1], 0.0025)
         x = self.to_half(self.join(torch.cat([self.up(x) + features, pixels_last(heat)], 1)))
         x = self.paint(torch.cat([x, pixels_last(F.pixel_unshuffle(fused.warped, 2))], 1))
         out = F.pixel_shuffle(self.out(x), 2)

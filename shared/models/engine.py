@@ -5,7 +5,9 @@ The sender extracts, the receiver draws; both know an engine by its name and by 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,10 +19,27 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from shared.models import compact
-from shared.models.layers import KEYPOINTS, MotionTensors
+from shared.models import compact, openvino_models
+from shared.models.batches import batches
+from shared.models.frame import (
+    NATIVE_SIDE,
+    EagerFrames,
+    Frame,
+    Frames,
+    Parts,
+    Pictures,
+    Reading,
+    frame_numbers,
+    parts_of,
+)
+from shared.models.graphs import StaticFrames
+from shared.models.layers import KEYPOINTS
 from shared.models.motion_network import MOTION_INPUT
+from shared.models.openvino_frames import OpenVinoFrames, OpenVinoReading
+from shared.models.precision import HalfConvolutions, halve_weights
 from shared.motion import FloatArray, Motion
+
+logger = logging.getLogger(__name__)
 
 Picture = NDArray[np.uint8]
 """(H, W, 3) RGB."""
@@ -28,7 +47,9 @@ Weighted = Sequence[tuple[Any, float]]
 """Prepared sources, each with its weight: positive, only ratios matter."""
 
 
-NATIVE_SIZE, SIZES = 256, (256, 512)
+BACKENDS = ("auto", "torch", "openvino")
+"""What computes on a CPU: the first takes OpenVINO where that is installed and measured to be faster, at 256 px."""
+NATIVE_SIZE, SIZES = NATIVE_SIDE, (256, 512)
 """What the generator draws; and what an engine shows, where the larger picture takes its detail from the sources."""
 
 
@@ -55,70 +76,131 @@ class Engine(Protocol):
 
 
 class CompactEngine:
-    """The `compact` engine on one device. Not thread-safe for drawing and extracting at once on the same object."""
+    """The `compact` engine on one device. Not thread-safe for drawing and extracting at once on the same object.
+
+    On a CPU it computes in single precision. On a GPU it extracts in single precision, without TF32 in the whole
+    process, and encodes and draws in half, as `shared.models.precision` says.
+    """
 
     name = "compact"
     keypoint_count = KEYPOINTS
 
-    def __init__(self, motion: Path, generator: Path | None, device: str = "cpu", size: int = NATIVE_SIZE) -> None:
+    def __init__(
+        self,
+        motion: Path,
+        generator: Path | None,
+        device: str = "cpu",
+        size: int = NATIVE_SIZE,
+        backend: str = "torch",
+    ) -> None:
         """Loads the motion network and, for a receiver, the generator, whose widths are those of its weights.
 
-        `size`: one of SIZES. Raises EngineError for other files.
+        `size`: one of SIZES. `backend`: one of BACKENDS. Raises EngineError for other files, and for a backend that is
+        not installed or not for this device.
         """
         self._device, self.size = torch.device(device), size
         weights = {} if generator is None else _read(generator)
         network = compact.CompactNetwork(compact.GENERATORS[generator_of(weights)])
         load_strictly(network.motion, motion)
-        self._can_draw = generator is not None
         if generator is not None:
             _fill(network, weights, generator.name, ignore="motion.")
         network = network.eval().requires_grad_(False).to(self._device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on a CPU
         self._network = network
+        if self._device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = False  # PyTorch's default is True: 10 bits of mantissa instead of 23
+        faster, self._reading = _takes_openvino(backend, self._device), Reading(network.motion)
+        self._numbers = OpenVinoReading(self._reading, self._eagerly) if faster else self._eagerly
+        self._frames: Frames | None = None
+        if generator is not None:
+            self._frames = _frames(network, self._device, size, backend if faster else "torch")
 
     def extract(self, picture: Picture) -> tuple[FloatArray, Motion]:
         if picture.shape[0] != MOTION_INPUT:
             picture = _shrunk(picture, MOTION_INPUT)
-        with torch.inference_mode():
-            out = self._network.motion(self._tensor(picture))
-        angles = torch.rad2deg(out.rotation[0]).cpu().numpy()
-        shift = np.append(out.translation[0].cpu().numpy(), np.float32(0))
-        motion = Motion(angles, float(out.scale), shift, out.expression[0].cpu().numpy())
-        return out.canonical[0].cpu().numpy(), motion
+        numbers = self._numbers(np.ascontiguousarray(picture)[None])
+        rotation, shift, scale, expression, canonical = np.split(numbers, np.cumsum([3, 2, 1, 3 * KEYPOINTS]))
+        motion = Motion(rotation, float(scale[0]), np.append(shift, np.float32(0)), expression.reshape(-1, 3))
+        return canonical.reshape(-1, 3), motion
 
-    def prepare(self, picture: Picture, canonical: FloatArray, motion: Motion) -> compact.Source:
-        if not self._can_draw:
+    def prepare(self, picture: Picture, canonical: FloatArray, motion: Motion) -> Parts:
+        if self._frames is None:
             raise EngineError("this engine was loaded without a generator: it extracts but does not draw")
         if picture.shape != (self.size, self.size, 3):
             raise ValueError(f"a source of {self.name} is {self.size}x{self.size}x3, this has shape {picture.shape}")
         fine = None if self.size == NATIVE_SIZE else self._tensor(picture).contiguous()
         if fine is not None:
             picture = _shrunk(picture, NATIVE_SIZE)
-        points = torch.from_numpy(np.ascontiguousarray(canonical, np.float32))[None].to(self._device)
-        with torch.inference_mode():
+        with torch.inference_mode(), self._half():
             # planes, once a source: grid sampling would make them anew for every frame
-            features = compact.SourceFeatures(*(t.contiguous() for t in self._network.encoder(self._tensor(picture))))
-        return compact.Source(features, points, self._motion(points, motion), fine)
+            encoded = self._network.encoder(self._tensor(picture))
+            features = compact.SourceFeatures(*(part.float().contiguous() for part in encoded))
+            source = parts_of(features, canonical, motion, fine)
+        if self._device.type == "cuda":
+            torch.cuda.current_stream(self._device).synchronize()  # frames are drawn on another stream
+        return source
 
-    def draw(self, sources: Sequence[tuple[compact.Source, float]], driving: Motion) -> Picture:
-        given = [source for source, _ in sources]
+    def draw(self, sources: Sequence[tuple[Parts, float]], driving: Motion) -> Picture:
+        return self.draw_many([(sources, driving)])[0]
+
+    @property
+    def largest_batch(self) -> int:
+        """Frames that are better drawn together than one by one: one on a CPU."""
+        return 1 if self._frames is None else self._frames.sizes[-1]
+
+    def draw_many(self, requests: Sequence[tuple[Sequence[tuple[Parts, float]], Motion]]) -> list[Picture]:
+        """A picture for each request, of the arguments that `draw` takes; those alike are drawn together."""
+        if self._frames is None:
+            raise EngineError("this engine was loaded without a generator: it extracts but does not draw")
+        numbers = [frame_numbers([weight for _, weight in sources], driving) for sources, driving in requests]
+        rows = [[source for source, _ in sources] for sources, _ in requests]
+        drawn: dict[int, Picture] = {}
+        for batch in batches([len(row) for row in rows], self._frames.sizes):
+            pictures = self._frames.draw(np.stack([numbers[i] for i in batch]), [rows[i] for i in batch])
+            drawn |= zip(batch, pictures, strict=True)
+        return [drawn[i] for i in range(len(requests))]
+
+    def _eagerly(self, picture: Pictures) -> FloatArray:
         with torch.inference_mode():
-            weights = torch.tensor([[weight for _, weight in sources]], device=self._device)
-            drawn = self._network.draw(given, weights, self._motion(given[0].canonical, driving)).picture
-            pixels = (drawn[0].permute(1, 2, 0) * 255 + 0.5).clamp(0, 255).to(torch.uint8)
-        return np.ascontiguousarray(pixels.cpu().numpy())
+            numbers: FloatArray = self._reading(torch.from_numpy(picture).to(self._device)).cpu().numpy()
+        return numbers
+
+    def _half(self) -> AbstractContextManager[object]:
+        return HalfConvolutions() if self._device.type == "cuda" else nullcontext()
 
     def _tensor(self, picture: Picture) -> Tensor:
         """(1, 3, H, W) in 0..1; a (H, W, 3) picture is channels_last already, so nothing is copied twice."""
         pixels = torch.from_numpy(np.ascontiguousarray(picture)).to(self._device)
         return pixels.permute(2, 0, 1)[None].float().div_(255)
 
-    def _motion(self, canonical: Tensor, motion: Motion) -> MotionTensors:
-        def row(values: Any) -> Tensor:
-            return torch.as_tensor(np.asarray(values, np.float32), device=self._device)[None]
 
-        rotation, shift = np.radians(motion.rotation), motion.translation[:2]
-        return MotionTensors(canonical, row(rotation), row([motion.scale]), row(shift), row(motion.expression))
+def _takes_openvino(backend: str, device: torch.device) -> bool:
+    """Whether OpenVINO computes. Raises EngineError if it should and cannot."""
+    if backend == "openvino" and device.type != "cpu":
+        raise EngineError("--backend openvino computes on a CPU: leave it out, or use --device cpu")
+    if backend == "openvino" and not openvino_models.installed():
+        raise EngineError("OpenVINO is not installed: pip install 'pinhole[fast]', or use --backend torch")
+    return device.type == "cpu" and backend != "torch" and openvino_models.installed()
+
+
+def _frames(network: compact.CompactNetwork, device: torch.device, size: int, backend: str) -> Frames:
+    """What draws on a device. Raises EngineError if OpenVINO was asked for and fails; `auto` does without it then."""
+    frame = Frame(network)
+    if device.type == "cuda":
+        for part in (network.encoder, network.dense_motion, network.generator):
+            halve_weights(part)
+        return StaticFrames(frame, device)
+    # enlarging planes from 256 px costs OpenVINO as much time as it gains before
+    if backend == "torch" or (backend == "auto" and size != NATIVE_SIZE):
+        return EagerFrames(frame)
+    try:
+        return OpenVinoFrames(frame, size)
+    except (ImportError, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        if backend == "openvino":
+            raise EngineError(f"OpenVINO does not draw here ({reason}): use --backend torch") from error
+        logger.warning("OpenVINO does not draw here (%s): PyTorch does", reason)
+        return EagerFrames(frame)
 
 
 def _shrunk(picture: Picture, side: int) -> Picture:

@@ -1,6 +1,7 @@
 """The ESRGAN x4 generator: residual-in-residual dense blocks (Wang et al. 2018, section 3.1).
 
-Parameter names are those of the published checkpoints (`RRDB_trunk.0.RDB1.conv1.weight`), so that they load unchanged.
+Parameter names are those of the published checkpoints (`RRDB_trunk.0.RDB1.conv1.weight`); `esrgan_layouts` brings
+others to them.
 """
 
 from __future__ import annotations
@@ -11,13 +12,20 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from shared.models.engine import Picture, load_strictly
+from shared.models.engine import EngineError, Picture
+from shared.models.esrgan_layouts import FILE, PUBLISHED, converted, dimensions
+from shared.models.tiles import tiled
 
-PUBLISHED = (23, 64, 32)
-"""Blocks, channels and growth of the published generator."""
+WINDOW = 256
+"""Side in px of what passes the published network at once, in about a gigabyte; larger pictures pass in windows."""
+MARGIN = 32
+"""px that windows see beyond what is taken from them. A pixel depends on 349 px around it in the published network, but
+hardly on far ones: with 16 px the 23 blocks of the parity data and the embedded weights differ by 6e-6 from the whole
+picture, with 24 px by rounding only."""
 
 _RESIDUAL_SCALE = 0.2
 
@@ -58,7 +66,9 @@ class ResidualDenseBlocks(nn.Module):
 class RRDBNet(nn.Module):
     """(B, 3, H, W) RGB in 0..1 to (B, 3, 4H, 4W); the sizes are the published ones if none are given."""
 
-    def __init__(self, blocks: int = PUBLISHED[0], channels: int = PUBLISHED[1], growth: int = PUBLISHED[2]) -> None:
+    def __init__(
+        self, blocks: int = PUBLISHED.blocks, channels: int = PUBLISHED.channels, growth: int = PUBLISHED.growth
+    ) -> None:
         super().__init__()
         self.conv_first = nn.Conv2d(3, channels, 3, 1, 1)
         self.RRDB_trunk = nn.Sequential(*(ResidualDenseBlocks(channels, growth) for _ in range(blocks)))
@@ -78,16 +88,22 @@ class RRDBNet(nn.Module):
 
 
 class Esrgan:
-    """ESRGAN x4 as an upscaler of pictures, with as many blocks and channels as its weights have."""
+    """ESRGAN x4 as an upscaler of pictures, with as many blocks and channels as its weights have.
+
+    On a GPU it computes in half precision, on a CPU, where that is slow or missing, in single.
+    """
 
     def __init__(self, weights: Path, device: str = "cpu") -> None:
-        """Loads the weights. Raises EngineError for a file that is not an x4 generator."""
+        """Loads safetensors in any of the layouts of `esrgan_layouts`. Raises EngineError for other files."""
         self._device = torch.device(device)
-        network = RRDBNet(*_dimensions(weights))
-        load_strictly(network, weights)
-        network = network.eval().requires_grad_(False).to(self._device)
+        self._dtype = torch.float16 if self._device.type == "cuda" else torch.float32
+        tensors = _read(weights)
+        size = dimensions(tensors)
+        network = RRDBNet(*size)
+        network.load_state_dict(tensors)
+        network = network.eval().requires_grad_(False).to(self._device, self._dtype)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on a CPU
-        self._network = network
+        self._network, self._margin = network, min(reach(size.blocks), MARGIN)
 
     def upscale(self, picture: Picture, size: int) -> Picture:
         """(size, size, 3) from a square picture: four times as large, then resampled to `size`.
@@ -98,9 +114,13 @@ class Esrgan:
             return resampled(picture, size)
         pixels = torch.from_numpy(np.ascontiguousarray(picture)).to(self._device)
         with torch.inference_mode():
-            out = self._network(pixels.permute(2, 0, 1)[None].float().div_(255))[0]
-            large = (out.permute(1, 2, 0) * 255 + 0.5).clamp(0, 255).to(torch.uint8).cpu().numpy()
-        return resampled(np.ascontiguousarray(large), size)
+            large = self.enlarged(pixels.permute(2, 0, 1)[None].to(self._dtype).div_(255))
+            levels = (large[0].float().permute(1, 2, 0) * 255 + 0.5).clamp(0, 255).to(torch.uint8).cpu().numpy()
+        return resampled(np.ascontiguousarray(levels), size)
+
+    def enlarged(self, pictures: Tensor) -> Tensor:
+        """(B, 3, 4H, 4W) from (B, 3, H, W) RGB in 0..1, on the network's device and of its precision, in windows."""
+        return tiled(self._network, pictures, 4, WINDOW, self._margin)
 
 
 def resampled(picture: Picture, size: int) -> Picture:
@@ -111,14 +131,19 @@ def resampled(picture: Picture, size: int) -> Picture:
     return np.asarray(cv2.resize(picture, (size, size), interpolation=way), np.uint8)
 
 
-def _dimensions(weights: Path) -> tuple[int, int, int]:
-    """Blocks, channels and growth of the network in a file; the published ones if the file is something else."""
+def reach(blocks: int) -> int:
+    """How far in px of the input a pixel of the output sees: 15 convolutions a block, two around them, two px after."""
+    return 15 * blocks + 4
+
+
+def _read(weights: Path) -> dict[str, Tensor]:
+    """The generator of a file, in our names. Raises EngineError."""
     try:
-        with safe_open(weights, "pt") as file:
-            blocks = sum(name.endswith(".RDB1.conv1.weight") for name in file.keys())  # noqa: SIM118  # not a dict
-            channels, growth = (
-                file.get_slice(name).get_shape()[0] for name in ("conv_first.weight", "RRDB_trunk.0.RDB1.conv1.weight")
-            )
-    except (SafetensorError, OSError, IndexError):
-        return PUBLISHED  # what is wrong with the file comes out when it is loaded
-    return (blocks, channels, growth) if channels and growth else PUBLISHED
+        return converted(load_file(weights)).files[FILE]
+    except (SafetensorError, OSError) as error:
+        raise EngineError(
+            f"{weights.name} is not a readable safetensors file ({error}); fetch or copy it again, or convert a "
+            f"checkpoint: python -m weights convert {weights.name}"
+        ) from error
+    except ValueError as error:
+        raise EngineError(f"{weights.name} cannot be used as --upscaler esrgan: {error}") from error

@@ -28,12 +28,12 @@ def with_tables(
     edges_in_means: Sequence[float] = EDGES,
     **parts: Floats,
 ) -> MotionBasis:
-    """The basis of these parts with tables counted on clips, (T, 6) pose numbers and (T, 3K) expressions of each."""
-    pose_mean = np.append(parts.pop("pose_mean"), 0.0)
+    """The basis of these parts with tables counted on clips, (T, 7) pose numbers and (T, 3K) expressions of each."""
+    coded = np.flatnonzero(parts["pose_steps"])
     numbers = [
         np.concatenate(
             [
-                (p - pose_mean[:-1]) / parts["pose_steps"][:-1],
+                (p - parts["pose_mean"])[:, coded] / parts["pose_steps"][coded],
                 (e - parts["expression_mean"]) @ parts["analysis"].T / parts["component_steps"],
             ],
             axis=1,
@@ -48,7 +48,6 @@ def with_tables(
     context = contexts(differences, activity, edges)
     integers = np.rint(np.concatenate(numbers)).astype(np.int64)
     return MotionBasis(
-        pose_mean=pose_mean.astype(np.float32),
         **{name: array.astype(np.float32) for name, array in parts.items()},
         # People differ more than the few in the clips show: positions are smoothed broadly, differences hardly.
         intra_frequencies=np.stack([_frequencies(column, 0.3) for column in integers.T]),

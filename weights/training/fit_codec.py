@@ -1,14 +1,18 @@
-"""Fit the motion basis of an engine: python -m weights.training.fit_codec --clips FOLDER --out FILE
+"""Fit the motion basis of an engine: python -m weights.training.fit_codec --engine NAME --clips FOLDER --out FILE
 
-Run it whenever the motion network changes. Everything is chosen by effect: what a change of a number moves the
-keypoints by, in pixels of a 256-pixel picture. Each coded number gets the step that moves the keypoints by the same
-distance, and the number of expression components is the one that codes the clips in the fewest bits at the
-target error. Eyelids and lips move few keypoints by little and are looked at most, so their movement counts for more.
+Run it whenever the motion network changes; for `vox256` and `adasr` once their weights are in the store, where it takes
+the place of the plain basis (`python -m weights where`). Both ends of a call need the same file.
+
+Everything is chosen by effect: what a change of a number moves the keypoints by, in pixels of a 256-pixel picture. Each
+coded number gets the step that moves the keypoints by the same distance, and the number of expression components is the
+one that codes the clips in the fewest bits at the target error. Eyelids and lips move few keypoints by little and are
+looked at most, so their movement counts for more.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -18,7 +22,10 @@ from numpy.typing import NDArray
 
 from shared.codec.bundle import HOLD, Bundle, BundleEncoder, quantise
 from shared.codec.motion_basis import MotionBasis
+from shared.models.engine import Engine, EngineError
+from shared.models.registry import ENGINES, load_engine
 from shared.motion import POSE_SIZE, FloatArray, Motion, keypoints
+from weights.record import renew
 from weights.training.codec_tables import EDGES, with_tables
 
 Floats = NDArray[np.float64]
@@ -29,15 +36,18 @@ PIXELS = 128.0
 """Pixels per unit of picture coordinates in a 256-pixel picture."""
 DEPTH_WEIGHT = 0.25
 """Depth of an expression moves no keypoint in the picture; the generator only sees it through its conditioning."""
-COMPONENTS = range(10, 23)
+COMPONENTS, PUBLISHED_COMPONENTS = range(10, 23), range(6, 37)
+"""Numbers of components that are tried: for our engine, and for those whose expressions nobody here has seen."""
 EYELID_WEIGHT, LIP_WEIGHT = 2.5, 1.5
 """What a movement of an eyelid or a lip counts for: their openings after the codec against before then correlate 0.98
 and 0.96 on people not fitted. Without it a blink drowns in the rounding."""
 EYELIDS = {159, 158, 160, 145, 144, 153, 386, 385, 387, 374, 373, 380}
 LIPS_AND_IRISES = {13, 14, 0, 17, 61, 291, 78, 308, 82, 87, 312, 317, 468, 473}
 """Face-mesh landmarks."""
-_POSE_PROBES = np.array([1.0, 1.0, 1.0, 0.01, 0.01, 0.01])
+_POSE_PROBES = np.array([1.0, 1.0, 1.0, 0.01, 0.01, 0.01, 0.01])
 """Small changes of the pose numbers, used to measure what each moves."""
+_DEPTH = POSE_SIZE - 1
+"""Index of tz: engines that work in the picture plane keep it at zero, and then it is not coded."""
 
 
 def fit(
@@ -48,6 +58,7 @@ def fit(
     hold: float = HOLD,
     directions: Floats | None = None,
     edges: Sequence[float] = EDGES,
+    counts: Iterable[int] = COMPONENTS,
 ) -> MotionBasis:
     """The basis for these motions. Raises ValueError if none reaches the target error, in px RMS over all keypoints.
 
@@ -57,6 +68,7 @@ def fit(
     hold: see `shared.codec.bundle.held`.
     directions: (n, 3K) orthonormal rows to code the expression in, all of them; by default as many principal
     directions as pay. edges: of the contexts. These three are for measuring what the defaults bring.
+    counts: numbers of components to try.
     """
     pose = [_pose_numbers(v) for v in motion_vectors]
     expression = [v[:, POSE_SIZE:].astype(np.float64) for v in motion_vectors]
@@ -66,13 +78,15 @@ def fit(
     k = stacked.shape[1] // 3
     important = np.ones(3 * k) if importance is None else np.repeat(importance.astype(np.float64), 3)
     weights = np.tile([1.0, 1.0, DEPTH_WEIGHT], k) * np.exp(pose_mean[3]) * PIXELS * important
-    counts: Iterable[int] = COMPONENTS
     if directions is None:
         directions = _principal_directions((stacked - expression_mean) * weights)
     else:
         counts = [len(directions)]
 
     pose_effects = _pose_effects(pose_mean, expression_mean, canonical)
+    flat = not np.concatenate(pose)[:, _DEPTH].any()
+    if flat:
+        pose_effects[_DEPTH] = np.inf
     candidates = []
     for count in counts:
         u = directions[:count]
@@ -81,18 +95,19 @@ def fit(
         left = target_error**2 - (lost**2).sum(-1).mean()
         if left <= 0:
             continue
-        component_effects = _planar_effects(u, k)
+        # An engine that works in depth may have a direction that moves nothing in the plane.
+        component_effects = _planar_effects(u, k) if flat else np.full(count, 1 / np.sqrt(k))
         # Uniform rounding errors of equal weighted effect e add up to e²/12 for each number, less where the effect on
         # the picture is less than the weighted one.
         shares = (_planar_effects(u / important, k) / component_effects) ** 2
-        effect = np.sqrt(12 * left / (len(pose_effects) + shares.sum()))
+        effect = np.sqrt(12 * left / (_DEPTH + shares.sum()))
         basis = with_tables(
             pose,
             expression,
             hold,
             edges,
             pose_mean=pose_mean,
-            pose_steps=np.append(effect / pose_effects, 0.0),
+            pose_steps=effect / pose_effects,
             expression_mean=expression_mean,
             components=u / weights,
             analysis=u * weights,
@@ -133,8 +148,8 @@ def _planar_effects(directions: Floats, k: int) -> Floats:
 
 
 def _pose_numbers(vectors: FloatArray) -> Floats:
-    """(T, 6) yaw, pitch, roll, log scale, tx, ty."""
-    pose = vectors[:, : POSE_SIZE - 1].astype(np.float64)
+    """(T, 7) yaw, pitch, roll, log scale, tx, ty, tz."""
+    pose = vectors[:, :POSE_SIZE].astype(np.float64)
     pose[:, 3] = np.log(pose[:, 3])
     return pose
 
@@ -146,17 +161,19 @@ def _principal_directions(rows: Floats) -> Floats:
 
 
 def _pose_effects(pose: Floats, expression: Floats, canonical: FloatArray) -> Floats:
-    """(6,) RMS keypoint movement in px per unit of each pose number."""
+    """(7,) RMS keypoint movement in px per unit of each pose number; along the depth for tz."""
 
     def points(p: Floats) -> Floats:
-        vector = np.concatenate([p[:3], [np.exp(p[3])], p[4:], [0.0], expression])
+        vector = np.concatenate([p[:3], [np.exp(p[3])], p[4:], expression])
         return np.asarray(
             keypoints(canonical, Motion.from_vector(vector.astype(np.float32)))[:, :2] * PIXELS, np.float64
         )
 
     still = points(pose)
     moved = [points(pose + change) for change in np.diag(_POSE_PROBES)]
-    return np.asarray([np.sqrt(((m - still) ** 2).sum(-1).mean()) for m in moved] / _POSE_PROBES, np.float64)
+    effects = np.asarray([np.sqrt(((m - still) ** 2).sum(-1).mean()) for m in moved] / _POSE_PROBES, np.float64)
+    effects[_DEPTH] = DEPTH_WEIGHT * PIXELS
+    return effects
 
 
 def _mean_bundle_bytes(basis: MotionBasis, motion_vectors: Iterable[FloatArray], step: int = 1) -> float:
@@ -170,13 +187,11 @@ def _mean_bundle_bytes(basis: MotionBasis, motion_vectors: Iterable[FloatArray],
     return float(np.mean(sizes))
 
 
-def extract_clips(paths: Sequence[Path]) -> tuple[list[FloatArray], FloatArray]:
-    """Motion vectors per clip and the mean canonical keypoints, by the compact engine's motion network."""
-    from shared.models.registry import load_engine
-
-    engine = load_engine("compact", device="cpu", draws=False)
+def extract_clips(paths: Sequence[Path], engine: Engine) -> tuple[list[FloatArray], FloatArray]:
+    """Motion vectors per clip and the mean canonical keypoints, as the engine extracts them; says how far it is."""
     clips, canonicals = [], []
-    for path in paths:
+    for number, path in enumerate(paths, 1):
+        print(f"\rreading clip {number} of {len(paths)}", end="", file=sys.stderr, flush=True)
         vectors = []
         for rgb in _frames(path):
             canonical, motion = engine.extract(rgb)
@@ -184,6 +199,7 @@ def extract_clips(paths: Sequence[Path]) -> tuple[list[FloatArray], FloatArray]:
             vectors.append(motion.vector())
         if vectors:
             clips.append(np.stack(vectors))
+    print(file=sys.stderr)
     return clips, np.asarray(np.mean(canonicals, axis=0), np.float32)
 
 
@@ -208,19 +224,32 @@ def _clips(folder: Path, every: int) -> list[Path]:
 
 def main() -> None:
     """Fit on --clips, write --out, and report on --check, which should be other people."""
-    parser = argparse.ArgumentParser(description="Fit the motion basis of the compact engine.")
+    parser = argparse.ArgumentParser(
+        description="Fit the motion basis of an engine: the directions and steps in which its motions are coded, and "
+        "how likely each number is. Both ends of a call need the same basis."
+    )
+    parser.add_argument("--engine", choices=ENGINES, default="compact", help="whose motions (default: compact)")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="what extracts them")
     parser.add_argument("--clips", type=Path, required=True, help="folder of training clips (*_a.mp4, 25 frames/s)")
     parser.add_argument("--out", type=Path, required=True, help="basis to write (safetensors)")
     parser.add_argument("--check", type=Path, help="folder of other people's clips to report on")
     parser.add_argument("--every", type=int, default=3, help="use every n-th training clip (default 3)")
     arguments = parser.parse_args()
-    clips, canonical = extract_clips(_clips(arguments.clips, arguments.every))
-    basis = fit(clips, canonical, keypoint_importance())
+    try:
+        engine = load_engine(arguments.engine, arguments.device, draws=False)
+    except EngineError as error:
+        raise SystemExit(f"fit_codec: {error}") from error
+    clips, canonical = extract_clips(_clips(arguments.clips, arguments.every), engine)
+    if arguments.engine == "compact":
+        basis = fit(clips, canonical, keypoint_importance())
+    else:  # keypoints that follow no landmarks
+        basis = fit(clips, canonical, counts=PUBLISHED_COMPONENTS)
     basis.save(arguments.out)
+    renew(arguments.out, "fitted to clips")
     print(f"{arguments.out}: hash {basis.hash}, {len(basis.components)} components")
     print("fitted clips:", report(basis, clips, canonical))
     if arguments.check:
-        others, _ = extract_clips(_clips(arguments.check, 1))
+        others, _ = extract_clips(_clips(arguments.check, 1), engine)
         for step in (1, 2):
             print("other people:", report(basis, others, canonical, step))
 

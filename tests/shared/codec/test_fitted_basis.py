@@ -81,3 +81,15 @@ def test_as_few_components_as_allowed_code_four_modes(fitted: MotionBasis) -> No
 
 def test_the_report_names_size_and_error(fitted: MotionBasis) -> None:
     assert "bytes a frame at 12.5 frames/s" in report(fitted, [_clip(5)], CANONICAL, step=2)
+
+
+def test_an_engine_that_works_in_depth_has_depth_coded() -> None:
+    clips = [_clip(seed) for seed in range(4)]
+    deep = [clip + np.eye(len(clip[0]), dtype=np.float32)[6] * clip[:, 4:5] for clip in clips]  # tz goes with tx
+    basis = fit(deep, CANONICAL, counts=range(3, 6))
+    assert basis.coded_pose.tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert 3 <= len(basis.components) <= 5
+    motions = [Motion.from_vector(vector) for vector in deep[0][:10]]
+    for sent, seen in zip(motions, quantise(motions, basis), strict=True):
+        assert seen is not None
+        assert abs(sent.translation[2] - seen.translation[2]) < 0.6 * basis.pose_steps[6] + 1e-6

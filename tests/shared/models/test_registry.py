@@ -7,9 +7,19 @@ from typing import Any
 
 import pytest
 
-from shared.models import registry
+from shared.codec.plain_basis import plain_basis
+from shared.models import registry, store
 from shared.models.engine import EngineError
-from shared.models.registry import ENGINES, choose_device, load_basis, load_engine, locate, wire_hash
+from shared.models.registry import (
+    ENGINES,
+    choose_device,
+    draws_quickly,
+    load_basis,
+    load_engine,
+    locate,
+    usual_size,
+    wire_hash,
+)
 
 
 @pytest.fixture
@@ -25,9 +35,63 @@ def test_every_file_is_there_and_whole() -> None:
         assert locate(name) == Path(str(resources.files("weights") / entry["file"]))
 
 
-def test_every_engine_loads_its_basis() -> None:
-    for name in ENGINES:
-        assert load_basis(name).keypoint_count == load_engine(name, "cpu", draws=False).keypoint_count
+def test_our_engine_loads_its_basis() -> None:
+    assert load_basis("compact").keypoint_count == load_engine("compact", "cpu", draws=False).keypoint_count
+
+
+@pytest.fixture
+def no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's store without any weights; its folder."""
+    monkeypatch.setattr(store, "folder", lambda: tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ENGINES[1:])
+def test_published_engines_say_how_to_get_their_weights(no_store: Path, name: str) -> None:
+    for ask in (wire_hash, load_basis, load_engine):
+        with pytest.raises(
+            EngineError, match=rf"{name}_\w+\.safetensors is missing.*weights fetch {name}`.*convert FILE"
+        ):
+            ask(name)  # type: ignore[operator]
+
+
+def test_a_published_engines_wire_hash_follows_its_files(no_store: Path) -> None:
+    motion, basis = (no_store / f"vox256_{part}.safetensors" for part in ("motion", "basis"))
+    motion.write_bytes(b"motion")
+    plain_basis(15).save(basis)
+    before = wire_hash("vox256")
+    assert len(before) == 16 and wire_hash("vox256") == before
+    (no_store / "vox256_generator.safetensors").write_bytes(b"the wire does not care")
+    assert wire_hash("vox256") == before
+    motion.write_bytes(b"another motion")
+    changed = wire_hash("vox256")
+    plain_basis(14).save(basis)
+    assert len({before, changed, wire_hash("vox256")}) == 3
+
+
+def test_a_published_engines_basis_is_read_and_checked(no_store: Path) -> None:
+    path = no_store / "adasr_basis.safetensors"
+    plain_basis(15).save(path)
+    assert load_basis("adasr").hash == plain_basis(15).hash
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(
+        EngineError, match=r"adasr_basis\.safetensors is no motion basis .*convert the checkpoint again"
+    ):
+        load_basis("adasr")
+
+
+def test_a_published_engine_has_no_other_generator(no_store: Path) -> None:
+    with pytest.raises(EngineError, match="vox256 draws with its own generator: leave --generator out"):
+        load_engine("vox256", "cpu", generator="compact")
+
+
+def test_what_is_drawn_by_default_and_whether_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [usual_size(name, "cpu") for name in ENGINES] == [256, 256, 256]
+    assert [usual_size(name, "cuda") for name in ENGINES] == [512, 256, 512]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert [draws_quickly(name, "auto") for name in ENGINES] == [True, False, False]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert all(draws_quickly(name, "auto") for name in ENGINES)
 
 
 def test_unknown_engines_are_refused_by_name() -> None:

@@ -1,0 +1,77 @@
+"""Frames and motions of the `compact` engine by OpenVINO."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shared.models import compact, frame
+from shared.models.frame import Frame, Parts, Pictures, Reading
+from shared.models.motion_network import MOTION_INPUT
+from shared.models.openvino_models import Compiled
+from shared.motion import FloatArray
+
+logger = logging.getLogger(__name__)
+
+Read = Callable[[Pictures], FloatArray]
+"""From (1, 256, 256, 3) to numbers, as `Reading.forward`."""
+COUNTS = (1, 2, 3)
+"""Numbers of sources that a frame is drawn from, those that fade out included."""
+
+
+class OpenVinoFrames:
+    """Draws in single precision. As many threads may draw at a time as PyTorch's threads leave cores for."""
+
+    sizes: tuple[int, ...] = (1,)
+
+    def __init__(self, drawing: Frame, side: int, cache: Path | None = None) -> None:
+        """For pictures of `side` px. Raises ImportError or RuntimeError if OpenVINO is not there or fails."""
+        self._compiled = {count: Compiled(drawing, frame_inputs(drawing, count, side), cache) for count in COUNTS}
+
+    def draw(self, numbers: FloatArray, rows: Sequence[Sequence[Parts]]) -> Pictures:
+        """See `Frames.draw`; rows are drawn one after the other."""
+        return np.concatenate([self._draw(row[None], sources) for row, sources in zip(numbers, rows, strict=True)])
+
+    def _draw(self, numbers: FloatArray, sources: Sequence[Parts]) -> Pictures:
+        parts = [part.numpy() for source in sources for part in source]
+        return np.asarray(self._compiled[len(sources)]([numbers, *parts]), np.uint8)
+
+
+class OpenVinoReading:
+    """Reads motions in single precision. Compiled when the first picture comes: a receiver reads none."""
+
+    def __init__(self, reading: Reading, otherwise: Read, cache: Path | None = None) -> None:
+        """`otherwise` reads if OpenVINO is not there or fails, which is logged."""
+        self._reading, self._otherwise, self._cache = reading, otherwise, cache
+        self._read: Read | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, picture: Pictures) -> FloatArray:
+        """See `Reading.forward`."""
+        with self._lock:
+            self._read = self._read or self._made()
+        return self._read(picture)
+
+    def _made(self) -> Read:
+        example = torch.zeros(1, MOTION_INPUT, MOTION_INPUT, 3, dtype=torch.uint8)
+        try:
+            compiled = Compiled(self._reading, [example], self._cache)
+        except (ImportError, RuntimeError) as error:
+            logger.warning("OpenVINO does not read here (%s): PyTorch does", str(error).strip().partition("\n")[0])
+            return self._otherwise
+        return lambda picture: np.asarray(compiled([picture]), np.float32)
+
+
+def frame_inputs(drawing: Frame, count: int, side: int) -> list[Tensor]:
+    """Inputs of a frame from `count` sources, of the right shapes; what they hold does not matter."""
+    native, features = frame.NATIVE_SIDE, drawing.features
+    shapes = [(3, native, native), (features, native // 4, native // 4), (compact.COMPRESSED, native // 8, native // 8)]
+    fine = [] if side == native else [(3, side, side)]
+    source = [torch.ones(1, *shape) for shape in [*shapes, (frame.SOURCE_NUMBERS,), *fine]]
+    return [torch.ones(1, count + frame.MOTION_NUMBERS), *source * count]

@@ -1,0 +1,242 @@
+"""Several calls at a time in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from call_examples import FPS as CAMERA_FPS
+from call_examples import ColourEngine, make_basis, outgoing_half, picture, read_clip
+
+from receiver import __main__ as receiver_main
+from receiver import reception
+from receiver.call import Place, ReceiverSettings, Studio
+from receiver.reception import Receiver
+from receiver.upscale import Bicubic
+from shared.link.base import LinkClosed
+from shared.link.webrtc import Peer
+from shared.models.batching import Batcher
+from shared.session.call import run_call
+from shared.session.hello import Hello
+from shared.session.signalling import SignallingError, join
+from shared.session.status import StatusLine
+
+HELLO = Hello("compact", "0123456789abcdef", "sender", "camera", CAMERA_FPS, 4, 64)
+
+
+class Texts(StatusLine):
+    """Keeps what would be printed."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.shown: list[str] = []
+
+    def show(self, text: str, now: float) -> None:
+        self.shown.append(text)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+class Caller:
+    """A sender that turns its head from side to side until it is told to stop."""
+
+    def __init__(self, green: int) -> None:
+        self._green, self._ended = green, asyncio.Event()
+        self._half = outgoing_half()
+        self._peer = Peer()
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    async def call(self, url: str) -> None:
+        """Raises SignallingError if it is refused."""
+        _, answer = await join(url, HELLO, self._peer.create_offer)
+        await self._peer.accept_answer(answer)
+        await self._peer.wait_open()
+        self._tasks = [
+            asyncio.create_task(self._film()), asyncio.create_task(run_call(self._peer, self._half, self._ended))
+        ]  # fmt: skip
+
+    async def end(self) -> None:
+        """Says goodbye."""
+        self._ended.set()
+        if self._tasks:
+            await self._tasks[1]
+        await self.leave()
+
+    async def leave(self) -> None:
+        """Without a word."""
+        await self._peer.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _film(self) -> None:
+        loop = asyncio.get_running_loop()
+        start, n = loop.time(), 0
+        while True:
+            job = self._half.push(self._half.analyse(picture(n % 40, self._green)), start + n / CAMERA_FPS, loop.time())
+            if job is not None:
+                self._half.done(job.perform(), 0.0)
+            n += 1
+            await asyncio.sleep(max(0.0, start + n / CAMERA_FPS - loop.time()))
+
+
+class Session:
+    """A running receiver."""
+
+    def __init__(self, url: str, work: asyncio.Task[dict[str, Any]], status: Texts, folder: Path) -> None:
+        self.url, self.work, self.status, self.folder = url, work, status, folder
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(30):
+            while not condition():
+                assert not self.work.done(), self.work
+                await asyncio.sleep(0.01)
+
+    def shown(self, name: str) -> bool:
+        """Whether frames of a call are being shown."""
+        texts = self.status.shown[-1].split(" || ") if self.status.shown else []
+        return any(each.startswith(name) and float(each.removeprefix(name).split()[0]) > 0 for each in texts)
+
+
+@pytest.fixture
+def listening(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
+    """Starts receivers with the colour engine."""
+    monkeypatch.setattr(reception, "wire_hash", lambda engine: HELLO.engine_hash)
+
+    @asynccontextmanager
+    async def start(calls: int, keep: bool = False) -> AsyncIterator[Session]:
+        settings = ReceiverSettings(
+            "127.0.0.1", 0, out=tmp_path / "o.mp4", report=tmp_path / "r.json", calls=calls, keep=keep
+        )
+        engine = Batcher(ColourEngine()) if calls > 1 else ColourEngine()
+        status = Texts()
+        work = asyncio.create_task(Receiver(settings, Studio(engine, make_basis(), Bicubic()), status).run())
+        printed = ""
+        while "join with" not in printed:
+            assert not work.done()
+            await asyncio.sleep(0.01)
+            printed += capsys.readouterr().out
+        try:
+            yield Session(printed.split()[-1], work, status, tmp_path)
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+    return start
+
+
+async def test_two_calls_at_a_time_and_the_end_of_one_is_not_the_others(listening: Any) -> None:
+    async with listening(calls=2) as session:
+        one, two, three = Caller(50), Caller(150), Caller(250)
+        await one.call(session.url)
+        await two.call(session.url)
+        await session.until(lambda: session.shown("call 1:") and session.shown("call 2:"))
+        with pytest.raises(SignallingError, match="in 2 calls already, and takes no more at a time"):
+            await three.call(session.url)
+        await three.leave()
+
+        await one.end()
+        await session.until(lambda: any("call 1: the call is over" in text for text in session.status.said))
+        figures = json.loads((session.folder / "r-1.json").read_text())
+        seen = len(session.status.shown)
+        await session.until(lambda: len(session.status.shown) > seen + 5)
+        assert session.shown("call 2:") and not session.shown("call 1:")
+
+        await two.end()
+        report = await asyncio.wait_for(session.work, 30)
+        assert report == json.loads((session.folder / "r-2.json").read_text())
+    assert not (session.folder / "o.mp4").exists() and not (session.folder / "r.json").exists()
+    assert report["frames_shown"] > figures["frames_shown"] > 0
+    for number, green in ((1, 50), (2, 150)):  # each has its own person
+        frames, _ = read_clip(session.folder / f"o-{number}.mp4")
+        assert abs(float(frames[-1][..., 1].mean()) - green) < 10
+
+
+async def test_a_place_is_free_again_after_a_call_and_a_broken_call_leaves_the_other(listening: Any) -> None:
+    async with listening(calls=2) as session:
+        one, two, three = Caller(50), Caller(150), Caller(250)
+        await one.call(session.url)
+        await two.call(session.url)
+        await session.until(lambda: session.shown("call 1:") and session.shown("call 2:"))
+        await two.leave()
+        await session.until(lambda: any(text.startswith("call 2: the call ended") for text in session.status.said))
+        await three.call(session.url)
+        await session.until(lambda: session.shown("call 1:") and session.shown("call 3:"))
+        await one.end()
+        await session.until(lambda: not session.shown("call 1:"))
+        await three.leave()
+        with pytest.raises(LinkClosed):
+            await asyncio.wait_for(session.work, 30)
+
+
+async def test_one_call_at_a_time_keeps_its_names_and_refuses_a_second(listening: Any) -> None:
+    async with listening(calls=1, keep=True) as session:
+        one, two = Caller(50), Caller(150)
+        await one.call(session.url)
+        await session.until(lambda: session.shown(""))
+        with pytest.raises(SignallingError, match="in a call already"):
+            await two.call(session.url)
+        await two.leave()
+        await one.end()
+        await session.until(lambda: "waiting for the next call" in session.status.said)
+        assert not session.work.done()
+    assert json.loads((session.folder / "r.json").read_text())["ended"].startswith("the other side ended the call")
+    assert len(read_clip(session.folder / "o.mp4")[0]) > 0
+
+
+async def test_the_window_shows_one_call_at_a_time_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    windows: dict[str, tuple[bool, asyncio.Event]] = {}
+
+    class Talk:
+        def __init__(self, studio: object, link: object, hello: object, place: Place, say: Callable[[str], None]):
+            say("connected")
+            self.over = asyncio.Event()
+            windows[status.said[-1]] = place.window, self.over
+
+        async def run(self) -> dict[str, Any]:
+            await self.over.wait()
+            return {}
+
+    class Line:
+        async def wait_open(self) -> None:
+            pass
+
+        async def close(self) -> None:
+            pass
+
+    status = Texts()
+    monkeypatch.setattr(reception, "Conversation", Talk)
+    receiver = Receiver(ReceiverSettings(window=True, calls=2), None, status)  # type: ignore[arg-type]
+
+    async def begin(name: str) -> asyncio.Task[Any]:
+        call = asyncio.create_task(receiver._serve(Line(), HELLO, 1, name))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        return call
+
+    first, second = await begin("1: "), await begin("2: ")
+    assert [shown for shown, _ in windows.values()] == [True, False]
+    windows["2: connected"][1].set()
+    await second
+    third = await begin("3: ")
+    assert not windows["3: connected"][0]
+    windows["1: connected"][1].set()
+    await first
+    fourth = await begin("4: ")
+    assert windows["4: connected"][0]
+    for _, over in windows.values():
+        over.set()
+    await asyncio.gather(third, fourth)
+
+
+def test_the_command_line_takes_several_calls(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    settings = receiver_main.parse(["--calls", "3", "--keep", "--out", str(tmp_path / "o.mp4"), "--backend", "torch"])
+    assert (settings.calls, settings.keep, settings.backend) == (3, True, "torch")
+    with pytest.raises(SystemExit):
+        receiver_main.parse(["--calls", "0"])
+    assert "--calls must be at least 1" in capsys.readouterr().err

@@ -1,0 +1,99 @@
+"""The published face-vid2vid networks against the reference's own numbers: same weights, same inputs, same outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from vox256_examples import PARITY, shapes, weights
+
+from shared.models.vox256.blocks import fold
+from shared.models.vox256.convert import PARTS
+from shared.models.vox256.generator import Generator
+from shared.models.vox256.keypoint_detector import KeypointDetector
+from shared.models.vox256.pose_estimator import Pose, PoseEstimator, angles
+from shared.motion import FloatArray, Motion, keypoints
+
+Golden = dict[str, FloatArray]
+KEYPOINT_TOLERANCE, PICTURE_TOLERANCE = 1e-4, 1e-3
+
+
+@pytest.fixture(scope="module")
+def golden() -> Golden:
+    with np.load(PARITY / "facevid2vid_vox256.npz") as file:
+        return dict(file)
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients() -> Iterator[None]:
+    with torch.inference_mode():
+        yield
+
+
+def picture(golden: Golden, name: str) -> Tensor:
+    low = torch.from_numpy(golden[f"{name}_lowres"])
+    return F.interpolate(low, size=(256, 256), mode="bicubic", align_corners=False).clamp(0, 1)
+
+
+def filled_network(part: str) -> nn.Module:
+    network = PARTS[part]().eval()
+    network.load_state_dict(weights(part))
+    fold(network)
+    return network
+
+
+def off(found: Tensor | FloatArray, expected: FloatArray) -> float:
+    return float(np.abs(np.asarray(found).reshape(expected.shape) - expected).max())
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_parameters_have_the_published_names_and_shapes(part: str) -> None:
+    with torch.device("meta"):
+        network = PARTS[part]()
+    assert {name: tuple(value.shape) for name, value in network.state_dict().items()} == shapes()[part]
+
+
+def test_parity_of_canonical_keypoints(golden: Golden) -> None:
+    detector = filled_network("kp_detector")
+    assert isinstance(detector, KeypointDetector)
+    assert off(detector(picture(golden, "source")), golden["canonical"]) < KEYPOINT_TOLERANCE
+
+
+def test_parity_of_pose_expression_and_keypoints(golden: Golden) -> None:
+    estimator = filled_network("he_estimator")
+    assert isinstance(estimator, PoseEstimator)
+    for prefix, name in (("src", "source"), ("drv", "driving")):
+        pose: Pose = estimator(picture(golden, name))
+        for part, short in zip(pose, ("yaw", "pitch", "roll", "t", "exp"), strict=True):
+            assert off(part, golden[f"{prefix}_{short}"]) < KEYPOINT_TOLERANCE
+        motion = Motion(
+            angles(pose)[0].numpy(), 1.0, pose.translation[0].numpy(), pose.expression[0].numpy().reshape(-1, 3)
+        )
+        assert off(keypoints(golden["canonical"][0], motion), golden[f"kp_{name}"]) < KEYPOINT_TOLERANCE
+
+
+def generator(*prefixes: str) -> Generator:
+    """With weights for those parts of it only."""
+    network = Generator().eval()
+    left_out = network.load_state_dict(weights("generator", *prefixes), strict=False)
+    assert not left_out.unexpected_keys and bool(prefixes) == bool(left_out.missing_keys)
+    fold(network)
+    return network
+
+
+def test_parity_of_the_dense_motion(golden: Golden) -> None:
+    network = generator("first", "down_blocks", "second", "resblocks_3d", "dense_motion_network")
+    points = (torch.from_numpy(golden[f"kp_{name}"]) for name in ("source", "driving"))
+    flow, occlusion = network.dense_motion_network(network.encode(picture(golden, "source")), *points)
+    assert off(flow[:, ::4, ::4, ::4], golden["deformation"]) < KEYPOINT_TOLERANCE
+    assert off(occlusion, golden["occlusion"]) < PICTURE_TOLERANCE
+
+
+def test_parity_of_the_picture(golden: Golden) -> None:
+    points = (torch.from_numpy(golden[f"kp_{name}"]) for name in ("source", "driving"))
+    drawn = generator()(picture(golden, "source"), *points)
+    assert off(drawn.picture[..., ::4, ::4], golden["prediction"]) < PICTURE_TOLERANCE

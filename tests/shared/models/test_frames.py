@@ -1,0 +1,276 @@
+"""Ways to draw a frame: eagerly, from fixed buffers in half precision, by CUDA graphs, by OpenVINO. All look alike."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from shared.models import engine as engine_module
+from shared.models import openvino_models
+from shared.models.engine import CompactEngine, Engine, EngineError, Picture
+from shared.models.frame import EagerFrames, Frame, Frames, Parts, Pictures, Reading, frame_numbers, stacked
+from shared.models.graphs import Recorded, Run, StaticFrames, repeated
+from shared.models.openvino_frames import COUNTS, OpenVinoFrames, OpenVinoReading, frame_inputs
+from shared.models.precision import HALF, HalfConvolutions, halve_weights
+from shared.models.registry import load_engine, locate
+from shared.motion import FloatArray, Motion
+
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+CPU = torch.device("cpu")
+
+
+class Scene(NamedTuple):
+    """Two sources and driving motions."""
+
+    network: torch.nn.Module
+    sources: list[Parts]
+    motions: list[Motion]
+
+    def numbers(self, count: int, frames: Sequence[int]) -> FloatArray:
+        return np.stack([frame_numbers((1.0, 0.4)[:count], self.motions[at]) for at in frames])
+
+    def rows(self, count: int, frames: Sequence[int]) -> list[list[Parts]]:
+        return [self.sources[:count]] * len(frames)
+
+
+@pytest.fixture(scope="module")
+def scene(engine: Engine, person: list[Picture]) -> Scene:
+    assert isinstance(engine, CompactEngine)
+    found = [engine.extract(picture) for picture in person[:40:8]]
+    sources = [engine.prepare(person[8 * at], *found[at]) for at in (0, 3)]
+    return Scene(engine._network, sources, [motion for _, motion in found])
+
+
+def eagerly(scene: Scene, count: int, frames: Sequence[int]) -> list[Picture]:
+    drawing = EagerFrames(Frame(scene.network))  # type: ignore[arg-type]
+    return [drawing.draw(scene.numbers(count, [at]), scene.rows(count, [at]))[0] for at in frames]
+
+
+def halved(scene: Scene) -> Frame:
+    network = copy.deepcopy(scene.network)
+    for name in ("encoder", "dense_motion", "generator"):
+        halve_weights(getattr(network, name))
+    return Frame(network)  # type: ignore[arg-type]
+
+
+def differ(some: Sequence[Picture], others: Sequence[Picture]) -> tuple[int, float]:
+    apart = np.abs(np.stack(some).astype(int) - np.stack(others))
+    return int(apart.max()), float(apart.mean())
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_batch_is_drawn_as_its_frames_are(scene: Scene, count: int) -> None:
+    frames = [1, 2, 4]
+    batch = EagerFrames(Frame(scene.network)).draw(scene.numbers(count, frames), scene.rows(count, frames))  # type: ignore[arg-type]
+    assert differ(list(batch), eagerly(scene, count, frames))[0] <= 1
+    assert differ([batch[0]], [batch[1]])[0] > 20
+
+
+def test_requests_of_any_mixture_come_back_in_order(
+    engine: Engine, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(engine, CompactEngine) and isinstance(engine._frames, EagerFrames)
+    assert engine.largest_batch == 1
+    requests = [([(source, 1.0) for source in scene.sources[:count]], scene.motions[at])
+                for count, at in ((2, 1), (1, 2), (2, 3))]  # fmt: skip
+    singly = [engine.draw(*request) for request in requests]
+    assert differ(engine.draw_many(requests), singly) == (0, 0.0)
+    monkeypatch.setattr(engine._frames, "sizes", (1, 4))
+    assert engine.largest_batch == 4
+    assert differ(engine.draw_many(requests), singly)[0] <= 1
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_fixed_buffers_and_half_precision_draw_the_same(scene: Scene, count: int) -> None:
+    drawing = StaticFrames(halved(scene), CPU, repeated)
+    for frames in ([1], [4], [2, 3]):  # the second comes into the buffers of the first
+        drawn = drawing.draw(scene.numbers(count, frames), scene.rows(count, frames))
+        most, mean = differ(list(drawn), eagerly(scene, count, frames))
+        assert most <= 2 and mean < 0.02
+
+
+def test_another_source_replaces_the_one_before_in_its_buffer(scene: Scene) -> None:
+    drawing, numbers = StaticFrames(halved(scene), CPU, repeated), scene.numbers(1, [2])
+    first, other = ([source] for source in scene.sources)
+    before, after, again = (drawing.draw(numbers, [row])[0] for row in (first, other, first))
+    assert differ([before], [after])[0] > 20
+    assert differ([before], [again]) == (0, 0.0)
+
+
+def test_a_graph_that_cannot_be_captured_is_told_once_and_done_without(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(run: Run) -> Recorded:
+        raise RuntimeError("operation not permitted when stream is capturing\nand much more")
+
+    drawing = StaticFrames(halved(scene), CPU, refuse)
+    for frames in ([1], [1, 2]):
+        drawn = drawing.draw(scene.numbers(1, frames), scene.rows(1, frames))
+        assert differ(list(drawn), eagerly(scene, 1, frames))[0] <= 2
+    warnings = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    assert "no CUDA graph could be captured (operation not permitted when stream is capturing): frames" in warnings[0]
+
+
+FROM_THE_HOST = ("aten::index.Tensor", "aten::nonzero", "aten::_local_scalar_dense")
+"""What lists of indices come to a device by, and results to Python."""
+
+
+class NoHost(TorchDispatchMode):
+    """Fails when something is copied from or to the host: no CUDA graph can hold that."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        hosts = [each for each in tree_leaves((args, kwargs, out)) if isinstance(each, torch.Tensor)]
+        assert all(each.device.type == "meta" for each in hosts), f"{func} works on the host"
+        assert func.name() not in FROM_THE_HOST, f"{func.name()} works on the host"
+        return out
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("size", [256, 512])
+def test_a_frame_never_touches_the_host(scene: Scene, count: int, size: int) -> None:
+    frame = halved(scene).to("meta")
+    inputs = [each.to("meta") for each in frame_inputs(frame, count, size)]
+    with torch.inference_mode(), NoHost(), HalfConvolutions():
+        assert frame(*inputs).shape == (1, size, size, 3)
+
+
+@pytest.mark.parametrize("careless", [lambda x: x[:, [1, 2]], lambda x: x + torch.rand(1).to("meta")])
+def test_the_guard_of_the_host_notices(careless: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    with NoHost(), pytest.raises(AssertionError, match="works on the host"):
+        careless(torch.zeros(1, 5, device="meta"))
+
+
+def test_coordinates_stay_in_single_precision() -> None:
+    x, weight = torch.rand(1, 2, 4, 4), torch.rand(2, 2, 1, 1)
+    with HalfConvolutions():
+        convolved = F.conv2d(x, weight)
+        assert convolved.dtype == HALF
+        assert (convolved.flatten(2).transpose(1, 2) @ x[0, 0, :2, :2]).dtype == torch.float32
+        assert torch.einsum("bchw,bcd->bhwd", convolved, torch.rand(1, 2, 2)).dtype == torch.float32
+        assert F.grid_sample(convolved, torch.rand(1, 4, 4, 2), align_corners=True).dtype == torch.float32
+        assert (convolved.softmax(1) + x).dtype == torch.float32
+    assert F.conv2d(x, weight).dtype == torch.float32
+
+
+def test_rows_are_stacked_part_by_part(scene: Scene) -> None:
+    a, b = scene.sources
+    parts = stacked([[a, b], [b, a]])
+    assert len(parts) == len(a) + len(b)
+    assert torch.equal(parts[0], torch.cat([a[0], b[0]]))
+    assert torch.equal(parts[len(a)], torch.cat([b[0], a[0]]))
+
+
+@pytest.mark.parametrize("draws", [True, False])
+def test_openvino_that_is_not_there_is_asked_for_in_vain(monkeypatch: pytest.MonkeyPatch, draws: bool) -> None:
+    monkeypatch.setattr(openvino_models, "_version", lambda package: None)
+    with pytest.raises(EngineError, match=r"pip install 'pinhole\[fast\]', or use --backend torch"):
+        load_engine("compact", "cpu", draws, backend="openvino")
+
+
+def test_openvino_that_cannot_be_imported_is_an_error_if_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)  # makes importing it fail
+    monkeypatch.setattr(openvino_models, "_version", lambda package: "2026.4")
+    with pytest.raises(EngineError, match=r"OpenVINO does not draw here \(.*openvino.*\): use --backend torch"):
+        load_engine("compact", "cpu", backend="openvino")
+
+
+def test_a_sender_reads_without_openvino_if_that_fails(
+    engine: Engine, person: list[Picture], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.setattr(openvino_models, "_version", lambda package: "2026.4")
+    sender = load_engine("compact", "cpu", draws=False, backend="auto")
+    for picture in person[:2]:
+        assert (sender.extract(picture)[1].vector() == engine.extract(picture)[1].vector()).all()
+    assert caplog.text.count("OpenVINO does not read here") == 1
+
+
+def test_auto_is_pytorch_where_openvino_is_not_installed_or_fails(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(frame: Frame, size: int) -> Frames:
+        raise RuntimeError("Exception from core.cpp:117\nand much more")
+
+    monkeypatch.setattr(engine_module, "OpenVinoFrames", fail)
+    monkeypatch.setattr(openvino_models, "_version", lambda package: None)
+    assert isinstance(load_engine("compact", "cpu", backend="auto")._frames, EagerFrames)  # type: ignore[attr-defined]
+    assert not caplog.records
+    monkeypatch.setattr(openvino_models, "_version", lambda package: "2026.4")
+    assert isinstance(load_engine("compact", "cpu", backend="auto")._frames, EagerFrames)  # type: ignore[attr-defined]
+    assert "OpenVINO does not draw here (Exception from core.cpp:117): PyTorch does" in caplog.text
+    caplog.clear()
+    load_engine("compact", "cpu", size=512, backend="auto")  # where it is no faster it is not even tried
+    assert not caplog.records
+
+
+def test_what_openvino_converts_is_kept_under_all_that_it_depends_on(scene: Scene) -> None:
+    frame = Frame(scene.network)  # type: ignore[arg-type]
+    keys = {openvino_models.key(frame, frame_inputs(frame, n, side)) for n in (1, 2) for side in (256, 512)}
+    assert len(keys) == 4
+    changed = Frame(copy.deepcopy(scene.network))  # type: ignore[arg-type]
+    with torch.no_grad():
+        next(iter(changed.parameters())).add_(1)
+    inputs = frame_inputs(frame, 1, 256)
+    assert openvino_models.key(frame, inputs) in keys
+    assert openvino_models.key(changed, inputs) not in keys
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not openvino_models.installed(), reason="OpenVINO is not installed: pip install 'pinhole[fast]'")
+def test_openvino_draws_the_same(scene: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    for _ in range(2):  # converted, then from the cache
+        drawing = OpenVinoFrames(Frame(scene.network), 256, tmp_path)  # type: ignore[arg-type]
+        for count in (1, 2):
+            drawn = drawing.draw(scene.numbers(count, [1, 3]), scene.rows(count, [1, 3]))
+            most, mean = differ(list(drawn), eagerly(scene, count, [1, 3]))
+            assert most <= 2 and mean < 0.01
+    assert caplog.text.count("converting") == len(COUNTS)
+    for model in tmp_path.glob("*/network.xml"):
+        model.write_text("damaged")
+    OpenVinoFrames(Frame(scene.network), 256, tmp_path)  # type: ignore[arg-type]
+    assert caplog.text.count("it is made again") == len(COUNTS)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not openvino_models.installed(), reason="OpenVINO is not installed: pip install 'pinhole[fast]'")
+def test_openvino_reads_the_same(scene: Scene, person: list[Picture], tmp_path: Path) -> None:
+    def never(picture: Pictures) -> FloatArray:
+        raise AssertionError("PyTorch read instead")
+
+    reading = Reading(scene.network.motion)  # type: ignore[arg-type]
+    read = OpenVinoReading(reading, never, tmp_path)
+    for picture in person[:20:5]:
+        with torch.inference_mode():
+            wanted = reading(torch.from_numpy(picture[None])).numpy()
+        assert np.abs(read(picture[None]) - wanted).max() < 1e-4
+
+
+@pytest.mark.gpu
+@NO_GPU
+@pytest.mark.parametrize("size", [256, 512])
+def test_a_gpu_draws_the_same_by_graphs(person: list[Picture], size: int, caplog: pytest.LogCaptureFixture) -> None:
+    files = locate("compact-motion"), locate("compact-generator")
+    ours, theirs = (CompactEngine(*files, device, size) for device in ("cpu", "cuda"))
+    found = [ours.extract(picture) for picture in person[:40:8]]
+    large = [np.repeat(np.repeat(p, size // 256, 0), size // 256, 1) for p in person[:40:8]]
+    requests = []
+    for engine in (ours, theirs):
+        sources = [(engine.prepare(large[at], *found[at]), 1.0) for at in (0, 3)]
+        requests.append([(sources[:count], found[at][1]) for count in (1, 2) for at in (1, 2, 4)])
+    most, mean = differ(theirs.draw_many(requests[1]), ours.draw_many(requests[0]))
+    assert most <= 3 and mean < 0.1
+    assert not caplog.records  # every graph could be captured
