@@ -83,7 +83,7 @@ def engine_figures(
                     engine = load_engine(name, device, size=size, backend=backend)
                 except EngineError as error:
                     figures["left_out"][f"{label} at {size} px"] = str(error)
-                    continue
+                    break  # a larger picture takes the same files
                 figures.setdefault(label, {})[str(size)] = _measured(engine, device, batches, budget)
     return figures
 

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 from torch import Tensor, nn
 
 from shared.models import compact, frame, layers, motion_network
@@ -46,6 +45,7 @@ class Compiled:
         Raises ImportError or RuntimeError if OpenVINO is not there or fails.
         """
         import openvino
+        from platformdirs import user_cache_path  # a machine that only trains may lack it
 
         core, threads = openvino.Core(), torch.get_num_threads()
         at_once = max(1, (os.cpu_count() or 1) // threads)
