@@ -190,6 +190,8 @@ class DenseMotion(nn.Module):
         moved = torch.einsum("bkhw,bkc->bhwc", mask[:, 1:], offsets)
         residual = 0.1 * out[:, KEYPOINTS + 2 :].permute(0, 2, 3, 1)
         flow = still * g + (1 - still) * turned + moved + residual
+        # every other place comes from another channel, and their difference would scallop edges and roughen skin
+        flow = softened(flow.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return flow, torch.sigmoid(out[:, KEYPOINTS + 1 : KEYPOINTS + 2] + 2)
 
 
