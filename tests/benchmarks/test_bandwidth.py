@@ -105,7 +105,7 @@ def test_a_script_that_is_stopped_says_so(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with subprocess.Popen(script, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        # Weights that are being read when it comes turn the interrupt into an error of their own: not before frames are.
+        # While weights are being read, an interrupt may come out as an error of theirs: not before frames are drawn.
         assert any(re.search(r" [1-9]\d?% .*Pinhole", line) for line in process.stderr)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)

@@ -145,6 +145,17 @@ def test_shares_sum_to_one_and_full_weights_are_a_softmax() -> None:
     assert torch.allclose(compact.shared_out(logits, torch.ones(2, 3)), logits.softmax(1))
 
 
+def test_neighbouring_places_move_alike_though_other_channels_move_them(network: compact.CompactNetwork) -> None:
+    head = network.dense_motion.head[0]
+    torch.nn.init.zeros_(head.weight)
+    torch.nn.init.normal_(head.bias)
+    still, points = motions(1), torch.rand(1, layers.KEYPOINTS, 3) - 0.5
+    source = network.encoder(torch.rand(1, 3, 128, 128))
+    flow = network.dense_motion(source, layers.flow_matrix(still, still), points, points).flow
+    moved = (flow - layers.grid(32, flow.device))[0, 1:-1, 1:-1]
+    assert float(moved.std((0, 1)).max()) < 1e-5 < float(moved.abs().max())
+
+
 def test_order_does_not_matter(network: compact.CompactNetwork) -> None:
     sources, driving = [(torch.rand(1, 3, 128, 128), motions(1, seed)) for seed in range(3)], motions(1, 4)
     one = draw(network, sources, driving, (0.2, 0.7, 1.0)).picture
