@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -107,8 +108,14 @@ def test_a_script_that_is_stopped_says_so(tmp_path: Path) -> None:
         assert process.stderr is not None
         # While weights are being read, an interrupt may come out as an error of theirs: not before frames are drawn.
         assert any(re.search(r" [1-9]\d?% .*Pinhole", line) for line in process.stderr)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        said = ""
+        for _ in range(
+            4
+        ):  # an interrupt that comes within a library's callback may be lost there: again, as a user would
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                _, said = process.communicate(timeout=30)
+                break
     assert process.returncode == 130, said
     assert "stopped; the same command goes on from here" in said
     assert "Traceback" not in said
