@@ -302,7 +302,7 @@ def blend(painted: Tensor, copied: Tensor, warped: Tensor, gain: Tensor) -> Tens
 
 
 def softened(picture: Tensor) -> Tensor:
-    """(B, 3, S, S) weighted mean of each pixel's neighbours, 1-2-1 both ways; the edge repeats."""
+    """(B, C, S, S) weighted mean of each place's neighbours, 1-2-1 both ways; the edge repeats."""
     x = F.pad(picture, (1, 1, 1, 1), mode="replicate")
     x = x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]
     return (x[..., :-2, :] + 2 * x[..., 1:-1, :] + x[..., 2:, :]) / 16

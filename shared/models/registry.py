@@ -36,7 +36,7 @@ def locate(name: str) -> Path:
     path = Path(str(resources.files("weights").joinpath(entry["file"])))
     if not path.is_file():
         raise EngineError(f"the weights file {entry['file']} is missing: install pinhole again, or restore it from git")
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = _digest(path)
     if found != entry["sha256"]:
         raise EngineError(
             f"the weights file {entry['file']} is damaged (SHA-256 {found[:12]}…, expected {entry['sha256'][:12]}…): "
