@@ -31,6 +31,7 @@ from sender.outgoing import OutgoingHalf
 from sender.profile import DEFAULT_PROFILE, PROFILES
 from sender.recording import limited
 from sender.refresh import EveryN
+from sender.sound import SoundSettings
 from shared.codec.bundle import CLOCK_WRAP_MS
 from shared.link.base import LinkClosed
 from shared.link.webrtc import Peer
@@ -263,10 +264,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """All figures. Raises SourceError, EngineError, LinkClosed, ValueError."""
     settings = SenderSettings(
         peer=None, source=args.video, refresh=EveryN(args.freq), profile=args.profile, picture_size=args.picture_size,
-        framing="none", engine=args.engine,
+        framing="none", engine=args.engine, sound=SoundSettings(wanted=False),
     )  # fmt: skip
     progress = Progress(args.seconds + 3)
-    capture, outgoing, hello = prepare(settings)
+    capture, _, outgoing, hello = prepare(settings)
     with capture:
         frames = look_ahead(outgoing, capture, args.seconds, progress)
     engine = NotDrawing(load_engine(args.engine, draws=False))

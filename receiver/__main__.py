@@ -8,35 +8,48 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads of two busy processes stall each other
 
 from receiver.call import ReceiverSettings, Studio
-from receiver.display import DisplayError
+from receiver.page.server import PageServer
+from receiver.page.stage import Stage
 from receiver.reception import Receiver
 from receiver.record import RecordError
 from receiver.replay import replay_call
 from receiver.upscale import DEFAULT_UPSCALER, UPSCALERS
+from receiver.virtual_camera import VirtualCameraError
 from shared.callfile import CallFileError
+from shared.desktop import DisplayError
 from shared.link.base import LinkClosed
 from shared.link.ice import IceSettings
+from shared.link.viewers import Viewers
 from shared.models.engine import BACKENDS, SIZES, EngineError
 from shared.models.registry import GENERATORS
 from shared.session.call import TooManyErrors
-from shared.session.command import add_options, interruptible
+from shared.session.command import add_options
+from shared.session.exchange import SignallingError
 from shared.session.hello import Incompatible
+from shared.session.interrupt import interruptible
+from shared.session.join_link import parse_server
 from shared.session.signalling import CannotListen
 from shared.session.status import StatusLine
+from shared.sound.devices import SoundDeviceError
 
 EXAMPLES = """\
 examples:
   python -m receiver --window                          show the caller in a window
-  python -m receiver --out call.mp4 --report r.json    record the call and write its figures
+  python -m receiver --rendezvous https://HOST         be reachable from behind a router, by a join link
+  python -m receiver --virtual-camera                  give the caller's picture to other programs as a webcam
   python -m receiver --calls 4 --out call.mp4 --keep   four senders at a time, each recorded: call-1.mp4, call-2.mp4...
-  python -m receiver --play talk.pinhole --out o.mp4   draw a call that the sender wrote to a file
+  python -m receiver --record call.pinhole             keep what came over the wire: a few megabytes an hour
+  python -m receiver --play call.pinhole --out o.mp4   draw a call that was kept, as often as you like
 
-It prints a join URL: give it to the sender. Whoever has it may call.
+It prints a join link: give it to the sender. Whoever has it may call.
 """
+DEFAULT_PAGE_PORT = 8766
+ABOUT = "The receiving half of a Pinhole call: redraws the caller from motion and a few small pictures."
 
 
 def listen_address(text: str) -> tuple[str, int]:
@@ -47,16 +60,49 @@ def listen_address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def page_port(text: str) -> int:
+    """A TCP port, 0 to 65535."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: a number from 0 (any free one) to 65535")
+    return int(text)
+
+
 def parse(arguments: list[str] | None = None) -> ReceiverSettings:
     """Settings from the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m receiver", description="The receiving half of a Pinhole call.", epilog=EXAMPLES,
+        prog="python -m receiver", usage="python -m receiver [options]", description=f"{ABOUT}\n\n{EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--listen", type=listen_address, default=("0.0.0.0", 8765), metavar="HOST:PORT",
                         help="where to wait for the sender; port 0: any free one (default: 0.0.0.0:8765)")  # fmt: skip
+    meeting = parser.add_mutually_exclusive_group()
+    meeting.add_argument("--rendezvous", metavar="https://HOST",
+                         help="wait at a rendezvous server instead, which works from behind a router; it sees who "
+                         "meets, not what they say (run one: python -m shared.session.rendezvous)")  # fmt: skip
+    meeting.add_argument("--by-hand", action="store_true",
+                         help="no server at all: you and the sender paste two short texts to each other")  # fmt: skip
+    parser.add_argument("--no-qr", dest="qr", action="store_false",
+                        help="do not draw the join link as a QR code (which only a terminal is shown)")  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FILE.mp4", help="record what is shown")
-    parser.add_argument("--window", action="store_true", help="show the call in a window; q or Esc ends it")
+    parser.add_argument("--window", action="store_true", help="show the call in a window; h shows its keys, q ends it")
+    parser.add_argument("--virtual-camera", nargs="?", const=True, default=False, metavar="DEVICE",
+                        help="show the call as a webcam to other programs (pip install 'pinhole[camera]' and its "
+                        "driver); DEVICE: which one, if there are several")  # fmt: skip
+    parser.add_argument("--page", type=page_port, nargs="?", const=DEFAULT_PAGE_PORT, metavar="PORT",
+                        help="show the call on a web page, whose address is printed; 0: any free port "
+                        f"(default: {DEFAULT_PAGE_PORT})")  # fmt: skip
+    parser.add_argument("--page-host", default="127.0.0.1", metavar="HOST",
+                        help="where the page can be reached from; 0.0.0.0: other machines too, without encryption of "
+                        "the page itself (default: 127.0.0.1)")  # fmt: skip
+    parser.add_argument("--record", type=Path, metavar="FILE.pinhole",
+                        help="keep the bytes received, which --play draws again exactly")  # fmt: skip
+    sound = parser.add_argument_group("sound")
+    sound.add_argument("--speaker", nargs="?", const="default", metavar="NAME|N",
+                       help="hear the caller on the system's speaker, or another one by its number or a part of its "
+                       "name; comes with --window (pip install 'pinhole[audio]')")  # fmt: skip
+    sound.add_argument("--out-audio", type=Path, metavar="FILE.wav",
+                       help="record the sound alone; --out FILE.mp4 has it too")  # fmt: skip
+    sound.add_argument("--no-audio", action="store_true", help="neither hear nor record sound")
     parser.add_argument("--keep", action="store_true", help="wait for the next call after a goodbye")
     parser.add_argument("--calls", type=int, default=1, metavar="N",
                         help="take up to N calls at a time, drawn together where that is faster; files of --out and "
@@ -82,10 +128,14 @@ def parse(arguments: list[str] | None = None) -> ReceiverSettings:
     args = parser.parse_args(arguments)
     if args.calls < 1:
         parser.error("--calls must be at least 1")
-    if args.keep and args.out and args.calls == 1:
-        parser.error("--keep would write every call over the one before: leave out --keep or --out")
+    if args.keep and (args.out or args.record or args.out_audio) and args.calls == 1:
+        parser.error("--keep would write every call over the one before: leave out --keep, or what records")
+    if args.by_hand and (args.keep or args.calls > 1):
+        parser.error("--by-hand takes one call: leave out --keep and --calls, or use --rendezvous")
     try:
-        ice = IceSettings.parse(args.stun, args.turn)
+        if args.rendezvous is not None:
+            parse_server(args.rendezvous)
+        ice = IceSettings.parse(args.stun, args.turn, args.relay_only)
     except ValueError as error:
         parser.error(str(error))
     host, port = args.listen
@@ -93,6 +143,9 @@ def parse(arguments: list[str] | None = None) -> ReceiverSettings:
         host=host, port=port, out=args.out, window=args.window, device=args.device, engine=args.engine, size=args.size,
         generator=args.generator, upscaler=args.upscaler, upscaler_weights=args.upscaler_weights, keep=args.keep,
         calls=args.calls, backend=args.backend, ice=ice, report=args.report, play=args.play,
+        audio=not args.no_audio, speaker=args.speaker, out_audio=args.out_audio,
+        record=args.record, virtual_camera=args.virtual_camera, page=args.page, page_host=args.page_host,
+        rendezvous=args.rendezvous, by_hand=args.by_hand, qr=args.qr,
     )  # fmt: skip
 
 
@@ -108,7 +161,7 @@ def main() -> int:
             asyncio.run(_take_calls(settings))
     except (
         CallFileError, CannotListen, DisplayError, EngineError, Incompatible, LinkClosed, RecordError, TooManyErrors,
-        OSError,
+        SignallingError, SoundDeviceError, VirtualCameraError, OSError,
     ) as error:  # fmt: skip
         print(f"\npython -m receiver: {error}", file=sys.stderr)
         return 1
@@ -119,13 +172,22 @@ def main() -> int:
 
 async def _take_calls(settings: ReceiverSettings) -> None:
     status = StatusLine()
-    report = await interruptible(Receiver(settings, Studio.open(settings), status).run())
+    report = await interruptible(_run(settings, Studio.open(settings), status))
     if report is None:
         status.say("interrupted")
         return
     wrote = f"; wrote {settings.out}" if settings.out and settings.calls == 1 else ""
     which = "the call" if settings.calls == 1 else "the last call"
     status.say(f"{which} is over ({report['ended']}): {report['frames_shown']} frames shown{wrote}")
+
+
+async def _run(settings: ReceiverSettings, studio: Studio, status: StatusLine) -> dict[str, Any]:
+    if settings.page is None:
+        return await Receiver(settings, studio, status).run()
+    stage = Stage(Viewers())
+    async with PageServer(settings.page_host, settings.page, stage) as page:
+        print(f"watch at: {page.url}", flush=True)
+        return await Receiver(settings, studio, status, stage).run()
 
 
 if __name__ == "__main__":

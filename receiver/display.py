@@ -1,27 +1,61 @@
-"""The window that shows the reconstructed person, marked as such."""
+"""The window that shows the reconstructed person, marked as such, with keys and how the call is doing."""
 
 from __future__ import annotations
 
 import os
-import socket
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+
+from shared.desktop import DisplayError, Image, fitting, require_display, text_width, write
 
 MARK = "reconstructed"
 """Always on the picture: what is shown is synthetic."""
 STATUS_HEIGHT = 22
 SMALLEST_WIDTH = 512
 """Pixels; a smaller picture is enlarged so that the status line fits."""
-FONT = cv2.FONT_HERSHEY_SIMPLEX
-CLOSE_KEYS = (ord("q"), ord("Q"), 27)
+HELP = ("h  this list", "m  mute", "s  hold the picture still", "f  full screen", "q  end the call")
+HINT = "h: keys"
+_MARGIN = 8
+_LINE = 24
+_MARK_SCALE, _STATUS_SCALE, _HELP_SCALE = 0.45, 0.38, 0.55
 
 
-class DisplayError(Exception):
-    """No window can be opened; the message says why and what to do."""
+@dataclass
+class Controls:
+    """What the user switched on in the window. `press` takes keys; nothing is drawn here."""
+
+    muted: bool = False
+    still: bool = False
+    full_screen: bool = False
+    help: bool = False
+    ended: bool = False
+
+    def press(self, key: int) -> None:
+        """Takes a key as `cv2.waitKey` gives it, -1 for none. Escape leaves full screen, else ends the call."""
+        if key < 0:
+            return
+        match chr(key & 0xFF).lower():
+            case "h":
+                self.help = not self.help
+            case "m":
+                self.muted = not self.muted
+            case "s":
+                self.still = not self.still
+            case "f":
+                self.full_screen = not self.full_screen
+            case "q":
+                self.ended = True
+            case "\x1b" if self.full_screen:
+                self.full_screen = False
+            case "\x1b":
+                self.ended = True
+
+    def notes(self) -> str:
+        """What is not as usual, to go beside the mark."""
+        return ", ".join(name for name, on in (("still", self.still), ("muted", self.muted)) if on)
 
 
 class Window:
@@ -30,72 +64,78 @@ class Window:
     def __init__(self, mark: str = MARK, title: str = "Pinhole") -> None:
         """`mark` stays on the picture. Raises DisplayError if there is no desktop to open a window on."""
         require_display(os.environ)
+        self.controls = Controls()
+        self.on_mute: Callable[[bool], None] | None = None
+        """Called when the user mutes the sound, or wants it back; without it there is none to mute."""
         self._title, self._mark = title, mark
+        self._held: Image | None = None
         self._open = False
 
-    def show(self, rgb: NDArray[np.uint8], status: str) -> bool:
-        """Draw an (H, W, 3) uint8 RGB picture over a status line; False once the user pressed q or Esc or closed it.
+    def show(self, rgb: Image, status: str) -> bool:
+        """Draw an (H, W, 3) uint8 RGB picture over a status line; False once the user pressed q or closed it.
 
         Raises DisplayError if this OpenCV was built without windows.
         """
+        controls = self.controls
+        self._held = (rgb if self._held is None else self._held) if controls.still else None
+        picture = rgb if self._held is None else self._held
+        notes = controls.notes()
+        mark = f"{self._mark}, {notes}" if notes else self._mark
         try:
             if self._open and cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
                 return False
+            canvas = compose(picture, status, mark, HELP if controls.help else ())
             if not self._open:
-                cv2.namedWindow(self._title, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)  # no toolbar
-            cv2.imshow(self._title, cv2.cvtColor(compose(rgb, status, self._mark), cv2.COLOR_RGB2BGR))
+                cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+                cv2.resizeWindow(self._title, canvas.shape[1], canvas.shape[0])
+            cv2.imshow(self._title, cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
             self._open = True
-            return cv2.waitKey(1) & 0xFF not in CLOSE_KEYS
+            self._press(cv2.waitKey(1))
         except cv2.error as error:
             raise DisplayError(
                 "OpenCV cannot open a window here; install opencv-python (not headless) or record to a file."
             ) from error
+        return not controls.ended
 
     def close(self) -> None:
         """Take the window away."""
         if self._open:
             self._open = False
-            cv2.destroyAllWindows()
+            cv2.destroyWindow(self._title)
             cv2.waitKey(1)  # Qt closes only when events are handled
 
+    def _press(self, key: int) -> None:
+        muted, full = self.controls.muted, self.controls.full_screen
+        self.controls.press(key)
+        if self.on_mute is None:
+            self.controls.muted = False
+        elif self.controls.muted != muted:
+            self.on_mute(self.controls.muted)
+        if self.controls.full_screen != full:
+            mode = cv2.WINDOW_NORMAL if full else cv2.WINDOW_FULLSCREEN
+            cv2.setWindowProperty(self._title, cv2.WND_PROP_FULLSCREEN, mode)
 
-def compose(rgb: NDArray[np.uint8], status: str, mark: str = MARK) -> NDArray[np.uint8]:
-    """The picture, enlarged to at least 512 pixels' width, with mark and status line: (H', W', 3) uint8 RGB."""
+
+def compose(rgb: Image, status: str, mark: str = MARK, lines: Sequence[str] = ()) -> Image:
+    """The picture, enlarged to at least 512 pixels' width, with mark and status line: (H', W', 3) uint8 RGB.
+
+    `lines` are drawn over the darkened picture.
+    """
     height, width = rgb.shape[:2]
     scale = max(1.0, SMALLEST_WIDTH / width)
     picture = cv2.resize(rgb, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_CUBIC)
     canvas = np.zeros((picture.shape[0] + STATUS_HEIGHT, picture.shape[1], 3), np.uint8)
-    canvas[: picture.shape[0]] = picture
-    at = (8, 18)
-    cv2.putText(canvas, mark, at, FONT, 0.45, (0, 0, 0), 3, cv2.LINE_AA)  # dark edge: legible on any background
-    cv2.putText(canvas, mark, at, FONT, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
-    printable = status.encode("ascii", "replace").decode()  # OpenCV's font has no other letters
-    cv2.putText(canvas, printable, (8, canvas.shape[0] - 7), FONT, 0.38, (200, 200, 200), 1, cv2.LINE_AA)
+    canvas[: picture.shape[0]] = picture // 3 if lines else picture
+    for number, line in enumerate(lines):
+        write(canvas, line, (4 * _MARGIN, 3 * _LINE + number * _LINE), _HELP_SCALE)
+    draw_mark(canvas, mark)
+    bottom = canvas.shape[0] - 7
+    room = canvas.shape[1] - 3 * _MARGIN - text_width(HINT, _STATUS_SCALE)
+    write(canvas, status, (_MARGIN, bottom), fitting(status, _STATUS_SCALE, room), (200, 200, 200))
+    write(canvas, HINT, (room + 2 * _MARGIN, bottom), _STATUS_SCALE, (140, 140, 140))
     return canvas
 
 
-def require_display(environment: Mapping[str, str], platform: str = sys.platform) -> None:
-    """Raises DisplayError if no X server answers on Linux, where OpenCV would end the whole process."""
-    if platform != "linux":
-        return
-    display = environment.get("DISPLAY", "")
-    if not display:
-        raise DisplayError("there is no display (DISPLAY is not set); record to a file with --out instead.")
-    host, _, rest = display.rpartition(":")
-    number = rest.partition(".")[0]
-    if not number.isdecimal() or not _answers(host, int(number)):
-        raise DisplayError(f"no display answers at DISPLAY={display}; record to a file with --out instead.")
-
-
-def _answers(host: str, number: int) -> bool:
-    try:
-        if host in ("", "unix"):
-            for address in (f"\0/tmp/.X11-unix/X{number}", f"/tmp/.X11-unix/X{number}"):
-                with socket.socket(socket.AF_UNIX) as local:
-                    if local.connect_ex(address) == 0:
-                        return True
-            return False
-        socket.create_connection((host, 6000 + number), timeout=2).close()
-    except OSError:
-        return False
-    return True
+def draw_mark(canvas: Image, mark: str = MARK) -> None:
+    """Writes the mark into the top left corner of a picture, in place."""
+    write(canvas, mark, (_MARGIN, 18), fitting(mark, _MARK_SCALE, canvas.shape[1] - 2 * _MARGIN))

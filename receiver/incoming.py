@@ -7,10 +7,12 @@ into a source for `add_source`. `due` says which frame to draw from which source
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from receiver.playout import Frame, Playout
+from receiver.tape import Tape
 from receiver.upscale import Upscaler
 from shared.codec import control
 from shared.codec.bundle import CLOCK_WRAP_MS, decode_bundle
@@ -34,6 +36,9 @@ _MAX_JOBS = 4
 _DELAYS_KEPT = 1_000_000
 """Eleven hours at 25 a second; what comes later is not in the percentiles."""
 _RECENT = 50
+_LAG_FOLLOWS = 0.05
+"""Share of a frame's lag from due to shown in that which sound waits for: about the last second counts."""
+_MAX_DISPLAY_LAG = 0.5
 _CLOCK_MASK = 0xFFFFFFFF
 """Clocks and delays travel as 32-bit milliseconds."""
 
@@ -62,6 +67,7 @@ class IncomingCounts:
     frames_without_face: int = 0
     sources_received: int = 0
     malformed: int = 0
+    sound_packets: int = 0
     not_drawable: int = 0
     """Frames that came while no source was held."""
 
@@ -69,16 +75,30 @@ class IncomingCounts:
 class IncomingHalf:
     """Follows what the sender sends and says what to show."""
 
-    def __init__(self, engine: Engine, basis: MotionBasis, upscaler: Upscaler, fps: float = 25.0) -> None:
-        """`fps`: frames a second that the sender captures; as many are shown, however few motions travel."""
+    def __init__(
+        self, engine: Engine, basis: MotionBasis, upscaler: Upscaler, fps: float = 25.0, tape: Tape | None = None
+    ) -> None:
+        """`fps`: frames a second that the sender captures; as many are shown, however few motions travel.
+
+        `tape` is told everything that decides which pictures are drawn.
+        """
+        self._tape = tape
         self.counts, self.playout, self.gallery = IncomingCounts(), Playout(fps), Gallery()
         self.peer_bye: str | None = None
         self.face: bool = True
         self.clock_offset: float | None = None
         """Seconds to add to the sender's clock to have ours; None until it is known."""
+        self.heard: float | None = None
+        """When the last message came."""
         self.first_shown: float | None = None
         self.last_shown: float | None = None
         """When the first and the last frame were put on display."""
+        self.on_display: Frame | None = None
+        """The frame that was last put on display."""
+        self.ears: list[Callable[[bytes, float], None]] = []
+        """Each is called with every packet of sound and its capture in seconds, as `Frame` has it."""
+        self.display_lag = 0.0
+        """Seconds from the moment a frame is due until it is on display, lately."""
         self._engine, self._basis, self._upscaler = engine, basis, upscaler
         self._prepared: dict[int, PreparedSource] = {}
         self._reassembler = Reassembler()
@@ -92,6 +112,9 @@ class IncomingHalf:
 
     def receive(self, channel: Channel, data: bytes, now: float) -> None:
         """Takes in a message of the sender. Raises TooManyErrors when it sends garbage again and again."""
+        self.heard = now
+        if self._tape is not None:
+            self._tape.message(channel, data, now)
         try:
             match channel:
                 case Channel.MOTION:
@@ -122,6 +145,8 @@ class IncomingHalf:
 
     def add_source(self, source: PreparedSource) -> None:
         """Takes a prepared source into the gallery and tells the sender."""
+        if self._tape is not None:
+            self._tape.taken(source.held.source_id)
         self.counts.sources_received += 1
         self._prepared[source.held.source_id] = source
         for source_id in self.gallery.add(source.held):
@@ -136,9 +161,17 @@ class IncomingHalf:
 
     def due(self, now: float) -> tuple[Frame, Mixed] | None:
         """The frame to show at `now` and the sources to draw it from; no source means: hold the last picture."""
-        frame = self.playout.due(now)
+        return self._with_sources(self.playout.due(now))
+
+    def due_again(self, number: int) -> tuple[Frame, Mixed] | None:
+        """The frame of this number and its sources, in a replay of what `due` gave; None if it is not there."""
+        return self._with_sources(self.playout.take(number))
+
+    def _with_sources(self, frame: Frame | None) -> tuple[Frame, Mixed] | None:
         if frame is None:
             return None
+        if self._tape is not None:
+            self._tape.shown(frame.number, self._mixture.most)
         if frame.motion is None:
             self.face = False
             self.counts.frames_without_face += 1
@@ -150,6 +183,10 @@ class IncomingHalf:
         # one that fades out may have been dropped meanwhile
         known = [(self._prepared.get(held.source_id), weight) for held, weight in shares]
         return frame, tuple((source, weight) for source, weight in known if source is not None)
+
+    def held(self) -> list[PreparedSource]:
+        """The sources held, oldest first."""
+        return [self._prepared[held.source_id] for held in self.gallery.sources]
 
     def draw_from(self, most: int) -> None:
         """Frames are to be drawn from so many sources, but for those that fade out."""
@@ -164,9 +201,17 @@ class IncomingHalf:
         """Notes that a frame was put on display at `now`."""
         self.counts.frames_shown += 1
         self.first_shown = now if self.first_shown is None else self.first_shown
-        self.last_shown = now
+        self.last_shown, self.on_display = now, frame
         if len(self._shown_at) < _DELAYS_KEPT:
             self._shown_at.append((frame.capture, now))
+        if self.playout.delay is not None:
+            lag = min(max(0.0, now - frame.capture - self.playout.delay), _MAX_DISPLAY_LAG)
+            self.display_lag += _LAG_FOLLOWS * (lag - self.display_lag)
+
+    @property
+    def sound_delay(self) -> float | None:
+        """Seconds from capture to the moment sound is to be heard, which is when its picture is on display."""
+        return None if self.playout.delay is None else self.playout.delay + self.display_lag
 
     def delays_ms(self, last: int | None = None) -> list[float]:
         """Milliseconds from capture to display of all, or the last, frames shown; empty until clocks are known."""
@@ -197,7 +242,11 @@ class IncomingHalf:
         bundle = decode_bundle(data, self._basis)
         self.counts.bundles += 1
         self.counts.frames_received += len(bundle.frames)
-        self.playout.add(bundle, now)
+        clock = self.playout.add(bundle, now)
+        self.counts.sound_packets += sum(1 for each in bundle.sound if each.data)
+        for packet in bundle.sound:
+            for ear in self.ears:
+                ear(packet.data, clock + packet.start_ms / 1000)
 
     def _take_piece(self, data: bytes) -> None:
         whole = self._reassembler.add(data)

@@ -113,7 +113,7 @@ class Player:
             await before
         if drawn is not None:
             self._half.shown(frame, time.monotonic())
-        if not await self._sinks.show(frame.number, drawn, self._status()):
+        if not await self._sinks.show(frame.number, drawn, self._status(), frame.capture):
             self._over = True
 
     async def _prepare(self) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from shared.codec.bundle import CLOCK_WRAP_MS, Bundle
 from shared.motion import FloatArray, Motion
+from shared.sound.codec import PACKET_MS
 
 _WINDOW = 50
 """Bundles over which the delay is judged: ten seconds at five frames a bundle."""
@@ -27,6 +28,8 @@ _MAX_EXTRA = 0.8
 """Seconds of jitter hidden at most; what comes later than that is late for good."""
 _SHRINK = 0.02
 """Share of the excess delay given back per bundle once the link has calmed down."""
+_MAX_SOUND_AGE = 0.2
+"""Seconds of sound before its bundle's first frame that pictures wait for: older one had waited for a stuck link."""
 _BOUND = 250
 """Frames held at most: ten seconds at 25 a second. A peer that sends further ahead loses the oldest."""
 _MAX_STEP = 8
@@ -74,6 +77,8 @@ class Playout:
     """Frames that arrived after their time had passed."""
     skipped: int = 0
     """Frames in time that were not shown because a newer one was due."""
+    sound_lead: float | None = None
+    """Seconds before its picture at which sound must be there to be heard with it; None: it is not heard."""
     _frames: dict[int, Frame] = field(default_factory=dict)
     _received: dict[int, Frame] = field(default_factory=dict)
     """The last frames that came, shown or not: the ends of interpolation."""
@@ -84,13 +89,15 @@ class Playout:
     _base: int = 0
     _shown: int = -_WRAP  # a bundle older than the first to arrive has numbers below zero
 
-    def add(self, bundle: Bundle, now: float) -> None:
-        """Takes in a bundle that arrived at `now`."""
+    def add(self, bundle: Bundle, now: float) -> float:
+        """Takes in a bundle that arrived at `now`; the capture of its first frame, as `Frame` has it, comes back."""
         first, clock = self._unwrap(bundle)
         interval = bundle.frame_interval_ms / 1000
         step = max(1, round(interval * self.fps))
         # The frames between the bundle before and this one can be made only now, and are due before its first.
         ahead = interval * (1 - 1 / step) if self._every < step <= _MAX_STEP else 0.0
+        if self.sound_lead is not None:
+            ahead = max(ahead, self.sound_lead + _sound_age(bundle))
         span = interval * (len(bundle.frames) - 1)
         self._arrivals.append(_Arrival(now, ahead + span, now - clock - span))
         self._judge()
@@ -106,6 +113,7 @@ class Playout:
         for frames in (self._frames, self._received):
             while len(frames) > _BOUND:
                 del frames[min(frames)]
+        return clock
 
     def due(self, now: float) -> Frame | None:
         """The newest frame whose time has come, once; None if there is nothing new to show."""
@@ -122,11 +130,28 @@ class Playout:
         self._shown = number
         return frame
 
+    def take(self, number: int) -> Frame | None:
+        """A frame by its number, once, whatever the time; older ones are skipped. None if it is not there.
+
+        For a replay of what `due` gave in a call.
+        """
+        frame = self._frames.get(number)
+        if frame is not None:
+            for n in [n for n in self._frames if n <= number]:
+                del self._frames[n]
+            self._shown = number
+        return frame
+
     def next_time(self) -> float | None:
         """When the next frame is due, in seconds of the receiver's clock; None if none waits."""
         if not self._frames or self._delay is None:
             return None
         return self._frames[min(self._frames)].capture + self._delay
+
+    @property
+    def delay(self) -> float | None:
+        """Seconds from capture to the moment a frame is due, the clocks' offset included; None before the first."""
+        return self._delay
 
     @property
     def highest_frame(self) -> int | None:
@@ -197,6 +222,17 @@ class Playout:
         if ahead > 0:
             self._last_number, self._last_clock = number, clock
         return number, clock / 1000
+
+
+def _sound_age(bundle: Bundle) -> float:
+    """Seconds from the sound that comes with a bundle to its first frame, or that may come with such a one.
+
+    A packet goes when it is full: it may have been full just after the last frame of the bundle before. It counts in
+    silence, too, or pictures would stop for a moment whenever somebody begins to speak.
+    """
+    usual = PACKET_MS / 1000 + bundle.frame_interval_ms / 1000
+    oldest = max((-each.start_ms / 1000 for each in bundle.sound if each.data), default=0.0)
+    return min(max(usual, oldest), _MAX_SOUND_AGE)
 
 
 def between(a: Motion, b: Motion, share: float) -> Motion:

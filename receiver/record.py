@@ -1,4 +1,4 @@
-"""Writing the reconstructed pictures to an MP4 file that plays even if the process is killed.
+"""Writing the reconstructed pictures, and the sound, to an MP4 file that plays even if the process is killed.
 
 The file is fragmented: its header comes first and every second of pictures is complete in itself.
 """
@@ -16,12 +16,18 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from receiver.sound_stream import SoundStream
+from shared.sound.codec import RATE, Samples
+
 log = logging.getLogger(__name__)
 
 COMMENT = "synthetic: reconstructed by Pinhole"
 FLAGS = "frag_keyframe+empty_moov+default_base_moof"
 FRAGMENT_FRAMES = 25
 """Frames per fragment: what a killed process loses at most, beside what the encoder still holds."""
+
+_SOUND_KEPT_SECONDS = 30
+"""Sound kept at most until the first picture comes; the oldest goes first."""
 
 
 class RecordError(Exception):
@@ -31,8 +37,10 @@ class RecordError(Exception):
 class Recorder:
     """An H.264 MP4 at a constant frame rate, marked as synthetic in its metadata."""
 
-    def __init__(self, path: str | Path, fps: float, size: int | tuple[int, int]) -> None:
+    def __init__(self, path: str | Path, fps: float, size: int | tuple[int, int], sound: bool = False) -> None:
         """`size`: side of the square pictures, or (width, height); both even. The file appears with the first frame.
+
+        `sound`: whether it has a track of sound, which is for `write_sound`.
 
         Raises RecordError if the place cannot be written or the size cannot be coded.
         """
@@ -42,12 +50,16 @@ class Recorder:
         self._rate = Fraction(fps).limit_denominator(1001)
         self._container: av.container.OutputContainer | None = None
         self._stream: av.VideoStream | None = None
+        self._with_sound = sound
+        self._sound: SoundStream | None = None
+        self._early = np.zeros(0, np.float32)  # sound that came before the first picture
+        self._early_dropped = 0
         self._closed = False
         if self._rate <= 0 or self._width < 2 or self._height < 2 or self._width % 2 or self._height % 2:
             raise RecordError(
                 f"cannot record {self._width}x{self._height} at {fps} fps; the sides must be even, the rate positive."
             )
-        _check_place(self.path)
+        check_place(self.path)
 
     def write(self, rgb: NDArray[np.uint8]) -> None:
         """Append one (height, width, 3) uint8 RGB picture. Raises RecordError if the disk refuses it."""
@@ -68,6 +80,27 @@ class Recorder:
             raise RecordError(f"'{self.path}' cannot be written ({error}); is the disk full?") from error
         self.frames += 1
 
+    def write_sound(self, samples: Samples) -> None:
+        """Append sound, which begins where the pictures do; up to half a minute of it may come before the first one.
+
+        Raises RecordError if the disk refuses it.
+        """
+        if not self._with_sound or self._closed:
+            return
+        if self._sound is None:
+            self._early = np.concatenate([self._early, samples])
+            self._drop_early(len(self._early) - _SOUND_KEPT_SECONDS * RATE)
+            return
+        try:
+            self._sound.write(samples)
+        except (av.error.FFmpegError, OSError) as error:
+            raise RecordError(f"'{self.path}' cannot be written ({error}); is the disk full?") from error
+
+    def begin_at(self, seconds: float) -> None:
+        """Leave out the sound of so many first seconds, whose pictures are left out; before the first picture."""
+        if self._sound is None:
+            self._drop_early(round(seconds * RATE) - self._early_dropped)
+
     def close(self) -> None:
         """Finish the file. Without any picture there is no file, which is logged. May be called more than once."""
         if self._closed:
@@ -78,6 +111,8 @@ class Recorder:
             return
         try:
             self._container.mux(self._stream.encode())
+            if self._sound is not None:
+                self._sound.finish()
             self._container.close()
         except (av.error.FFmpegError, OSError) as error:
             log.warning("The end of '%s' could not be written (%s); what is there plays.", self.path, error)
@@ -100,10 +135,19 @@ class Recorder:
         stream.codec_context.gop_size = FRAGMENT_FRAMES
         # Short look-ahead and no B-frames: a killed process takes few pictures with it.
         stream.options = {"crf": "18", "preset": "veryfast", "rc-lookahead": "5", "bf": "0", "threads": "1"}
+        if self._with_sound:
+            self._sound = SoundStream(container)
+            self._sound.write(self._early)
         return container, stream
 
+    def _drop_early(self, count: int) -> None:
+        if count > 0:
+            self._early = self._early[count:]
+            self._early_dropped += count
 
-def _check_place(path: Path) -> None:
+
+def check_place(path: Path) -> None:
+    """Raises RecordError for a path where no recording can be written."""
     folder = path.parent
     if not folder.is_dir():
         raise RecordError(f"the folder '{folder}' for the recording does not exist; create it first.")

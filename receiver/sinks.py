@@ -1,49 +1,90 @@
-"""Where drawn pictures go: a recording that keeps the sender's timeline, and a window."""
+"""Where drawn pictures go: a recording that keeps the sender's timeline, a window, and other programs."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from receiver.display import MARK, Window
-from receiver.record import Recorder
+from receiver.page.stage import Stage
+from receiver.record import Recorder, RecordError
+from receiver.recorded_sound import RecordedSound, WavFile, keep_sound
+from receiver.virtual_camera import VirtualCamera
 from shared.models.engine import Picture
+from shared.sound.codec import Samples
 
 _LONGEST_GAP_SECONDS = 10.0
 """A longer hole in the frame numbers is recorded as this much of a still picture."""
 
 
 class Sinks:
-    """A recording and a window, both optional."""
+    """A recording, a window and a virtual camera, each optional."""
 
-    def __init__(self, out: Path | None, window: bool, fps: float, size: int, kind: str = "camera") -> None:
-        """Opens what was asked for; `kind` of the sender's source. Raises RecordError or DisplayError."""
-        self._recorder = Recorder(out, fps, size) if out is not None else None
-        self._window = Window(MARK if kind == "camera" else f"{MARK} from a {kind}, not a camera") if window else None
+    def __init__(
+        self, out: Path | None, window: bool, fps: float, size: int, kind: str = "camera",
+        camera: bool | str = False, page: Stage | None = None, sound: bool = False, out_audio: Path | None = None,
+    ) -> None:  # fmt: skip
+        """Opens what was asked for; `kind` of the sender's source, `camera`: whether, or with which device's name.
+
+        `page` is where browsers see the call. `sound`: whether sound comes and is to be in `out` and `out_audio`.
+
+        Raises RecordError, DisplayError or VirtualCameraError.
+        """
+        mark = MARK if kind == "camera" else f"{MARK} from a {kind}, not a camera"
+        self._fps = fps
+        self._recorder = Recorder(out, fps, size, sound) if out is not None else None
+        self._wav = WavFile(out_audio) if out_audio is not None else None
+        self._window = Window(mark) if window else None
+        self._camera = VirtualCamera(fps, mark, camera if isinstance(camera, str) else None) if camera else None
+        self._page = page
         self._writer = ThreadPoolExecutor(1, "recording")
         self._longest_gap = round(_LONGEST_GAP_SECONDS * fps)
+        recorded = sound and (out is not None or out_audio is not None)
+        self.sound = RecordedSound(fps, self._longest_gap) if recorded else None
+        """Takes the packets of sound to be recorded; None if none is."""
         self._last: Picture | None = None
         self._last_number = -1
         self.recorded = 0
         """Frames in the recording, repeated ones included."""
 
     @staticmethod
-    def check(out: Path | None, window: bool) -> None:
-        """Raises RecordError or DisplayError for what could not be opened later, before anybody calls."""
+    def check(out: Path | None, window: bool, camera: bool | str = False) -> None:
+        """Raises RecordError, DisplayError or VirtualCameraError for what could not be opened later, before anybody
+        calls."""
         if out is not None:
             Recorder(out, 25, 256)
         if window:
             Window()
+        if camera:
+            VirtualCamera.check(camera if isinstance(camera, str) else None)
 
-    async def show(self, number: int, picture: Picture | None, status: str) -> bool:
-        """Shows frame `number`; no picture means: hold the last one. False once the user closed the window."""
+    def on_mute(self, act: Callable[[bool], None]) -> None:
+        """Has `act` called when the user mutes the sound in the window, or wants it back."""
+        if self._window is not None:
+            self._window.on_mute = act
+
+    async def show(self, number: int, picture: Picture | None, status: str, capture: float | None = None) -> bool:
+        """Shows frame `number`; no picture means: hold the last one. False once the user closed the window.
+
+        `capture`, in seconds of the sender's clock, is where sound belongs to it.
+        """
         if picture is not None:
             self._last = picture
+        if self.sound is not None and capture is not None:
+            number, heard = self.sound.step(number, capture)
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._keep, heard)
         if self._last is None:
             return True
+        if self._page is not None:
+            self._page.show(number, self._last, time.monotonic())
         if self._recorder is not None:
             await asyncio.get_running_loop().run_in_executor(self._writer, self._record, number, self._last)
+        if self._camera is not None:
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._camera.show, self._last)
         return self._window.show(self._last, status) if self._window is not None else True
 
     def idle(self, status: str) -> bool:
@@ -53,9 +94,15 @@ class Sinks:
         return self._window.show(self._last, status)
 
     async def close(self) -> None:
-        """Ends the recording properly."""
+        """Ends the recordings properly."""
+        if self.sound is not None:
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._keep_last, self.sound.finish())
+        if self._wav is not None:
+            self._wav.close()
         if self._recorder is not None:
             await asyncio.get_running_loop().run_in_executor(self._writer, self._recorder.close)
+        if self._camera is not None:
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._camera.close)
         if self._window is not None:
             self._window.close()
         self._writer.shutdown()
@@ -64,7 +111,17 @@ class Sinks:
         """Frames that were not shown repeat the one before, so that the recording lasts as long as the call."""
         assert self._recorder is not None
         repeats = min(max(number - self._last_number, 1), self._longest_gap)
+        if self._last_number < 0:
+            self._recorder.begin_at((number + 1 - repeats) / self._fps)
         self._last_number = number
         for _ in range(repeats):
             self._recorder.write(picture)
             self.recorded += 1
+
+    def _keep(self, heard: Samples) -> None:
+        keep_sound(heard, self._recorder, self._wav)
+
+    def _keep_last(self, heard: Samples) -> None:
+        """A disk that refuses the end of the sound must not keep the film from being ended."""
+        with contextlib.suppress(RecordError):
+            self._keep(heard)

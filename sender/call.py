@@ -16,13 +16,15 @@ import torch
 
 from sender.analysis import Analysis
 from sender.budget import Budget, budget_for
-from sender.capture import Capture, open_source
+from sender.capture import Capture, SourceError, open_source
 from sender.first_source import FirstSource
 from sender.outgoing import OutgoingHalf, OutgoingSettings
+from sender.preview import Preview
 from sender.profile import DEFAULT_PROFILE, PROFILES
 from sender.refresh import PoseMoved, RefreshPolicy, WhenWorse
+from sender.sound import Sound, SoundSettings, bundle_with_sound, open_sound
 from sender.sources import Job, Result, SourceJob
-from shared.codec.picture import DEFAULT_QUALITY, Quality
+from shared.codec.picture import Quality
 from shared.link.base import Link, LinkClosed
 from shared.link.ice import IceSettings
 from shared.link.pacing import FIRST_RATE, PicturePacer
@@ -30,9 +32,11 @@ from shared.link.webrtc import BadDescription, Peer
 from shared.models.engine import NATIVE_SIZE, Engine, Picture
 from shared.models.registry import draws_quickly, load_basis, load_engine, wire_hash
 from shared.session.call import TooManyErrors, run_call
-from shared.session.hello import Hello, SourceKind
+from shared.session.exchange import SignallingError
+from shared.session.hello import SOUND, Hello, SourceKind
+from shared.session.join_link import BY_HAND
+from shared.session.joining import check_peer, meet
 from shared.session.report import Meter, Snapshot, write_report
-from shared.session.signalling import SignallingError, join
 from shared.session.status import StatusLine
 
 logger = logging.getLogger(__name__)
@@ -55,7 +59,8 @@ class SenderSettings:
     profile: str = DEFAULT_PROFILE
     picture_size: int | None = None
     """None: the profile's."""
-    picture_quality: Quality = DEFAULT_QUALITY
+    picture_quality: Quality | None = None
+    """None: the profile's."""
     bundle: int | None = None
     """None: the profile's."""
     framing: str = "auto"
@@ -65,10 +70,13 @@ class SenderSettings:
     ice: IceSettings = field(default_factory=IceSettings)
     report: Path | None = None
     out: Path | None = None
+    preview: bool = False
+    """Show the caller's own picture with hints."""
+    sound: SoundSettings = field(default_factory=SoundSettings)
 
-    def byte_budget(self) -> Budget | None:
+    def byte_budget(self, with_sound: bool = False) -> Budget | None:
         """The budget for sources, None if there is none. Raises ValueError if it is not positive."""
-        return budget_for(self.refresh, self.budget, PROFILES[self.profile].budget)
+        return budget_for(self.refresh, self.budget, PROFILES[self.profile].budget, with_sound)
 
 
 class Pump:
@@ -78,10 +86,12 @@ class Pump:
     afterwards.
     """
 
-    def __init__(self, half: OutgoingHalf, capture: Capture, seconds: float | None) -> None:
-        self.half, self.capture = half, capture
+    def __init__(self, half: OutgoingHalf, capture: Capture, seconds: float | None, sound: Sound | None = None) -> None:
+        self.half, self.capture, self.sound = half, capture, sound
         self.repeated = 0
         """Frames whose motion was repeated because the sender was late."""
+        self.on_frame: Callable[[Picture, Analysis | None], None] | None = None
+        """Called with each frame analysed: for the caller's own window."""
         self._seconds = seconds
         self._pool = ThreadPoolExecutor(1, "analysis")
         self._workshop = ThreadPoolExecutor(1, "sources")
@@ -132,6 +142,7 @@ class Pump:
             analysis = self._last
         else:
             analysis = await self._analyse(picture)
+        self._hear(stamp)
         self._push(analysis, stamp)
 
     async def _keep(self, picture: Picture, stamp: float) -> None:
@@ -139,6 +150,7 @@ class Pump:
         analysis = await self._analyse(picture)
         if analysis is None and not self._kept:
             await self._wait_for(stamp)
+            self._hear(stamp)
         else:
             self._kept.append((stamp, analysis))
         if isinstance(self._push(analysis, stamp), SourceJob):
@@ -155,7 +167,13 @@ class Pump:
         self._start = time.monotonic() - kept[0][0]
         for stamp, analysis in kept:
             await self._wait_for(stamp)
+            self._hear(stamp)
             self._push(analysis, stamp)
+
+    def _hear(self, stamp: float) -> None:
+        """What was said up to a frame goes with it."""
+        if self.sound is not None:
+            self.half.add_sound(self.sound.take(stamp, self._start))
 
     async def _wait_for(self, stamp: float) -> None:
         await asyncio.sleep(max(0.0, self._start + stamp - time.monotonic()))
@@ -163,6 +181,8 @@ class Pump:
     async def _analyse(self, picture: Picture) -> Analysis | None:
         loop = asyncio.get_running_loop()
         self._last = await loop.run_in_executor(self._pool, self.half.analyse, picture)
+        if self.on_frame is not None:
+            self.on_frame(picture, self._last)
         return self._last
 
     def _push(self, analysis: Analysis | None, stamp: float) -> Job | None:
@@ -246,57 +266,82 @@ def affordable(policy: RefreshPolicy, engine: str, quick: bool) -> RefreshPolicy
     return instead
 
 
-def prepare(settings: SenderSettings) -> tuple[Capture, OutgoingHalf, Hello]:
-    """Opens the source and loads the engine. Raises SourceError, EngineError or ValueError."""
-    budget = settings.byte_budget()
+def prepare(settings: SenderSettings) -> tuple[Capture, Sound | None, OutgoingHalf, Hello]:
+    """Opens the sources of pictures and sound, and loads the engine. Raises SourceError, EngineError or ValueError."""
+    settings.byte_budget()
     quick = draws_quickly(settings.engine, settings.device)
     if quick:
         torch.set_num_threads(1)  # the motion network is too small to share between cores
     capture = open_source(settings.source)
+    try:
+        sound = open_sound(settings.sound, settings.source, capture)
+    except SourceError:
+        capture.close()
+        raise
+    budget = settings.byte_budget(sound is not None)
     draws = quick and isinstance(settings.refresh, WhenWorse)
     engine: Engine = load_engine(settings.engine, settings.device, draws=draws, backend="auto")
     if quick:
         engine.extract(np.zeros((NATIVE_SIZE, NATIVE_SIZE, 3), np.uint8))  # the first takes long: not in the call
     refresh = affordable(settings.refresh, settings.engine, quick)
     profile = PROFILES[settings.profile]
+    bundle = profile.bundle(capture.fps)
+    if sound is not None:
+        bundle = min(bundle, bundle_with_sound(capture.fps))
     outgoing = OutgoingSettings(
-        capture.fps, settings.bundle or profile.bundle(capture.fps), settings.picture_size or profile.picture_size,
-        settings.picture_quality, settings.framing, profile.step(capture.fps),
+        capture.fps, settings.bundle or bundle, settings.picture_size or profile.picture_size,
+        profile.picture_quality if settings.picture_quality is None else settings.picture_quality,
+        settings.framing, profile.step(capture.fps),
     )  # fmt: skip
     pacer = PicturePacer(later_rate=FIRST_RATE) if settings.peer is None else None  # a file carries what it is given
     half = OutgoingHalf(outgoing, engine, load_basis(settings.engine), refresh, pacer, budget, FirstSource())
     kind: SourceKind = capture.kind
     hello = Hello(
         settings.engine, wire_hash(settings.engine), "sender", kind, capture.fps, engine.keypoint_count,
-        outgoing.picture_size,
+        outgoing.picture_size, {} if sound is None else {SOUND: True},
     )  # fmt: skip
-    return capture, half, hello
+    return capture, sound, half, hello
 
 
 async def send_call(settings: SenderSettings) -> dict[str, Any]:
     """Makes the call; its report comes back. Raises SignallingError, LinkClosed and what `prepare` raises."""
     assert settings.peer is not None
+    check_peer(settings.peer)
     status = StatusLine()
-    capture, half, hello = prepare(settings)
-    peer = Peer(settings.ice)
+    preview = Preview() if settings.preview else None  # if there is no desktop, that is said at once
+    capture, sound, half, hello = prepare(settings)
+    peer = Peer(settings.ice, by_hand=settings.peer == BY_HAND)
     try:
-        _, answer = await join(settings.peer, hello, peer.create_offer)
+        _, answer = await meet(settings.peer, hello, peer.create_offer)
         try:
             await peer.accept_answer(answer)
         except BadDescription as error:
             raise SignallingError(str(error)) from error
         await peer.wait_open()
-        return await _converse(settings, capture, half, peer, status)
+        return await _converse(settings, capture, sound, half, peer, status, preview)
     finally:
+        if preview is not None:
+            preview.close()
         capture.close()
+        if sound is not None:
+            sound.close()
         await peer.close()
 
 
 async def _converse(
-    settings: SenderSettings, capture: Capture, half: OutgoingHalf, link: Link, status: StatusLine
+    settings: SenderSettings,
+    capture: Capture,
+    sound: Sound | None,
+    half: OutgoingHalf,
+    link: Link,
+    status: StatusLine,
+    preview: Preview | None = None,
 ) -> dict[str, Any]:
-    status.say(f"connected; sending {capture.kind} {settings.source}")
-    watch, pump, ended = Watch(half, link), Pump(half, capture, settings.seconds), asyncio.Event()
+    heard = "no sound" if sound is None else "muted" if sound.voice.muted else "with sound"
+    status.say(f"connected; sending {capture.kind} {settings.source}, {heard}")
+    watch, pump, ended = Watch(half, link), Pump(half, capture, settings.seconds, sound), asyncio.Event()
+    if preview is not None:
+        pump.on_frame = lambda picture, seen: preview.show(picture, None if seen is None else seen.crop)
     report: dict[str, Any] = {"source": settings.source, "source_kind": capture.kind, "ended": "interrupted"}
 
     async def look() -> None:
@@ -325,6 +370,8 @@ async def _converse(
             "frames_without_face": half.counts.no_face,
             "sources_held": half.counts.sources_held,
             "malformed": half.counts.malformed,
+            "sound_packets": half.counts.sound_packets,
+            "sound_bytes": half.counts.sound_bytes,
         }
         if settings.report is not None:
             write_report(settings.report, report)

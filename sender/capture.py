@@ -9,7 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Literal, Self
 
 import av
 import cv2
@@ -17,6 +17,8 @@ import numpy as np
 from av.container import InputContainer
 from numpy.typing import NDArray
 
+from sender.camera import CameraDevice, CameraError, open_camera
+from sender.devices import cameras, find_camera
 from sender.sample import sample_frames
 
 log = logging.getLogger(__name__)
@@ -26,7 +28,6 @@ Frame = tuple[float, Image]
 
 LARGEST_SIDE = 4096
 """Pixels; a larger frame would take memory and time that a call does not have."""
-CAMERA_SIZE = (640, 480)
 CAMERA_PATIENCE_S = 5.0
 """A camera that delivers nothing for this long has gone."""
 SAMPLE_FPS = 25.0
@@ -61,24 +62,15 @@ class Capture(ABC):
         self.close()
 
 
-class CameraDevice(Protocol):
-    """The part of cv2.VideoCapture that is used here."""
-
-    def isOpened(self) -> bool: ...
-    def read(self) -> tuple[bool, Any]: ...
-    def get(self, propId: int) -> float: ...
-    def release(self) -> None: ...
-
-
 def open_source(spec: str) -> Capture:
-    """The capture for `camera:N`, `sample` or the path of a video file. Raises SourceError."""
+    """The capture for `camera:N`, `camera:NAME`, `sample` or the path of a video file. Raises SourceError."""
     if spec == "sample":
         return SampleCapture()
     if spec.startswith("camera:"):
-        number = spec.removeprefix("camera:")
-        if not number.isdecimal():
-            raise SourceError(f"'{spec}' names no camera; write camera:0 for the first, camera:1 for the second.")
-        return CameraCapture(_open_camera(int(number)), f"camera {number}")
+        try:
+            return _open_camera(spec.removeprefix("camera:"))
+        except CameraError as error:
+            raise SourceError(str(error)) from error
     if not spec or "://" in spec:
         raise SourceError(f"'{spec}' is no source; give camera:0, the path of a video file, or sample.")
     return FileCapture(Path(spec))
@@ -237,16 +229,10 @@ def _open_file(path: Path) -> InputContainer:
     return container
 
 
-def _open_camera(number: int) -> CameraDevice:
-    if sys.platform == "linux" and not Path(f"/dev/video{number}").exists():
-        raise SourceError(f"camera {number} is not there (no /dev/video{number}); plug it in, or use a file or sample.")
-    device = cv2.VideoCapture(number)
-    device.set(cv2.CAP_PROP_FRAME_WIDTH, CAMERA_SIZE[0])
-    device.set(cv2.CAP_PROP_FRAME_HEIGHT, CAMERA_SIZE[1])
-    if not device.isOpened() or not device.read()[0]:
-        device.release()
-        raise SourceError(f"camera {number} gives no picture: it is missing, not permitted or used by another program.")
-    return device
+def _open_camera(text: str) -> CameraCapture:
+    known = cameras() if sys.platform == "linux" or not text.isdecimal() else []  # elsewhere looking opens them all
+    camera = find_camera(text, known)
+    return CameraCapture(open_camera(camera.number, camera.label), camera.label)
 
 
 def _upright(frame: av.VideoFrame) -> Image:

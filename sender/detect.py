@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from threading import get_ident
 from typing import NamedTuple
 
 import cv2
@@ -75,7 +76,8 @@ def find_near(rgb: Image, head: Box) -> Box | None:
 
 
 @lru_cache
-def _cascade(name: str) -> cv2.CascadeClassifier:
+def _cascade(name: str, thread: int) -> cv2.CascadeClassifier:
+    """One for each thread: a cascade keeps what it works on in itself."""
     folder = Path(cv2.data.haarcascades)  # type: ignore[attr-defined]
     return cv2.CascadeClassifier(str(folder / f"haarcascade_{name}.xml"))
 
@@ -110,7 +112,7 @@ def _search_tilted(grey: Image, smallest: int, largest: int) -> list[Box]:
 
 
 def _run(name: str, grey: Image, smallest: int, largest: int) -> list[Box]:
-    found = _cascade(name).detectMultiScale(
+    found = _cascade(name, get_ident()).detectMultiScale(
         grey, scaleFactor=1.15, minNeighbors=3, minSize=(smallest, smallest), maxSize=(largest, largest)
     )
     return _without_duplicates([Box(float(x), float(y), float(side)) for x, y, side, _ in found])

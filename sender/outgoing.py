@@ -6,7 +6,7 @@ back a job; what its `perform` (slow) gives is for `done`. `tick` gives what is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -21,12 +21,14 @@ from sender.framing import Framer, cut, whole_square
 from sender.profile import LARGEST_BUNDLE
 from sender.refresh import RefreshPolicy
 from sender.sources import Job, Result, Sources, code_source
+from sender.voice import Packet
 from shared.codec import control
 from shared.codec.bundle import Bundle, BundleEncoder
 from shared.codec.errors import MalformedMessage
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import DEFAULT_QUALITY, Quality
 from shared.codec.pieces import split
+from shared.codec.sound import FURTHEST_MS, SoundPacket
 from shared.gallery import Gallery
 from shared.link.base import Channel
 from shared.link.pacing import FIRST_PIECE, PIECE, PicturePacer
@@ -37,6 +39,8 @@ from shared.session.call import Outgoing, TooManyErrors
 HEARTBEAT_SECONDS = 2.0
 """Silence after which a sign of life is sent; motion is one too."""
 _MAX_MALFORMED = 20
+_SOUND_WAITS = 16
+"""Packets of sound that wait for a bundle at most, a second of them: older ones would come too late."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,8 @@ class OutgoingCounts:
     sources_sent: int = 0
     sources_held: int = 0
     malformed: int = 0
+    sound_packets: int = 0
+    sound_bytes: int = 0
 
 
 class OutgoingHalf:
@@ -118,6 +124,7 @@ class OutgoingHalf:
         self._crop_number = 0
         self._out: list[Outgoing] = []
         self._bundle: list[_Frame] = []
+        self._sound: list[Packet] = []
         self._frame_number = 0
         self._link = LinkAdaptation(settings.bundle)
         self._link_queued = 0
@@ -148,7 +155,13 @@ class OutgoingHalf:
         self._say_whether_face(analysis is not None)
         if self.gallery.sources:
             self._append(analysis, clock, now)
+        elif self._sound or self._bundle:  # what is said goes over although there is nobody to draw yet
+            self._append(None, clock, now)
         return None if analysis is None else self._sources.consider(analysis, clock, now)
+
+    def add_sound(self, packets: Sequence[Packet]) -> None:
+        """Takes in what was said, on the clock of the frames; it goes with the next bundle."""
+        self._sound = [*self._sound, *packets][-_SOUND_WAITS:]
 
     def push_no_more(self, now: float) -> Job | None:
         """The last frame was pushed: the job of a first source, if a better frame was still waited for."""
@@ -255,9 +268,25 @@ class OutgoingHalf:
             epoch=self.gallery.epoch,
             frame_interval_ms=1000 * self.settings.step / self.settings.fps,
             frames=tuple(frame.motion for frame in self._bundle),
+            sound=self._sound_after(_clock_ms(self._bundle[0].clock)),
         )
         self._bundle = []
         self._out.append((Channel.MOTION, self._encoder.encode(bundle)))
+
+    def _sound_after(self, clock_ms: int) -> tuple[SoundPacket, ...]:
+        """The sound that waits, for a bundle of this clock."""
+        sound, self._sound = self._sound, []
+        half = 1 << 31  # the bundle's clock has wrapped at 32 bits
+        packets: list[SoundPacket] = []
+        for clock, data in sound:
+            packet = SoundPacket((clock - clock_ms + half) % (2 * half) - half, data)
+            if packets and packet.start_ms < packets[-1].start_ms:  # the clock was set back
+                packets.clear()
+            if abs(packet.start_ms) <= FURTHEST_MS:
+                packets.append(packet)
+        self.counts.sound_packets += sum(1 for each in packets if each.data)
+        self.counts.sound_bytes += sum(len(each.data) for each in packets)
+        return tuple(packets)
 
     def _as_held(self, analysis: Analysis) -> Motion:
         """The motion in the crop that the receiver draws, which changes only when a new source is held."""

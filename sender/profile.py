@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shared.codec.picture import DEFAULT_QUALITY, Quality
+
 LARGEST_BUNDLE = 10
 """Frames of a bundle at most, whatever the link."""
 
@@ -20,6 +22,10 @@ class Profile:
     """Side of the source pictures in pixels, unless one is asked for."""
     budget: float
     """kbit/s on the wire, out and back together, for the default refresh, unless one is asked for."""
+    about: str = ""
+    """What it is for, a line of help."""
+    picture_quality: Quality = DEFAULT_QUALITY
+    """Of the source pictures, unless one is asked for."""
 
     def step(self, fps: float) -> int:
         """Of how many camera frames one is sent."""
@@ -31,7 +37,9 @@ class Profile:
 
 
 PROFILES = {
-    "balanced": Profile(motion_rate=25.0, bundle_seconds=0.2, picture_size=256, budget=13.0),
-    "thin": Profile(motion_rate=12.5, bundle_seconds=0.4, picture_size=128, budget=8.3),
+    "balanced": Profile(25.0, 0.2, 256, 13.0, "25 frames of motion a second, quick"),
+    "thin": Profile(12.5, 0.4, 128, 8.3, "half as many, in larger messages, for links that carry 8 kbit/s"),
+    "sharp": Profile(25.0, 0.2, 256, 26.0, "finer pictures, and more of them, for links that carry 26", 80),
+    "responsive": Profile(25.0, 0.08, 256, 22.0, "messages of two frames: the least delay, at about twice the bytes"),
 }
 DEFAULT_PROFILE = "balanced"

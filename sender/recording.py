@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 from sender.analysis import Analysis
 from sender.budget import WireEstimate
 from sender.call import SenderSettings, prepare
 from sender.capture import Capture
 from sender.outgoing import OutgoingHalf
+from sender.sound import Sound
 from sender.sources import Job
 from shared.callfile import CallWriter
 from shared.models.engine import Picture
@@ -23,10 +25,10 @@ def record_call(settings: SenderSettings) -> dict[str, int]:
     Frames, sources and payload bytes come back. Raises CallFileError and what `prepare` raises.
     """
     assert settings.out is not None
-    capture, half, hello = prepare(settings)
+    capture, sound, half, hello = prepare(settings)
     status, size = StatusLine(), 0
-    with capture, CallWriter(settings.out, hello) as file:
-        for stamp, messages in play(half, capture, settings.seconds):
+    with capture, sound or nullcontext(), CallWriter(settings.out, hello) as file:
+        for stamp, messages in play(half, capture, settings.seconds, sound):
             for channel, data in messages:
                 file.write(stamp, channel, data)
                 size += len(data)
@@ -37,7 +39,9 @@ def record_call(settings: SenderSettings) -> dict[str, int]:
     return {"frames_sent": half.counts.frames_sent, "sources_sent": half.counts.sources_sent, "payload_bytes": size}
 
 
-def play(half: OutgoingHalf, capture: Capture, seconds: float | None) -> Iterator[tuple[float, list[Outgoing]]]:
+def play(
+    half: OutgoingHalf, capture: Capture, seconds: float | None, sound: Sound | None = None
+) -> Iterator[tuple[float, list[Outgoing]]]:
     """(time, messages) of a call without a link. From the first face on, the clip waits for its first source."""
     flying: list[int] = []
     kept: list[tuple[float, Analysis | None]] = []
@@ -48,6 +52,10 @@ def play(half: OutgoingHalf, capture: Capture, seconds: float | None) -> Iterato
         sent = None if job is None else half.done(job.perform(), now)
         if sent is not None:
             flying.append(sent.source_id)
+
+    def hear(stamp: float) -> None:
+        if sound is not None:
+            half.add_sound(sound.take(stamp, offset))
 
     def step() -> tuple[float, list[Outgoing]]:
         half.spent(*wire.total(now), now)
@@ -67,6 +75,7 @@ def play(half: OutgoingHalf, capture: Capture, seconds: float | None) -> Iterato
         offset = now - kept[0][0]
         for stamp, analysis in kept:
             now = offset + stamp
+            hear(stamp)
             do(half.push(analysis, now, now))
             yield step()
         kept.clear()
@@ -74,6 +83,8 @@ def play(half: OutgoingHalf, capture: Capture, seconds: float | None) -> Iterato
     for stamp, picture in limited(capture, seconds):
         now = offset + stamp
         analysis = half.analyse(picture)
+        if half.gallery.sources or not (kept or analysis is not None):
+            hear(stamp)
         do(half.push(analysis, now, now))
         if not half.gallery.sources and (kept or analysis is not None):
             kept.append((stamp, analysis))

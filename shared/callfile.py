@@ -1,8 +1,12 @@
-"""A recorded call: the hello and every message the sender sent, with its time; `CALL.pinhole`.
+"""A recorded call: the hello and every message from the sender, with its time; `CALL.pinhole`.
 
-    magic "PINHOLE" and a version byte, hello as JSON (2-byte length), then per message:
-    time in ms since the start (4 bytes), channel (1), length (4), message
-All numbers are big-endian. A file that breaks off is good up to its last whole message.
+    magic "PINHOLE" and a version byte, length (2 bytes) and checksum (4) of the hello, hello as JSON, then records of
+    time in ms since the start (4 bytes), kind (1), length (4), checksum of these (2) and of the content (4), content
+All numbers are big-endian, checksums are CRC-32 or its lower half. A file that breaks off is good up to its last whole
+record; the two checksums tell that from a damaged one.
+
+The sender's own recording holds messages only. A receiver's has marks between them: which frames it drew and when it
+took a source. With those, a replay draws the very frames that were shown, however late the machine then was.
 """
 
 from __future__ import annotations
@@ -10,17 +14,29 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Self
+from zlib import crc32
 
 from shared.link.base import Channel
 from shared.session.hello import Hello, MalformedHello
 
-_MAGIC = b"PINHOLE\x01"
-_LENGTH = struct.Struct(">H")
+LARGEST_MESSAGE = 1 << 20
+"""Bytes of a message at most."""
+LARGEST_STEP = 255
+"""From one frame number to the next in one mark; also the frames of a mark at most, but for its first."""
+
+_MAGIC = b"PINHOLE\x02"
+_HELLO = struct.Struct(">HI")
 _RECORD = struct.Struct(">IBI")
-_MAX_MESSAGE = 1 << 20
+_CHECKSUMS = struct.Struct(">HI")
+_SHOWN_HEAD = struct.Struct(">Bi")
+_TAKEN_BODY = struct.Struct(">I")
 _CHANNELS = tuple(Channel)
+_SHOWN, _TAKEN = 64, 65
+"""Kinds of the marks; kinds below are channels."""
+_SCAN = 1 << 16
 
 
 class CallFileError(Exception):
@@ -36,54 +52,161 @@ class Message(NamedTuple):
     data: bytes
 
 
+class Shown(NamedTuple):
+    """The receiver drew these frames, from at most so many sources but for those that fade out."""
+
+    time: float
+    """Of the message before, seconds."""
+    most: int
+    """1..255"""
+    numbers: tuple[int, ...]
+    """Frame numbers as the playout counts them; each at most LARGEST_STEP above the one before. A recording with marks
+    begins with an empty one."""
+
+
+class Taken(NamedTuple):
+    """The receiver took a source into its gallery."""
+
+    time: float
+    """Of the message before, seconds."""
+    source_id: int
+
+
+Entry = Message | Shown | Taken
+
+
 class CallWriter:
-    """Writes a call file; use as a context manager."""
+    """Writes a call file; use as a context manager. What was written is on its way to the disk at once."""
 
     def __init__(self, path: Path, hello: Hello) -> None:
         """Opens the file. Raises CallFileError if it cannot be written."""
+        text = json.dumps(hello.to_dict()).encode()
         try:
-            self._file: BinaryIO = path.open("wb")
+            self._file: BinaryIO = path.open("wb", buffering=0)
+            self._file.write(_MAGIC + _HELLO.pack(len(text), crc32(text)) + text)
         except OSError as error:
             raise CallFileError(f"cannot write {path} ({error.strerror}): choose another place") from error
-        text = json.dumps(hello.to_dict()).encode()
-        self._file.write(_MAGIC + _LENGTH.pack(len(text)) + text)
 
     def write(self, time: float, channel: Channel, data: bytes) -> None:
-        """Appends one message sent `time` seconds after the start."""
-        self._file.write(_RECORD.pack(round(time * 1000), _CHANNELS.index(channel), len(data)) + data)
+        """Appends one message sent `time` seconds after the start. Raises OSError, and ValueError if it is too long."""
+        if len(data) > LARGEST_MESSAGE:
+            raise ValueError(f"a message of {len(data)} bytes cannot be recorded, at most {LARGEST_MESSAGE} can")
+        self._append(time, _CHANNELS.index(channel), data)
+
+    def mark(self, mark: Shown | Taken) -> None:
+        """Appends a mark. Raises OSError."""
+        if isinstance(mark, Taken):
+            self._append(mark.time, _TAKEN, _TAKEN_BODY.pack(mark.source_id))
+            return
+        numbers = mark.numbers
+        steps = bytes(b - a for a, b in pairwise(numbers))
+        self._append(mark.time, _SHOWN, _SHOWN_HEAD.pack(mark.most, numbers[0]) + steps if numbers else b"")
+
+    def close(self) -> None:
+        """Ends the file. May be called more than once."""
+        self._file.close()
+
+    def _append(self, time: float, kind: int, content: bytes) -> None:
+        head = _RECORD.pack(round(time * 1000) & 0xFFFFFFFF, kind, len(content))
+        record = head + _CHECKSUMS.pack(crc32(head) & 0xFFFF, crc32(content)) + content
+        written = self._file.write(record)
+        if written != len(record):  # a full disk takes a part without a word
+            self._file.write(record[written or 0 :])
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._file.close()
+        self.close()
 
 
-def read_call(path: Path) -> tuple[Hello, Iterator[Message]]:
-    """The hello and the messages of a call file. Raises CallFileError for anything that is not one."""
+def read_call(path: Path) -> tuple[Hello, Iterator[Entry]]:
+    """The hello and the entries of a call file, which may break off anywhere after the hello.
+
+    Raises CallFileError for anything that is not one, and for one that is damaged in the middle.
+    """
     try:
         file = path.open("rb")
     except OSError as error:
         raise CallFileError(f"cannot read {path} ({error.strerror})") from error
-    if file.read(len(_MAGIC)) != _MAGIC:
-        file.close()
-        raise CallFileError(f"{path} is not a Pinhole call of this version: record it with `python -m sender --out`")
     try:
-        (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
-        hello = Hello.from_dict(json.loads(file.read(length)))
-    except (struct.error, ValueError, RecursionError, MalformedHello) as error:
+        hello = _hello(path, file)
+        begin = file.tell()
+        for _ in _entries(path, file):  # damage shows before anything is drawn
+            pass
+        file.seek(begin)
+    except CallFileError:
         file.close()
+        raise
+    return hello, _closing(path, file)
+
+
+def _hello(path: Path, file: BinaryIO) -> Hello:
+    if file.read(len(_MAGIC)) != _MAGIC:
+        raise CallFileError(f"{path} is not a Pinhole call of this version: record it with this one")
+    try:
+        length, checksum = _HELLO.unpack(file.read(_HELLO.size))
+        text = file.read(length)
+        if crc32(text) != checksum:
+            raise ValueError("its checksum is wrong")
+        return Hello.from_dict(json.loads(text))
+    except (struct.error, ValueError, RecursionError, MalformedHello) as error:
         raise CallFileError(f"{path} is damaged at its start ({error}): record it again") from error
-    return hello, _messages(file)
 
 
-def _messages(file: BinaryIO) -> Iterator[Message]:
+def _closing(path: Path, file: BinaryIO) -> Iterator[Entry]:
     with file:
-        while len(head := file.read(_RECORD.size)) == _RECORD.size:
-            time, channel, length = _RECORD.unpack(head)
-            if channel >= len(_CHANNELS) or length > _MAX_MESSAGE:
+        yield from _entries(path, file)
+
+
+def _entries(path: Path, file: BinaryIO) -> Iterator[Entry]:
+    """Up to the end or the cut. Raises CallFileError at the first damage."""
+    now = 0.0
+    while True:
+        begin = file.tell()
+        head = file.read(_RECORD.size + _CHECKSUMS.size)
+        if len(head) < _RECORD.size + _CHECKSUMS.size:
+            return
+        milliseconds, kind, length = _RECORD.unpack_from(head)
+        of_head, of_content = _CHECKSUMS.unpack_from(head, _RECORD.size)
+        entry = None
+        if crc32(head[: _RECORD.size]) & 0xFFFF == of_head and length <= LARGEST_MESSAGE:
+            content = file.read(length)
+            if len(content) < length:
                 return
-            data = file.read(length)
-            if len(data) < length:
+            if crc32(content) == of_content:
+                entry = _entry(milliseconds / 1000, kind, content)
+        if entry is None:
+            if _only_zeros(file, begin):  # a machine that lost power leaves a length without content
                 return
-            yield Message(time / 1000, _CHANNELS[channel], data)
+            raise CallFileError(
+                f"{path} is damaged after {now:.1f} s: get an undamaged copy, or cut it to its first {begin} bytes to "
+                "have what comes before"
+            )
+        now = entry.time
+        yield entry
+
+
+def _entry(time: float, kind: int, content: bytes) -> Entry | None:
+    """The entry of a whole record; None if there is no such."""
+    if kind < len(_CHANNELS):
+        return Message(time, _CHANNELS[kind], content)
+    if kind == _TAKEN and len(content) == _TAKEN_BODY.size:
+        return Taken(time, *_TAKEN_BODY.unpack(content))
+    if kind == _SHOWN and not content:
+        return Shown(time, 1, ())
+    if kind == _SHOWN and len(content) >= _SHOWN_HEAD.size:
+        most, number = _SHOWN_HEAD.unpack_from(content)
+        numbers = [number]
+        for step in content[_SHOWN_HEAD.size :]:
+            numbers.append(numbers[-1] + step)
+        return Shown(time, most, tuple(numbers)) if most else None
+    return None
+
+
+def _only_zeros(file: BinaryIO, begin: int) -> bool:
+    file.seek(begin)
+    while part := file.read(_SCAN):
+        if any(part):
+            return False
+    return True

@@ -145,6 +145,14 @@ class Program:
             self._process.kill()
             self._process.communicate()
 
+    def page_url(self) -> str:
+        """The URL that a receiver with --page prints, before the one to join with."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith("watch at:"):
+                return line.split()[-1]
+        raise AssertionError(f"no URL of a page; {self._process.communicate()[1]}")
+
     def join_url(self) -> str:
         """The URL that a receiver prints once it listens."""
         assert self._process.stdout is not None

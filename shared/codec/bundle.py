@@ -9,9 +9,10 @@
     7       ...   motion alone; or sections: type (1), length (1, or 2 from 128 bytes on), content; the last one has 128
                   added to its type and no length
 
-All numbers are big-endian. Sections of unknown type are skipped. Motion is one range-coded stream: per frame whether it
-shows a face, then its quantised numbers; by themselves for the first face, as differences to the face before for the
-rest, with tables that depend on how large the differences before were (`contexts`).
+All numbers are big-endian. Sections of unknown type are skipped; type 1 is motion, 2 is `sound`. Motion is one
+range-coded stream: per frame whether it shows a face, then its quantised numbers; by themselves for the first face, as
+differences to the face before for the rest, with tables that depend on how large the differences before were
+(`contexts`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from shared.codec.errors import MalformedBundle
 from shared.codec.motion_basis import MAX_INTEGER, MotionBasis, Numbers
 from shared.codec.range_coder import TOTAL, FrequencyTable, RangeDecoder, RangeEncoder
+from shared.codec.sound import SOUND_SECTION, SoundPacket, pack_sound, unpack_sound
 from shared.motion import Motion
 
 VERSION = 3
@@ -68,6 +70,8 @@ class Bundle:
     """Time between two frames, 0.1 to 409.5 ms, kept to 0.1 ms."""
     frames: tuple[Motion | None, ...]
     """1 to 16 frames; None where no face was found."""
+    sound: tuple[SoundPacket, ...] = ()
+    """What was said meanwhile, in its order."""
 
 
 def quantise(motions: Sequence[Motion | None], basis: MotionBasis) -> tuple[Motion | None, ...]:
@@ -97,7 +101,8 @@ class BundleEncoder:
     def encode(self, bundle: Bundle) -> bytes:
         """The bytes of the next bundle. Raises ValueError for one that the format cannot hold."""
         frames = tuple(_integers(bundle.frames, self._basis, self._before))
-        data = _header(bundle) + _encode_motions(frames, self._basis)
+        motions = _encode_motions(frames, self._basis)
+        data = _header(bundle) + (_with_sound(motions, bundle.sound) if bundle.sound else motions)
         self._before = next((each for each in reversed(frames) if each is not None), self._before)
         return data
 
@@ -105,6 +110,11 @@ class BundleEncoder:
 def encode_bundle(bundle: Bundle, basis: MotionBasis) -> bytes:
     """The bytes of a bundle with nothing before it. Raises ValueError for a bundle that the format cannot hold."""
     return BundleEncoder(basis).encode(bundle)
+
+
+def _with_sound(motions: bytes, sound: tuple[SoundPacket, ...]) -> bytes:
+    length = len(motions).to_bytes(1) if len(motions) < 0x80 else (len(motions) | _MAX_SECTION + 1).to_bytes(2, "big")
+    return bytes([MOTION_SECTION]) + length + motions + bytes([SOUND_SECTION | _LAST]) + pack_sound(sound)
 
 
 def _header(bundle: Bundle) -> bytes:
@@ -115,8 +125,9 @@ def _header(bundle: Bundle) -> bytes:
         raise ValueError(f"a frame interval is 0.1 to 409.5 ms, this is {bundle.frame_interval_ms} ms")
     code = INTERVALS.index(interval) + 1 if interval in INTERVALS else 0
     timing = bundle.clock_ms % CLOCK_WRAP_MS << 4 | code
+    form = (_SECTIONS if bundle.sound else 0) | VERSION << 4 | len(bundle.frames) - 1
     header = _HEADER.pack(
-        VERSION << 4 | len(bundle.frames) - 1, bundle.first_frame & 0xFFFF, timing >> 8, timing & 0xFF,
+        form, bundle.first_frame & 0xFFFF, timing >> 8, timing & 0xFF,
         bundle.epoch & 0xFF,
     )  # fmt: skip
     return header + (b"" if code else interval.to_bytes(2, "big"))
@@ -131,13 +142,18 @@ def decode_bundle(data: bytes, basis: MotionBasis) -> Bundle:
     if version != VERSION:
         raise MalformedBundle(f"bundle version {version} arrived, expected {VERSION}: both ends need one release")
     interval, body = _interval(low & 0xF, data[_HEADER.size :])
-    motion = [body]
+    motion, sound = [body], []
     if form & _SECTIONS:
-        motion = [content for kind, content in _sections(body) if kind == MOTION_SECTION]
+        sections = list(_sections(body))
+        motion = [content for kind, content in sections if kind == MOTION_SECTION]
+        sound = [content for kind, content in sections if kind == SOUND_SECTION]
     if len(motion) != 1:
         raise MalformedBundle(f"a bundle has one motion section, {len(motion)} arrived")
+    if len(sound) > 1:
+        raise MalformedBundle(f"a bundle has at most one section of sound, {len(sound)} arrived")
     frames = _decode_motions(motion[0], (form & 0xF) + 1, basis)
-    return Bundle(first_frame, high << 4 | low >> 4, epoch, interval / 10, frames)
+    packets = unpack_sound(sound[0]) if sound else ()
+    return Bundle(first_frame, high << 4 | low >> 4, epoch, interval / 10, frames, packets)
 
 
 def _interval(code: int, data: bytes) -> tuple[int, bytes]:

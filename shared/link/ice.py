@@ -29,15 +29,19 @@ class IceSettings:
     stun: str | None = None
     """URL, `stun:host:port`."""
     turn: TurnServer | None = None
+    relay_only: bool = False
+    """Whether everything goes through the TURN server, so that neither side learns the other's address from us."""
 
     @staticmethod
-    def parse(stun: str | None = None, turn: str | None = None) -> IceSettings:
+    def parse(stun: str | None = None, turn: str | None = None, relay_only: bool = False) -> IceSettings:
         """Settings from what a user types: `host[:port]` or `stun:host[:port]`, and `turn:user:password@host[:port]`.
 
         `turns:` and `?transport=tcp` work too; reserved characters in user and password are percent-encoded.
-        Raises ValueError on anything else.
+        Raises ValueError on anything else, and where only a relay may be used but none is named.
         """
-        return IceSettings(_parse_stun(stun) if stun else None, _parse_turn(turn) if turn else None)
+        if relay_only and not turn:
+            raise ValueError("--relay-only needs a relay: name one with --turn")
+        return IceSettings(_parse_stun(stun) if stun else None, _parse_turn(turn) if turn else None, relay_only)
 
 
 def _parse_stun(text: str) -> str:

@@ -7,8 +7,9 @@ import logging
 from typing import Any
 
 from aiortc import RTCConfiguration, RTCDataChannel, RTCIceServer, RTCPeerConnection, RTCSessionDescription
+from aiortc.rtcconfiguration import RTCIceTransportPolicy
 
-from shared.link import economy, workarounds
+from shared.link import economy, patience, workarounds
 from shared.link.accounting import WireMeter
 from shared.link.base import Channel, LinkClosed, WireBytes
 from shared.link.common import CommonLink
@@ -33,10 +34,14 @@ class Peer(CommonLink):
     Must be made while an event loop runs, and closed in the end whatever happened.
     """
 
-    def __init__(self, ice: IceSettings | None = None) -> None:
+    def __init__(self, ice: IceSettings | None = None, *, by_hand: bool = False) -> None:
+        """`by_hand`: people carry offer and answer, so minutes may lie between them."""
         super().__init__()
         self._wire = WireMeter()
-        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=_servers(ice or IceSettings())))
+        ice = ice or IceSettings()
+        policy = RTCIceTransportPolicy.RELAY if ice.relay_only else RTCIceTransportPolicy.ALL
+        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=_servers(ice), iceTransportPolicy=policy))
+        self._relay_wanted = ice.turn is not None
         # Channels agreed on beforehand need no opening messages. All are reliable: partial reliability in aiortc can
         # end in a storm of FORWARD-TSN chunks after a single stall.
         self._channels = {
@@ -47,6 +52,7 @@ class Peer(CommonLink):
         }
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._shutdown: asyncio.Task[None] | None = None
+        self._mapping: asyncio.Task[None] | None = None
         for channel, data_channel in self._channels.items():
             self._attach(channel, data_channel)
         self._pc.on("connectionstatechange", self._state_changed)
@@ -56,19 +62,23 @@ class Peer(CommonLink):
         connection = workarounds.ice_connection(self._pc)
         if connection is not None:
             workarounds.count_datagrams(connection, self._wire)
-            workarounds.allow_loopback(connection)
+            if not ice.relay_only:
+                workarounds.allow_loopback(connection)
             workarounds.extend_consent(connection, lambda: self._end("nothing was heard from the other side"))
+            if by_hand:
+                patience.keep_checking(connection)
+                self._mapping = asyncio.ensure_future(patience.keep_mapped(connection))
 
     async def create_offer(self) -> str:
         """SDP to hand to the other side, candidates included; takes up to 5 s if STUN or TURN does not answer."""
         await self._pc.setLocalDescription(await self._pc.createOffer())
-        return self._pc.localDescription.sdp
+        return self._described()
 
     async def accept_offer(self, sdp: str) -> str:
         """SDP that answers an offer. Raises BadDescription; close the peer then."""
         await self._set_remote(sdp, "offer")
         await self._pc.setLocalDescription(await self._pc.createAnswer())
-        return self._pc.localDescription.sdp
+        return self._described()
 
     async def accept_answer(self, sdp: str) -> None:
         """Take the answer to this side's offer. Raises BadDescription; close the peer then."""
@@ -115,6 +125,12 @@ class Peer(CommonLink):
                 logger.warning("the connection did not close within %g s and was dropped", SHUTDOWN_TIME)
                 self._shutdown.cancel()
 
+    def _described(self) -> str:
+        sdp: str = self._pc.localDescription.sdp
+        if self._relay_wanted and " typ relay" not in sdp:
+            logger.warning("the TURN server gave no relay: check its address, user and password")
+        return sdp
+
     def _attach(self, channel: Channel, data_channel: RTCDataChannel) -> None:
         def message(data: bytes | str) -> None:
             if isinstance(data, bytes):  # nothing here sends text
@@ -136,6 +152,8 @@ class Peer(CommonLink):
 
     def _end(self, reason: str) -> None:
         super()._end(reason)
+        if self._mapping is not None:
+            self._mapping.cancel()
         if self._shutdown is None:
             self._shutdown = asyncio.ensure_future(self._pc.close())
 

@@ -50,8 +50,9 @@ def has(thing: Any, *names: str, otherwise: str) -> bool:
 
 
 def ice_connection(pc: RTCPeerConnection) -> Any | None:
-    """The aioice connection below a peer connection that has a data channel, or None if it cannot be reached."""
-    transport: Any = pc.sctp.transport.transport if pc.sctp else None
+    """The aioice connection below a peer connection with a data channel or media, or None if it cannot be reached."""
+    carried: Any = pc.sctp or next((each.sender for each in pc.getTransceivers()), None)
+    transport: Any = carried.transport.transport if carried else None
     if not has(transport, "_connection", otherwise="bytes are not counted and consent checks are aioice's own"):
         return None
     return transport._connection

@@ -10,6 +10,9 @@ from typing import Any, Literal, cast, get_args
 PROTOCOL_VERSION = 1
 """Changes with everything on the wire that an older version would misread."""
 
+SOUND = "sound"
+"""Capability of a sender: speech may come with the motion. A receiver that does not know of it skips it."""
+
 Role = Literal["sender", "receiver", "both"]
 SourceKind = Literal["camera", "file", "sample"]
 Capability = bool | int | float | str

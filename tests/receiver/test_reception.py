@@ -22,8 +22,9 @@ from shared.link.base import LinkClosed
 from shared.link.webrtc import Peer
 from shared.models.batching import Batcher
 from shared.session.call import run_call
+from shared.session.exchange import SignallingError
 from shared.session.hello import Hello
-from shared.session.signalling import SignallingError, join
+from shared.session.signalling import join
 from shared.session.status import StatusLine
 
 HELLO = Hello("compact", "0123456789abcdef", "sender", "camera", CAMERA_FPS, 4, 64)

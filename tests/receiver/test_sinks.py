@@ -7,9 +7,9 @@ import pytest
 from call_examples import picture, read_clip
 
 from receiver import sinks as module
-from receiver.display import DisplayError
 from receiver.record import RecordError
 from receiver.sinks import Sinks
+from shared.desktop import DisplayError
 
 YAWS = (-50.0, -25.0, 0.0, 25.0, 50.0)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from sender.outgoing import OutgoingSettings
 from sender.profile import DEFAULT_PROFILE, LARGEST_BUNDLE, PROFILES, Profile
 
 
@@ -9,6 +10,7 @@ from sender.profile import DEFAULT_PROFILE, LARGEST_BUNDLE, PROFILES, Profile
     ("name", "fps", "step", "bundle"),
     [
         ("balanced", 25, 1, 5), ("balanced", 30, 1, 6), ("balanced", 60, 2, 6), ("balanced", 15, 1, 3),
+        ("sharp", 25, 1, 5), ("responsive", 25, 1, 2), ("responsive", 30, 1, 2), ("responsive", 60, 2, 2),
         ("thin", 25, 2, 5), ("thin", 30, 2, 6), ("thin", 60, 5, 5), ("thin", 10, 1, 4),
     ],
 )  # fmt: skip
@@ -25,3 +27,18 @@ def test_a_bundle_has_one_to_ten_frames() -> None:
 def test_thin_is_thinner() -> None:
     assert DEFAULT_PROFILE == "balanced"
     assert PROFILES["thin"].motion_rate < PROFILES["balanced"].motion_rate
+
+
+def test_sharp_is_sharper_and_responsive_quicker() -> None:
+    usual, sharp, responsive = PROFILES["balanced"], PROFILES["sharp"], PROFILES["responsive"]
+    assert sharp.budget > usual.budget
+    assert sharp.picture_quality != "max" != usual.picture_quality
+    assert sharp.picture_quality > usual.picture_quality
+    assert responsive.bundle(25) < usual.bundle(25)
+
+
+def test_every_profile_says_what_it_is_for_and_can_be_sent() -> None:
+    for profile in PROFILES.values():
+        assert profile.about
+        for fps in (10.0, 15.0, 25.0, 30.0, 60.0):
+            OutgoingSettings(fps, profile.bundle(fps), profile.picture_size, profile.picture_quality)

@@ -1,26 +1,34 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
-from shared.callfile import CallFileError, CallWriter, Message, read_call
+from shared.callfile import LARGEST_MESSAGE, CallFileError, CallWriter, Entry, Message, Shown, Taken, read_call
 from shared.link.base import Channel
 from shared.session.hello import Hello
 
 HELLO = Hello("compact", "0123456789abcdef", "sender", "file", 29.97, 28, 256, {"codec": "av1"})
-MESSAGES = [
+MESSAGES: list[Entry] = [
+    Shown(0.0, 1, ()),
     Message(0.0, Channel.PICTURES, b"piece"),
+    Taken(0.0, 65535),
     Message(0.04, Channel.MOTION, bytes(range(256))),
+    Shown(0.04, 2, (-3, -2, 0, 255, 256)),
     Message(3.5, Channel.CONTROL, b""),
+    Shown(3.5, 1, (2**31 - 1,)),
 ]
 
 
 def written(folder: Path) -> Path:
     path = folder / "call.pinhole"
     with CallWriter(path, HELLO) as file:
-        for message in MESSAGES:
-            file.write(*message)
+        for entry in MESSAGES:
+            if isinstance(entry, Message):
+                file.write(*entry)
+            else:
+                file.mark(entry)
     return path
 
 
@@ -43,7 +51,33 @@ def test_a_file_cut_anywhere_is_good_up_to_there_or_refused(tmp_path: Path) -> N
             continue
         assert messages == MESSAGES[: len(messages)]
         counts.add(len(messages))
-    assert counts == {-1, 0, 1, 2}
+    assert counts == {-1, *range(len(MESSAGES))}
+
+
+def test_a_changed_byte_anywhere_is_refused(tmp_path: Path) -> None:
+    whole = written(tmp_path).read_bytes()
+    path = tmp_path / "changed.pinhole"
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x41]) + whole[at + 1 :])
+        with pytest.raises(CallFileError, match=r"record it|is damaged after"):
+            read_call(path)
+
+
+def test_damage_is_told_with_its_place(tmp_path: Path) -> None:
+    whole = written(tmp_path).read_bytes()
+    path = tmp_path / "changed.pinhole"
+    path.write_bytes(whole[:-1] + b"?")
+    with pytest.raises(CallFileError, match=r"is damaged after 3\.5 s: .* cut it to its first (\d+) bytes") as info:
+        read_call(path)
+    first = int(str(info.value).split("first ")[1].split()[0])
+    path.write_bytes(whole[:first])
+    assert list(read_call(path)[1]) == MESSAGES[:-1]
+
+
+def test_zeros_at_the_end_are_a_cut(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_bytes(path.read_bytes() + bytes(5000))
+    assert list(read_call(path)[1]) == MESSAGES
 
 
 @pytest.mark.parametrize(
@@ -51,12 +85,13 @@ def test_a_file_cut_anywhere_is_good_up_to_there_or_refused(tmp_path: Path) -> N
     [
         b"",
         b"not a call",
-        b"PINHOLE\x02" + bytes(50),
-        b"PINHOLE\x01",
-        b"PINHOLE\x01\x00\x04nope",
-        b"PINHOLE\x01\x00\x02{}",
-        b"PINHOLE\x01\x00\x02\xff\xfe",
-        b"PINHOLE\x01\xff\xff" + b"[" * 0xFFFF,
+        b"PINHOLE\x01" + bytes(50),
+        b"PINHOLE\x02",
+        b"PINHOLE\x02\x00\x04\x00\x00\x00\x00nope",
+        *(
+            b"PINHOLE\x02" + len(text).to_bytes(2, "big") + crc32(text).to_bytes(4, "big") + text
+            for text in (b"{}", b"\xff\xfe", b"[" * 0xFFFF)
+        ),
     ],
 )
 def test_other_files_are_refused_with_a_sentence(tmp_path: Path, content: bytes) -> None:
@@ -66,12 +101,11 @@ def test_other_files_are_refused_with_a_sentence(tmp_path: Path, content: bytes)
         read_call(path)
 
 
-def test_wild_records_end_the_file(tmp_path: Path) -> None:
-    good = written(tmp_path).read_bytes()
-    for bad in (b"\0\0\0\0\x09\0\0\0\x01x", b"\0\0\0\0\x00\xff\xff\xff\xff"):
-        path = tmp_path / "bad.pinhole"
-        path.write_bytes(good + bad)
-        assert list(read_call(path)[1]) == MESSAGES
+def test_a_message_that_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "call.pinhole"
+    with CallWriter(path, HELLO) as file, pytest.raises(ValueError, match="at most"):
+        file.write(0.0, Channel.MOTION, bytes(LARGEST_MESSAGE + 1))
+    assert list(read_call(path)[1]) == []
 
 
 def test_places_that_cannot_be_had(tmp_path: Path) -> None:

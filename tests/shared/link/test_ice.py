@@ -33,3 +33,9 @@ def test_bad_servers_are_refused_without_repeating_a_password() -> None:
         IceSettings.parse(turn="ann:secret@relay.example")
     assert "secret" not in str(caught.value)
     assert "secret" not in repr(IceSettings.parse(turn="turn:ann:secret@relay.example"))
+
+
+def test_only_a_relay() -> None:
+    assert IceSettings.parse(turn="turn:ann:s@relay.example", relay_only=True).relay_only
+    with pytest.raises(ValueError, match="--relay-only needs a relay: name one with --turn"):
+        IceSettings.parse(stun="stun.example.org", relay_only=True)

@@ -12,8 +12,9 @@ import pytest
 from aiohttp import web
 
 from shared.session import signalling
+from shared.session.exchange import BODY_LIMIT, Busy, OnOffer, SignallingError
 from shared.session.hello import Hello, Incompatible
-from shared.session.signalling import Busy, CannotListen, SignallingError, SignallingServer, join
+from shared.session.signalling import CannotListen, SignallingServer, join
 
 SENDER = Hello("compact", "0123456789abcdef", "sender", "camera", 25.0, 15, 256)
 RECEIVER = replace(SENDER, role="receiver")
@@ -28,11 +29,11 @@ async def accept(hello: Hello, sdp: str) -> tuple[Hello, str]:
     return RECEIVER, "the answer"
 
 
-def server(on_offer: signalling.OnOffer = accept) -> SignallingServer:
+def server(on_offer: OnOffer = accept) -> SignallingServer:
     return SignallingServer("127.0.0.1", 0, on_offer)
 
 
-def refusing(error: Exception) -> signalling.OnOffer:
+def refusing(error: Exception) -> OnOffer:
     async def on_offer(hello: Hello, sdp: str) -> tuple[Hello, str]:
         raise error
 
@@ -133,7 +134,7 @@ async def test_garbage_body(body: bytes) -> None:
 
 async def test_oversize_body() -> None:
     async with server() as receiving:
-        status, text = await post(receiving.join_url, b" " * (signalling.BODY_LIMIT + 1))
+        status, text = await post(receiving.join_url, b" " * (BODY_LIMIT + 1))
         assert status == 413
         assert "larger than" in text
 
@@ -215,7 +216,7 @@ ANSWER = {"hello": RECEIVER.to_dict(), "sdp": "the answer"}
         ((404, "404: Not Found"), "not a Pinhole receiver"),
         ((302, ""), "not a Pinhole receiver"),
         ((200, "[1]"), "not a Pinhole receiver"),
-        ((200, "x" * (signalling.BODY_LIMIT + 1)), "not a Pinhole receiver"),
+        ((200, "x" * (BODY_LIMIT + 1)), "not a Pinhole receiver"),
         ((200, json.dumps(ANSWER | {"sdp": None})), "cannot be understood"),
         ((200, json.dumps(ANSWER | {"hello": {"version": 1}})), "cannot be understood: engine"),
         ((200, json.dumps(ANSWER | {"hello": RECEIVER.to_dict() | {"engine": "vox256"}})), "same --engine"),

@@ -1,0 +1,82 @@
+"""Plays the sound of a running call on a speaker, with the pictures on display."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from receiver.incoming import IncomingHalf
+from receiver.sound_playout import SoundPlayout
+from shared.sound.codec import RATE, Samples
+from shared.sound.devices import SoundDeviceError, open_speaker
+
+AHEAD_SECONDS = 0.06
+"""Sound given to the device ahead of time: drawing may keep this program away for so long."""
+_BLOCK = RATE // 50
+_LOOK_SECONDS = 0.01
+
+
+class Output(Protocol):
+    """What plays samples; `shared.sound.devices.Speaker` for one."""
+
+    latency: float
+
+    @property
+    def queued(self) -> float:
+        """Seconds of sound not played yet."""
+
+    def write(self, samples: Samples) -> None:
+        """Adds samples at the end."""
+
+    def close(self) -> None:
+        """Gives the device back."""
+
+
+class Listening:
+    """Hears a half out loud."""
+
+    def __init__(self, half: IncomingHalf, output: Output) -> None:
+        self._muted = False
+        self.playout = SoundPlayout()
+        self._half, self._output = half, output
+        half.ears.append(self.playout.push)
+        half.playout.sound_lead = AHEAD_SECONDS + output.latency
+
+    def mute(self, muted: bool) -> None:
+        """Turns the sound off, or on again."""
+        self._muted = muted
+
+    async def run(self) -> None:
+        """Plays until cancelled."""
+        try:
+            while True:
+                self.play(time.monotonic())
+                await asyncio.sleep(_LOOK_SECONDS)
+        finally:
+            self._output.close()
+
+    def play(self, now: float) -> None:
+        """Gives the output what it has to have at `now`."""
+        half = self._half
+        # What drawing takes is time that sound need not have been waited for.
+        half.playout.sound_lead = max(0.0, AHEAD_SECONDS + self._output.latency - half.display_lag)
+        delay = half.sound_delay
+        if delay is None:
+            return
+        while (queued := self._output.queued) < AHEAD_SECONDS:
+            heard_at = now + queued + self._output.latency
+            samples = self.playout.pull(heard_at - delay, _BLOCK)
+            self._output.write(np.zeros_like(samples) if self._muted else samples)
+
+
+def listen(half: IncomingHalf, device: str, say: Callable[[str], None]) -> Listening | None:
+    """Hears a half on a speaker; None, which is said, if it cannot be had."""
+    try:
+        return Listening(half, open_speaker(device))
+    except SoundDeviceError as error:
+        say(f"the sound is not heard: {error}")
+        return None

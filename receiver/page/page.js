@@ -1,0 +1,210 @@
+// The call in a browser: one WebSocket for indicators and set-up, one WebRTC connection for the picture.
+
+import { Graph, Making } from "./draw.js";
+
+const MEDIA = ["video"]; // "audio" joins when the receiver has a track for it
+const GATHER_MS = 300; // the receiver learns a browser's address from its first packets; waiting longer brings nothing
+const AGAIN_MS = 1000;
+const LONGEST_MS = 8000;
+const ENDS = 1001; // the receiver's program ends
+const FULL = 4001; // code with which the receiver closes the WebSocket of one viewer too many
+const QUALITY = {
+  connecting: "Connecting",
+  good: "Good link",
+  slow: "Slow link",
+  losing: "Link is losing packets",
+  stalled: "Nothing arrives",
+};
+
+const find = (id) => document.getElementById(id);
+const say = (id, text) => {
+  const element = find(id);
+  if (element.textContent !== text) element.textContent = text; // live regions speak every change
+};
+const number = (value, digits = 1) => value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+const size = (bytes) => (bytes < 1e6 ? `${number(bytes / 1000, 0)} kB` : `${number(bytes / 1e6)} MB`);
+
+const graph = new Graph(find("graph"));
+const making = new Making(find("held-sources"), find("motion"));
+let socket = null;
+let connection = null;
+let state = null; // the newest from the receiver
+let refusal = ""; // what the receiver said before it closed
+let wait = AGAIN_MS;
+
+function connect() {
+  const url = new URL("live", location.href);
+  url.protocol = url.protocol.replace("http", "ws");
+  socket = new WebSocket(url);
+  socket.onopen = () => {
+    refusal = "";
+    play();
+    tellMaking();
+  };
+  socket.onmessage = (event) => take(JSON.parse(event.data));
+  socket.onclose = (event) => lost(event.code);
+}
+
+function take(message) {
+  if (message.error) refusal = message.error;
+  if (message.answer) connection.setRemoteDescription({ type: "answer", sdp: message.answer });
+  if (message.state) show(message.state);
+  if (message.sources) making.showSources(message.sources);
+  if (message.driving !== undefined) {
+    making.showDriving(message.driving);
+    if (message.driving) say("keypoints", `The ${message.driving.length} keypoints`);
+  }
+}
+
+async function lost(code) {
+  connection?.close();
+  state = null;
+  showState(null);
+  cover(refusal || `The receiver ${code === ENDS ? "has ended" : "does not answer"}. Trying again…`);
+  if (code !== FULL && !(await valid())) return;
+  setTimeout(connect, code === FULL ? LONGEST_MS : wait);
+  wait = Math.min(2 * wait, LONGEST_MS);
+}
+
+/** Whether it is worth trying again. */
+async function valid() {
+  try {
+    const response = await fetch(location.pathname, { cache: "no-store" });
+    if (response.status === 403) cover(await response.text());
+    return response.status !== 403;
+  } catch {
+    return true;
+  }
+}
+
+async function play() {
+  connection?.close();
+  const mine = (connection = new RTCPeerConnection());
+  MEDIA.forEach((kind) => mine.addTransceiver(kind, { direction: "recvonly" }));
+  mine.getReceivers().forEach((receiver) => {
+    if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0; // the receiver has smoothed the jitter
+  });
+  mine.ontrack = ({ track, streams }) => {
+    const stream = streams[0] ?? new MediaStream([track]);
+    find("video").srcObject = stream;
+    find("drawn").srcObject = stream;
+  };
+  mine.onconnectionstatechange = () => {
+    if (mine === connection && mine.connectionState === "connected") wait = AGAIN_MS;
+    if (mine === connection && mine.connectionState === "failed") setTimeout(replay, AGAIN_MS, mine);
+  };
+  await mine.setLocalDescription();
+  await gathered(mine);
+  if (mine === connection && socket.readyState === WebSocket.OPEN) {
+    socket.send(JSON.stringify({ offer: mine.localDescription.sdp }));
+  }
+}
+
+function replay(broken) {
+  if (broken === connection && socket.readyState === WebSocket.OPEN) play();
+}
+
+function gathered(mine) {
+  return new Promise((resolve) => {
+    if (mine.iceGatheringState === "complete") resolve();
+    mine.onicegatheringstatechange = () => mine.iceGatheringState === "complete" && resolve();
+    setTimeout(resolve, GATHER_MS);
+  });
+}
+
+function cover(text) {
+  say("message", text);
+  find("cover").hidden = false;
+  find("full").hidden = true;
+  mark(null);
+}
+
+function show(next) {
+  if (state?.call?.number !== next.call?.number) {
+    graph.clear();
+    making.clear();
+  }
+  state = next;
+  showState(next);
+  const call = next.call;
+  if (call) {
+    graph.add(call.seconds, call.wire_in_kbps + call.wire_back_kbps, call.h264_kbps);
+    showCover();
+  } else {
+    cover(next.ended ? `The call is over (${next.ended}). Waiting for the next.` : "Waiting for a call…");
+  }
+}
+
+function showCover() {
+  const video = find("video");
+  const pictures = video.videoWidth > 0 && state.call.sources > 0;
+  if (!pictures) {
+    cover(state.call.sources ? "The picture is on its way…" : "Waiting for the first picture of the person…");
+    return;
+  }
+  find("cover").hidden = true;
+  find("full").hidden = !document.fullscreenEnabled;
+  mark(state.call);
+}
+
+/** What is shown is synthetic, and says so wherever it is shown; without a call nothing is shown. */
+function mark(call) {
+  for (const id of ["mark", "drawn-mark"]) {
+    find(id).hidden = !call;
+    if (call) say(id, call.mark);
+    find(id).classList.toggle("not-camera", Boolean(call) && !call.camera);
+  }
+  find("drawn").classList.toggle("empty", !call);
+}
+
+function showState(next) {
+  const call = next?.call;
+  say("link", call ? QUALITY[call.quality] : "No call");
+  find("link").dataset.quality = call ? call.quality : "none";
+  say("fps", call ? `${number(call.fps)} of ${number(call.full_fps, 0)}` : "–");
+  say("delay", call && call.delay_ms !== null ? `${call.delay_ms} ms` : "–");
+  say("sources", call ? `${call.sources}` : "–");
+  say("payload", call ? `${number(call.payload_kbps)} kbit/s` : "–");
+  say("wire-in", call ? `${number(call.wire_in_kbps)} kbit/s` : "–");
+  say("wire-back", call ? `${number(call.wire_back_kbps)} kbit/s` : "–");
+  say("rung", call ? call.rung : "–");
+  say("viewers", next ? `${next.viewers}` : "–");
+  if (call) {
+    say("h264", `${number(call.h264_kbps)} kbit/s`);
+    say("spent", `So far ${size(call.wire_bytes)}. H.264 would have taken about ${size(call.h264_bytes)}.`);
+  }
+  say("held", holding(call));
+  find("held").hidden = !holding(call);
+}
+
+function holding(call) {
+  if (!call || !call.sources) return "";
+  if (call.quality === "stalled") return "Nothing arrives: the last picture is held";
+  return call.face ? "" : "No face at the other end: the last picture is held";
+}
+
+function tellMaking() {
+  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ making: find("making").open }));
+}
+
+function toggleFull() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else if (!find("full").hidden) find("frame").requestFullscreen();
+}
+
+function playByHand() {
+  find("play").hidden = true;
+  find("video").play();
+}
+
+find("making").addEventListener("toggle", tellMaking);
+find("full").addEventListener("click", toggleFull);
+find("play").addEventListener("click", playByHand);
+find("video").addEventListener("loadedmetadata", () => {
+  if (state?.call) showCover();
+  find("video").play().catch(() => (find("play").hidden = false)); // a browser set to play nothing by itself
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "f" && !event.ctrlKey && !event.metaKey && !event.altKey) toggleFull();
+});
+connect();

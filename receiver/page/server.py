@@ -1,0 +1,150 @@
+"""The page in a browser: static files, and one WebSocket per viewer for everything that is live.
+
+`GET /watch/TOKEN/` is the page; whoever has the URL may watch. Only the files of this package, held in memory, and the
+sources of the running call can be had. A viewer lasts as long as its WebSocket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+import time
+from importlib import resources
+from typing import Self
+from urllib.parse import urlsplit
+
+from aiohttp import WSCloseCode, web
+
+from receiver.page.audience import attend
+from receiver.page.stage import Stage
+from shared.session.attempts import FailureLimit
+from shared.session.signalling import cannot_listen
+
+BODY_LIMIT = 64 * 1024
+"""Bytes of a message; a browser's offer of one video has 3 to 8 KB."""
+HEARTBEAT_SECONDS = 15.0
+"""Between pings; a browser that does not answer one within half of it is gone."""
+CLOSE_SECONDS = 2.0
+"""For a browser to say goodbye when its WebSocket is closed."""
+FILES = {
+    "": ("page.html", "text/html"),
+    "page.css": ("page.css", "text/css"),
+    "page.js": ("page.js", "text/javascript"),
+    "draw.js": ("draw.js", "text/javascript"),
+    "icon.svg": ("icon.svg", "image/svg+xml"),
+}
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",  # the URL holds the token
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cache-Control": "no-store",  # nothing of a face stays on a disk
+    "Server": "Pinhole",
+}
+
+
+class PageServer:
+    """Serves a stage to browsers. `async with` starts and stops it."""
+
+    def __init__(self, host: str, port: int, stage: Stage) -> None:
+        """Port 0 takes any free one."""
+        self.token = secrets.token_urlsafe(16)
+        self._host, self._port, self._stage = host, port, stage
+        self._failures = FailureLimit()
+        self._sockets: set[web.WebSocketResponse] = set()
+        folder = resources.files("receiver.page")
+        self._files = {path: (folder.joinpath(name).read_bytes(), kind) for path, (name, kind) in FILES.items()}
+        app = web.Application(client_max_size=BODY_LIMIT)
+        app.on_response_prepare.append(_add_headers)
+        app.router.add_get("/watch/{token}", self._moved)
+        app.router.add_get("/watch/{token}/live", self._live)
+        app.router.add_get(r"/watch/{token}/source/{call:\d{1,9}}-{source:\d{1,9}}.jpg", self._source)
+        app.router.add_get(r"/watch/{token}/{name:[a-z.]*}", self._file)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)  # an access log would hold the token
+
+    @property
+    def port(self) -> int:
+        """The port listened on, once started."""
+        return int(self._runner.addresses[0][1]) if self._runner.addresses else self._port
+
+    @property
+    def url(self) -> str:
+        """What to open in a browser, once started."""
+        host = "127.0.0.1" if self._host in ("", "0.0.0.0", "::") else self._host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/watch/{self.token}/"
+
+    async def start(self) -> None:
+        """Listen. Raises CannotListen."""
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise cannot_listen(self._host, self._port, error) from error
+
+    async def stop(self) -> None:
+        """Stop listening, and let go of all viewers."""
+        await asyncio.gather(*(socket.close(code=WSCloseCode.GOING_AWAY) for socket in self._sockets))
+        await self._runner.cleanup()
+        await self._stage.viewers.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    def _admit(self, request: web.Request) -> None:
+        """Raises the refusal that a wrong token gets."""
+        now, address = asyncio.get_running_loop().time(), request.remote or ""
+        if self._failures.blocked(address, now):
+            raise web.HTTPTooManyRequests(text="Too many wrong addresses were tried from here: wait a minute.")
+        if not hmac.compare_digest(request.match_info["token"].encode(), self.token.encode()):
+            self._failures.failed(address, now)
+            raise web.HTTPForbidden(text="This address is not valid (any more): open the one that the receiver prints.")
+
+    async def _moved(self, request: web.Request) -> web.Response:
+        self._admit(request)
+        raise web.HTTPPermanentRedirect(f"/watch/{self.token}/")
+
+    async def _file(self, request: web.Request) -> web.Response:
+        self._admit(request)
+        found = self._files.get(request.match_info["name"])
+        if found is None:
+            raise web.HTTPNotFound(text="There is nothing here.")
+        return web.Response(body=found[0], content_type=found[1], charset="utf-8")
+
+    async def _source(self, request: web.Request) -> web.Response:
+        self._admit(request)
+        call, number = self._stage.call, int(request.match_info["call"])
+        picture = call.source_jpeg(int(request.match_info["source"])) if call and call.number == number else None
+        if picture is None:
+            raise web.HTTPNotFound(text="This source is not held (any more).")
+        return web.Response(body=picture, content_type="image/jpeg")
+
+    async def _live(self, request: web.Request) -> web.WebSocketResponse:
+        self._admit(request)
+        if urlsplit(request.headers.get("Origin", "")).netloc not in ("", request.host):
+            raise web.HTTPForbidden(text="Only the receiver's own page may watch.")
+        socket = web.WebSocketResponse(
+            timeout=CLOSE_SECONDS, heartbeat=HEARTBEAT_SECONDS, max_msg_size=BODY_LIMIT, compress=False
+        )
+        await socket.prepare(request)
+        self._sockets.add(socket)
+        try:
+            await attend(socket, self._stage, time.monotonic)
+        finally:
+            self._sockets.discard(socket)
+        return socket
+
+
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(HEADERS)

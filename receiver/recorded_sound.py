@@ -1,0 +1,106 @@
+"""The sound of a recording: what was captured with the pictures in it, whatever the receiver's own delay was."""
+
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from receiver.record import Recorder, RecordError, check_place
+from receiver.sound_track import SoundTrack
+from shared.sound.codec import RATE, Samples
+
+LAG_SECONDS = 0.5
+"""Sound is written so much after its picture: packets that came too late to be heard are in the recording."""
+
+
+class RecordedSound:
+    """Places pictures on the sender's clock, and gives the sound that goes with them."""
+
+    def __init__(self, fps: float, longest_gap: int) -> None:
+        """`longest_gap`: frames that a hole between two pictures lasts at most."""
+        self.track = SoundTrack()
+        self._fps, self._longest_gap = fps, longest_gap
+        self._origin: float | None = None
+        """Capture at the beginning of the recording."""
+        self._index = -1
+        self._samples = 0
+
+    def push(self, data: bytes, clock: float) -> None:
+        """Takes in a packet captured at `clock` seconds, as the frames' playout counts them."""
+        self.track.push(data, clock)
+
+    def step(self, number: int, capture: float) -> tuple[int, Samples]:
+        """For the frame captured at `capture`: its place, counted in frames, and the sound that can be written now.
+
+        The first one is at `number`; from there on the clock counts, since a camera may be slower than it says.
+        """
+        if self._origin is None:
+            self._index = max(number, 0)
+            self._origin = capture - self._index / self._fps
+        else:
+            index = round((capture - self._origin) * self._fps)
+            if not self._index < index <= self._index + self._longest_gap:
+                index = min(max(index, self._index + 1), self._index + self._longest_gap)
+                if abs(capture - self._origin - index / self._fps) > LAG_SECONDS:  # the hole is recorded shorter
+                    self._origin = capture - index / self._fps
+            self._index = index
+        return self._index, self._up_to((self._index + 1) / self._fps - LAG_SECONDS)
+
+    def finish(self) -> Samples:
+        """The sound of the last pictures."""
+        return self._up_to((self._index + 1) / self._fps)
+
+    def _up_to(self, seconds: float) -> Samples:
+        """The sound up to this place in the recording."""
+        count = round(seconds * RATE) - self._samples
+        if self._origin is None or count <= 0:
+            return np.zeros(0, np.float32)
+        place = self._origin + self._samples / RATE
+        if abs(self.track.at - place) > 1 / RATE:
+            self.track.seek(place)
+        self._samples += count
+        return self.track.read(count)
+
+
+class WavFile:
+    """A WAV file, mono, 16 bits; good after every write."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises RecordError if it cannot be written."""
+        check_place(path)
+        self.path = path
+        try:
+            self._file = wave.open(str(path), "wb")  # noqa: SIM115
+        except OSError as error:
+            raise RecordError(f"'{path}' cannot be written ({error.strerror}); choose another place.") from error
+        self._file.setnchannels(1)
+        self._file.setsampwidth(2)
+        self._file.setframerate(RATE)
+
+    def write(self, samples: Samples) -> None:
+        """Appends samples. Raises RecordError if the disk refuses them."""
+        try:
+            self._file.writeframes(np.rint(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+        except OSError as error:
+            raise RecordError(f"'{self.path}' cannot be written ({error}); is the disk full?") from error
+
+    def close(self) -> None:
+        """Ends the file. May be called more than once."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def keep_sound(samples: Samples, film: Recorder | None, wav: WavFile | None) -> None:
+    """Appends sound to what records it. Raises RecordError."""
+    if wav is not None:
+        wav.write(samples)
+    if film is not None:
+        film.write_sound(samples)

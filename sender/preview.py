@@ -1,0 +1,148 @@
+"""The caller's own picture in a window: what of it is sent, and what would make it better."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import cv2
+import numpy as np
+
+from sender.capture import Capture
+from sender.detect import Box, find_heads
+from sender.framing import Crop, Framer
+from sender.hints import ADVICE, Hint, Hints, look
+from shared.desktop import DisplayError, Image, fitting, require_display, write
+
+TITLE = "Pinhole: you"
+HEIGHT = 360
+"""Pixels of the preview, whatever the camera has."""
+FOOT = 44
+LOOK_SECONDS = 0.2
+"""From one search for heads to the next: the hints need no more, and a call needs the processor."""
+SHOW_SECONDS = 1 / 15
+_OUTSIDE = 0.35
+"""Light left outside the crop."""
+_GREEN, _AMBER = (120, 220, 120), (255, 190, 60)
+WELL = "well placed"
+LOOKING = "looking for your face"
+
+
+class Preview:
+    """A window with hints; `show` it every frame. All calls from one thread, the main one on macOS."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Raises DisplayError if there is no desktop to open a window on."""
+        require_display(os.environ)
+        self.hints = Hints()
+        self._clock = clock
+        self._looker = ThreadPoolExecutor(1, "hints")
+        self._looking: Future[list[Box]] | None = None
+        self._looked_at: tuple[Image, float] | None = None
+        self._next_look = self._next_show = float("-inf")
+        self._known = self._open = False
+        self.closed = False
+        """Whether the user closed it: nothing more is shown."""
+
+    def show(self, rgb: Image, crop: Crop | None) -> None:
+        """Shows an (H, W, 3) uint8 RGB camera frame and its crop, None while there is none; it may leave frames out.
+
+        Raises DisplayError if this OpenCV was built without windows.
+        """
+        now = self._clock()
+        if self.closed:
+            return
+        self._look(rgb, now)
+        if now < self._next_show:
+            return
+        self._next_show = now + SHOW_SECONDS
+        try:
+            if self._open and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:
+                self.close()
+                return
+            canvas = compose(rgb, crop, self.hints.shown, self._known)
+            if not self._open:
+                cv2.namedWindow(TITLE, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
+            cv2.imshow(TITLE, cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
+            self._open = True
+            if cv2.waitKey(1) & 0xFF in (ord("q"), ord("Q"), 27):
+                self.close()
+        except cv2.error as error:
+            raise DisplayError(
+                "OpenCV cannot open a window here; install opencv-python (not headless) or leave out --preview."
+            ) from error
+
+    def close(self) -> None:
+        """Takes the window away; a call goes on. May be called more than once."""
+        if self.closed:
+            return
+        self.closed = True
+        self._looker.shutdown(wait=False, cancel_futures=True)
+        if self._open:
+            cv2.destroyWindow(TITLE)
+            cv2.waitKey(1)  # Qt closes only when events are handled
+
+    def _look(self, rgb: Image, now: float) -> None:
+        """Takes in what a worker has found, and gives it the next frame when it is time."""
+        if self._looking is not None:
+            if not self._looking.done():
+                return
+            assert self._looked_at is not None
+            picture, at = self._looked_at
+            self.hints.update(look(picture, self._looking.result()), at)
+            self._known, self._looking = True, None
+        if now >= self._next_look:
+            self._next_look = now + LOOK_SECONDS
+            self._looked_at = (rgb, now)
+            self._looking = self._looker.submit(find_heads, rgb)
+
+
+def compose(rgb: Image, crop: Crop | None, hint: Hint | None, known: bool = True) -> Image:
+    """The picture as in a mirror, 360 pixels high, dark outside the crop, with the hint under it: (404, W, 3).
+
+    `known`: whether it has been looked at.
+    """
+    height, width = rgb.shape[:2]
+    scale = HEIGHT / height
+    size = (max(1, round(width * scale)), HEIGHT)
+    picture = np.asarray(
+        cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), np.uint8
+    )
+    colour = _GREEN if hint is None and known else _AMBER
+    if crop is not None:
+        (left, top), (right, bottom) = (
+            (round(x * scale), round(y * scale))
+            for x, y in ((crop.x, crop.y), (crop.x + crop.side, crop.y + crop.side))
+        )
+        shaded = (picture * _OUTSIDE).astype(np.uint8)
+        shaded[top:bottom, left:right] = picture[top:bottom, left:right]
+        picture = np.ascontiguousarray(shaded)
+        cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), colour, 2)
+    canvas = np.zeros((HEIGHT + FOOT, size[0], 3), np.uint8)
+    canvas[:HEIGHT] = picture[:, ::-1]
+    words = LOOKING if not known else WELL if hint is None else hint.value
+    advice = ADVICE[hint] if hint is not None else "the square is sent; q closes this window"
+    room = size[0] - 16
+    write(canvas, words, (8, HEIGHT + 19), fitting(words, 0.6, room), colour)
+    write(canvas, advice, (8, HEIGHT + 37), fitting(advice, 0.4, room), (200, 200, 200))
+    return canvas
+
+
+def preview_alone(capture: Capture, preview: Preview, seconds: float | None = None) -> None:
+    """Shows a capture, without a call, until the user closes the window or the capture ends.
+
+    A file plays at its own speed. Raises SourceError and DisplayError.
+    """
+    framer, began = Framer(capture.fps), time.monotonic()
+    try:
+        for stamp, rgb in capture:
+            if preview.closed or (seconds is not None and stamp >= seconds):
+                return
+            if capture.kind != "camera":
+                time.sleep(max(0.0, began + stamp - time.monotonic()))
+            preview.show(rgb, framer.update(rgb).crop)
+    finally:
+        preview.close()
+        capture.close()

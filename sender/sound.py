@@ -1,0 +1,178 @@
+"""Where sound comes from: a microphone or a file, as packets of speech on the clock of the frames."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import av
+import numpy as np
+from av.container import InputContainer
+
+from sender.capture import Capture, SourceError
+from sender.voice import Packet, Voice
+from shared.sound.codec import RATE, Samples
+from shared.sound.devices import MicrophoneStream, SoundDeviceError, open_microphone
+
+log = logging.getLogger(__name__)
+
+BUNDLE_SECONDS = 0.12
+"""Time that a bundle with sound spans where every camera frame is sent: that of two packets of speech."""
+
+
+@dataclass(frozen=True)
+class SoundSettings:
+    """What sound to send, as asked for on the command line."""
+
+    wanted: bool = True
+    """False: none at all."""
+    microphone: str | None = None
+    """Name or number of one; "default" for the system's; None: the default one if the pictures come from a camera."""
+    file: Path | None = None
+    """A sound file, or a video file's track, in the place of a microphone."""
+    muted: bool = False
+
+
+class Sound(ABC):
+    """Speech to send; `take` it with every frame."""
+
+    def __init__(self, muted: bool) -> None:
+        self.voice = Voice(muted)
+
+    @abstractmethod
+    def take(self, stamp: float, start: float) -> list[Packet]:
+        """What was said up to the frame of `stamp` seconds, which was captured at `start + stamp`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Gives the source back. May be called more than once."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class FileSound(Sound):
+    """A file's sound, which plays as its frames do, and waits as they do."""
+
+    def __init__(self, path: Path, first_frame: float = 0.0, muted: bool = False) -> None:
+        """`first_frame`: seconds of the file at which its pictures begin. Raises SourceError if it has no sound."""
+        super().__init__(muted)
+        self._path, self._first_frame = path, first_frame
+        self._container: InputContainer | None = _open(path)
+        self._parts = self._decode(self._container)
+        self._next: tuple[float, Samples] | None = None
+
+    def take(self, stamp: float, start: float) -> list[Packet]:
+        packets: list[Packet] = []
+        while (part := self._next or next(self._parts, None)) is not None:
+            at, samples = part
+            # As a microphone would have it: what ends after the frame is not there yet.
+            count = min(len(samples), max(0, round((stamp - at) * RATE)))
+            if count:
+                packets += self.voice.feed(samples[:count], start + at)
+            self._next = (at + count / RATE, samples[count:]) if count < len(samples) else None
+            if self._next is not None:
+                break
+        return packets
+
+    def close(self) -> None:
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+            self._parts = iter(())
+
+    def _decode(self, container: InputContainer) -> Iterator[tuple[float, Samples]]:
+        """(stamp of the first sample, samples) from the first frame on."""
+        resampler = av.AudioResampler("flt", "mono", RATE)
+        at: float | None = None
+        try:
+            for frame in container.decode(audio=0):
+                time = frame.time
+                for each in resampler.resample(frame):
+                    if at is None:
+                        at = (time or 0.0) - self._first_frame
+                    samples = np.asarray(each.to_ndarray().reshape(-1), np.float32)
+                    early = min(len(samples), max(0, round(-at * RATE)))
+                    yield at + early / RATE, samples[early:]
+                    at += len(samples) / RATE
+        except (av.error.FFmpegError, ValueError):
+            log.warning("'%s' is damaged: its sound ends after %.1f s.", self._path, at or 0.0)
+
+
+class MicrophoneSound(Sound):
+    """A microphone, on the machine's clock."""
+
+    def __init__(self, stream: MicrophoneStream, muted: bool = False) -> None:
+        super().__init__(muted)
+        self._stream = stream
+
+    def take(self, stamp: float, start: float) -> list[Packet]:
+        return [packet for clock, samples in self._stream.read() for packet in self.voice.feed(samples, clock)]
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def open_sound(settings: SoundSettings, source: str, capture: Capture) -> Sound | None:
+    """The sound for a call whose pictures are `source`; None if there is none, which a camera's user is told.
+
+    Raises SourceError for what was asked for and cannot be had.
+    """
+    if not settings.wanted:
+        return None
+    if settings.file is not None:
+        return FileSound(settings.file, muted=settings.muted)
+    if settings.microphone is None and capture.kind == "file":
+        path = Path(source)
+        return FileSound(path, _first_frame(path), settings.muted) if _has_sound(path) else None
+    if settings.microphone is None and capture.kind != "camera":
+        return None
+    try:
+        return MicrophoneSound(open_microphone(settings.microphone or "default"), settings.muted)
+    except SoundDeviceError as error:
+        if settings.microphone is not None:
+            raise SourceError(str(error)) from error
+        log.warning("the call has no sound: %s", error)
+        return None
+
+
+def bundle_with_sound(fps: float) -> int:
+    """Frames of motion a message at most. Where one camera frame in two is sent these span twice the time."""
+    return max(1, round(BUNDLE_SECONDS * fps))
+
+
+def _open(path: Path) -> InputContainer:
+    if not path.is_file():
+        raise SourceError(f"there is no file '{path}'; give the path of a WAV or another file with sound.")
+    try:
+        # As for pictures: a playlist must not make the sender fetch addresses.
+        container = av.open(str(path), options={"protocol_whitelist": "file"})
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SourceError(f"'{path}' cannot be read as sound ({reason}); try another file.") from error
+    if not container.streams.audio:
+        container.close()
+        raise SourceError(f"'{path}' has no sound; a file with sound is needed.")
+    return container
+
+
+def _has_sound(path: Path) -> bool:
+    try:
+        with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
+            return bool(container.streams.audio)
+    except (av.error.FFmpegError, OSError, ValueError):
+        return False
+
+
+def _first_frame(path: Path) -> float:
+    """Seconds at which the pictures of a file begin."""
+    with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
+        stream = container.streams.video[0]
+        return float((stream.start_time or 0) * (stream.time_base or 0))

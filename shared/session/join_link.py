@@ -1,0 +1,101 @@
+"""Join links: the one text that a sender needs to find a receiver.
+
+http://HOST:PORT/join/TOKEN    the receiver's own HTTP server
+https://HOST/r/ROOM#KEY        a room on a rendezvous server; KEY never leaves the two sides
+by-hand                        no server: texts are copied and pasted
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, urlsplit
+
+from shared.session.exchange import SignallingError, clean
+from shared.session.sealed import KEY_BYTES
+
+BY_HAND = "by-hand"
+"""What stands for a link where texts are copied by hand."""
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ROOM = re.compile(r"[A-Za-z0-9_-]{16}")
+
+
+@dataclass(frozen=True)
+class DirectLink:
+    """To the receiver's own server."""
+
+    url: str = field(repr=False)
+    place: str
+    """HOST:PORT, for errors."""
+
+
+@dataclass(frozen=True)
+class RoomLink:
+    """To a room on a rendezvous server."""
+
+    server: str
+    """`https://HOST` or `http://HOST:PORT`."""
+    place: str
+    room: str
+    key: bytes = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.server}/r/{self.room}#{base64.urlsafe_b64encode(self.key).rstrip(b'=').decode()}"
+
+
+def is_token(text: str) -> bool:
+    """Whether a text may stand in a link as the receiver's token."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def is_room(text: str) -> bool:
+    """Whether a text looks like the code of a room."""
+    return _ROOM.fullmatch(text) is not None
+
+
+def parse_link(text: str) -> DirectLink | RoomLink:
+    """What a link means. Raises SignallingError on anything that is none, without repeating a key."""
+    text = text.strip()
+    try:
+        parts = urlsplit(text)
+        place = _place(parts)
+        _, kind, name = parts.path.rstrip("/").split("/")
+    except ValueError:
+        place, kind, name = "", "", ""
+    if place and kind == "join" and is_token(name):
+        return DirectLink(text.rstrip("/"), place)
+    if place and kind == "r" and is_room(name):
+        return RoomLink(f"{parts.scheme}://{parts.netloc}", place, name, _key(parts.fragment))
+    shown = clean(text.partition("#")[0])
+    raise SignallingError(
+        f"{shown} is not a Pinhole URL: expected http://HOST:PORT/join/TOKEN, https://HOST/r/ROOM#KEY or {BY_HAND}"
+    )
+
+
+def parse_server(text: str) -> tuple[str, str]:
+    """A rendezvous server's base URL, and HOST:PORT for errors. Raises ValueError."""
+    parts = urlsplit(text.strip())
+    place = _place(parts)
+    if not place or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError(f"{clean(text)} is not a rendezvous server: expected https://HOST or http://HOST:PORT")
+    return f"{parts.scheme}://{parts.netloc}", place
+
+
+def _place(parts: SplitResult) -> str:
+    """HOST:PORT; nothing if it is no web address, or one with a password. Raises ValueError on an impossible port."""
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        return ""
+    return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
+def _key(fragment: str) -> bytes:
+    try:
+        key = base64.b64decode(fragment + "=" * (-len(fragment) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise SignallingError("the link ends with no key, or half of one, after the #: copy the whole link again")
+    return key

@@ -1,0 +1,310 @@
+"""A rendezvous server: where a sender and a receiver behind routers find each other. See --help.
+
+A receiver opens a room with a WebSocket (`GET /open`) and waits in it; a sender posts its sealed offer (`POST /r/ROOM`)
+and gets the sealed answer back. The key is in the part of the join link that no program sends to a server, so all this
+server sees are addresses, times and sizes. It stores nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import ssl
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Self
+
+from aiohttp import WSMsgType, web
+
+from shared.session.interrupt import interruptible
+from shared.session.rendezvous_wire import (
+    CALLER_BYTES,
+    HEARTBEAT,
+    MESSAGE_LIMIT,
+    SEALED_LIMIT,
+    VERSION,
+    VERSION_HEADER,
+)
+from shared.session.rooms import Limits, Refused, Room, Rooms, room_code
+from shared.session.signalling import CannotListen, listen, shown_host
+
+TIME_LIMIT = 10.0
+"""Seconds for an offer to arrive."""
+ANSWER_SECONDS = 20.0
+"""For a receiver to answer; asking a STUN server that is not there takes it five."""
+SWEEP_SECONDS = 60.0
+CLOSE_SECONDS = 2.0
+"""For a receiver to agree that its room is closed."""
+
+EXAMPLES = """\
+examples:
+  python -m shared.session.rendezvous                                          plain HTTP on port 8767
+  python -m shared.session.rendezvous --port 443 --certificate c.pem --key k.pem
+  python -m shared.session.rendezvous --host 127.0.0.1 --behind-proxy          where nginx or Caddy does HTTPS
+
+Then, on the two sides of a call:
+  python -m receiver --rendezvous https://HOST      prints a join link
+  python -m sender --peer LINK
+
+Where routers are in between, both sides name a STUN server too (--stun).
+Whoever runs the server sees who meets and when, but cannot read what the two sides tell each other, nor listen in.
+"""
+
+
+class _Gone(Exception):
+    """The receiver has left its room."""
+
+
+class _Host:
+    """A receiver waiting in its room."""
+
+    def __init__(self, room: Room, socket: web.WebSocketResponse) -> None:
+        self.room = room
+        self.socket = socket
+        self._numbers = itertools.count()
+        self._waiting: dict[bytes, asyncio.Future[bytes]] = {}
+
+    async def ask(self, offer: bytes) -> bytes:
+        """The receiver's answer to an offer. Raises _Gone."""
+        caller = next(self._numbers).to_bytes(8, "big")[-CALLER_BYTES:]
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting[caller] = answer
+        try:
+            await self.socket.send_bytes(caller + offer)
+            return await answer
+        except ConnectionError as error:
+            raise _Gone from error
+        finally:
+            del self._waiting[caller]
+
+    def answered(self, message: bytes) -> None:
+        """Hands an answer to its caller; one that came too late, or for nobody, is dropped."""
+        future = self._waiting.get(message[:CALLER_BYTES])
+        if future is not None and not future.done():
+            future.set_result(message[CALLER_BYTES:])
+
+    def left(self) -> None:
+        """Tells the callers that wait that nobody will answer."""
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(_Gone())
+
+
+class RendezvousServer:
+    """The server. `async with` starts and stops it."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        behind_proxy: bool = False,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Port 0 takes any free one; `behind_proxy` believes the last address in X-Forwarded-For."""
+        self._host, self._port, self._tls, self._behind_proxy, self._clock = host, port, tls, behind_proxy, clock
+        self._rooms = Rooms(limits)
+        self._hosts: dict[str, _Host] = {}
+        self._sweeping: asyncio.Task[None] | None = None
+        self._ending = False
+        app = web.Application(client_max_size=SEALED_LIMIT)
+        app.router.add_get("/", self._about)
+        app.router.add_get("/r/{room}", self._about)
+        app.router.add_get("/open", self._open)
+        app.router.add_post("/r/{room}", self._knock)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)  # an access log would hold the rooms
+
+    @property
+    def url(self) -> str:
+        """What receivers are given, once started."""
+        port = int(self._runner.addresses[0][1]) if self._runner.addresses else self._port
+        return f"{'https' if self._tls else 'http'}://{shown_host(self._host)}:{port}"
+
+    async def __aenter__(self) -> Self:
+        """Listens. Raises CannotListen."""
+        await listen(self._runner, self._host, self._port, self._tls)
+        self._sweeping = asyncio.create_task(self._sweep_often())
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._ending = True
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        await asyncio.gather(*(host.socket.close() for host in list(self._hosts.values())), return_exceptions=True)
+        await self._runner.cleanup()
+
+    async def sweep(self) -> None:
+        """Ends the rooms that have expired."""
+        for room in self._rooms.expire(self._clock()):
+            host = self._hosts.get(room.code)
+            if host is not None and host.room is room:
+                await _say(host.socket, {"expired": "nobody called for long, and the room has expired"})
+                await host.socket.close()
+
+    async def _sweep_often(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            await self.sweep()
+
+    async def _about(self, request: web.Request) -> web.Response:
+        return web.Response(
+            text="This is a Pinhole rendezvous server. A join link is not for a browser: give it, whole, to\n"
+            "    python -m sender --peer LINK\n",
+            headers={VERSION_HEADER: str(VERSION), "Referrer-Policy": "no-referrer"},
+        )
+
+    async def _open(self, request: web.Request) -> web.StreamResponse:
+        """A receiver opens a room and stays."""
+        if _other_version(request):
+            return _update()
+        scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+        if self._ending:
+            return _refusal(503, "this rendezvous server is being stopped")
+        if scheme != "Bearer" or not 16 <= len(secret) <= 64:
+            return _refusal(400, "a room is opened with a secret")
+        socket = web.WebSocketResponse(
+            heartbeat=HEARTBEAT, timeout=CLOSE_SECONDS, max_msg_size=MESSAGE_LIMIT, compress=False
+        )
+        await socket.prepare(request)
+        try:
+            room = self._rooms.open(room_code(secret), self._address(request), self._clock())
+        except Refused as error:
+            await _say(socket, {"error": str(error)})
+            await socket.close()
+            return socket
+        before = self._hosts.get(room.code)
+        host = self._hosts[room.code] = _Host(room, socket)
+        if before is not None:
+            before.left()
+            await before.socket.close()
+        try:
+            await _say(socket, {"room": room.code, "version": VERSION})
+            async for message in socket:
+                if message.type is WSMsgType.BINARY:
+                    host.answered(message.data)
+        finally:
+            self._rooms.close(room)
+            if self._hosts.get(room.code) is host:
+                del self._hosts[room.code]
+            host.left()
+        return socket
+
+    async def _knock(self, request: web.Request) -> web.Response:
+        """A sender makes an offer and waits for the answer."""
+        if _other_version(request):
+            return _update()
+        try:
+            room = self._rooms.enter(request.match_info["room"], self._address(request), self._clock())
+        except Refused as error:
+            return _refusal(error.status, str(error))
+        try:
+            return await self._ask(self._hosts[room.code], request)
+        finally:
+            self._rooms.leave(room)
+
+    async def _ask(self, host: _Host, request: web.Request) -> web.Response:
+        try:
+            async with asyncio.timeout(TIME_LIMIT):
+                offer = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return _refusal(413, f"the offer is larger than {SEALED_LIMIT} bytes")
+        except TimeoutError:
+            return _refusal(400, "the offer did not arrive in time")
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                answer = await host.ask(offer)
+        except TimeoutError:
+            return _refusal(504, f"the receiver did not answer within {ANSWER_SECONDS:g} s: is its machine asleep?")
+        except _Gone:
+            return _refusal(404, "the receiver left while it was asked: try again in a moment")
+        headers = {VERSION_HEADER: str(VERSION), "Cache-Control": "no-store"}
+        return web.Response(body=answer, content_type="application/octet-stream", headers=headers)
+
+    def _address(self, request: web.Request) -> str:
+        forwarded = request.headers.getall("X-Forwarded-For", []) if self._behind_proxy else []
+        return forwarded[-1].rpartition(",")[2].strip() if forwarded else request.remote or ""
+
+
+def _other_version(request: web.Request) -> bool:
+    return request.headers.get(VERSION_HEADER) != str(VERSION)
+
+
+def _update() -> web.Response:
+    return _refusal(426, f"this rendezvous server speaks version {VERSION} and the request another: update the older")
+
+
+def _refusal(status: int, sentence: str) -> web.Response:
+    return web.json_response({"error": sentence}, status=status, headers={VERSION_HEADER: str(VERSION)})
+
+
+async def _say(socket: web.WebSocketResponse, data: dict[str, str | int]) -> None:
+    with contextlib.suppress(ConnectionError):  # a receiver that has gone is noticed where its messages are awaited
+        await socket.send_json(data)
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Options from the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m shared.session.rendezvous",
+        description="A rendezvous server: where the two sides of a Pinhole call find each other.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--host", default="0.0.0.0", help="address to listen on (default: 0.0.0.0, all)")
+    parser.add_argument("--port", type=int, default=8767, help="port to listen on; 0: any free one (default: 8767)")
+    parser.add_argument("--certificate", type=Path, metavar="FILE", help="certificate chain in PEM: serve HTTPS")
+    parser.add_argument("--key", type=Path, metavar="FILE", help="private key of the certificate, in PEM")
+    parser.add_argument(
+        "--behind-proxy",
+        action="store_true",
+        help="only behind a reverse proxy of your own: take the caller's address from X-Forwarded-For",
+    )
+    args = parser.parse_args(arguments)
+    if (args.certificate is None) != (args.key is None):
+        parser.error("--certificate and --key go together")
+    if not 0 <= args.port <= 65535:
+        parser.error(f"port {args.port} does not exist: ports are 1 to 65535, or 0 for any")
+    return args
+
+
+def certified(certificate: Path, key: Path) -> ssl.SSLContext:
+    """What a server needs for HTTPS. Raises OSError with a sentence."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certificate, key)
+    except ssl.SSLError as error:
+        reason = error.reason or "not in PEM"
+        raise OSError(f"{certificate} and {key} are no certificate and its private key ({reason})") from error
+    except OSError as error:
+        raise OSError(f"cannot read {certificate} and {key}: {error.strerror}") from error
+    return context
+
+
+async def serve(args: argparse.Namespace) -> None:
+    """Runs a server until it is cancelled. Raises CannotListen and OSError."""
+    tls = certified(args.certificate, args.key) if args.certificate else None
+    async with RendezvousServer(args.host, args.port, tls=tls, behind_proxy=args.behind_proxy) as server:
+        print(f"receivers wait with: python -m receiver --rendezvous {server.url}", flush=True)
+        await asyncio.Event().wait()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serves; 0 after Ctrl-C, 1 with a sentence on stderr if it cannot."""
+    try:
+        asyncio.run(interruptible(serve(parse(arguments))))
+    except (CannotListen, OSError) as error:
+        print(f"python -m shared.session.rendezvous: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

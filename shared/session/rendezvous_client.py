@@ -1,0 +1,183 @@
+"""Both sides of a call at a rendezvous server: a receiver waiting in its room, a sender calling into it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any, Self
+
+import aiohttp
+
+from shared.session.exchange import Answerer, OnOffer, SignallingError, clean, read_answer, refusal, write_offer
+from shared.session.hello import Hello
+from shared.session.join_link import RoomLink, parse_server
+from shared.session.posting import post, unreachable
+from shared.session.rendezvous_wire import (
+    CALLER_BYTES,
+    HEARTBEAT,
+    MESSAGE_LIMIT,
+    SEALED_LIMIT,
+    VERSION,
+    VERSION_HEADER,
+)
+from shared.session.rooms import room_code
+from shared.session.sealed import NotOpened, answer_context, new_key, offer_context, seal, unseal
+
+OPEN_SECONDS = 10.0
+"""For a server to open a room."""
+JOIN_SECONDS = 40.0
+"""For a call into a room: longer than the server waits for the receiver."""
+RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0)
+"""Between attempts to have the room back after the server was lost; the last for ever."""
+OFFERS_AT_ONCE = 8
+"""More than an honest server lets wait."""
+
+_HEADERS = {VERSION_HEADER: str(VERSION)}
+
+
+class WaitingRoom:
+    """A receiver's room. `async with` opens and closes it; `serve` answers those who call."""
+
+    def __init__(self, server: str, on_offer: OnOffer, say: Callable[[str], None]) -> None:
+        """`say` is told when the server is lost and found again. Raises ValueError if `server` is no URL."""
+        base, place = parse_server(server)
+        self._secret = secrets.token_urlsafe(24)
+        self.link = RoomLink(base, place, room_code(self._secret), new_key())
+        """For the sender."""
+        self._answerer = Answerer(on_offer)
+        self._say = say
+        self._session: aiohttp.ClientSession | None = None
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._answering: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        """Opens the room. Raises SignallingError."""
+        self._session = aiohttp.ClientSession()
+        try:
+            self._socket = await self._open(self._session)
+        except BaseException:
+            await self._session.close()
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        for task in self._answering:
+            task.cancel()
+        await asyncio.gather(*self._answering, return_exceptions=True)
+        if self._socket is not None:
+            await self._socket.close()
+        if self._session is not None:
+            await self._session.close()
+
+    async def serve(self) -> None:
+        """Answers until it is cancelled; a server that was lost is sought again. Raises SignallingError."""
+        while True:
+            assert self._session is not None and self._socket is not None
+            await self._listen(self._socket)
+            self._say(f"the rendezvous server {self.link.place} was lost: nobody can join until it is back")
+            self._socket = await self._reopen(self._session)
+            self._say("the rendezvous server is back: the join link holds")
+
+    async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        async for message in socket:
+            if message.type is aiohttp.WSMsgType.BINARY and len(self._answering) < OFFERS_AT_ONCE:
+                task = asyncio.create_task(self._answer(socket, message.data))
+                self._answering.add(task)
+                task.add_done_callback(self._answering.discard)
+            elif message.type is aiohttp.WSMsgType.TEXT and "expired" in (data := _decoded(message.data)):
+                raise SignallingError(f"{clean(str(data['expired']))}: start the receiver again for a new link")
+
+    async def _answer(self, socket: aiohttp.ClientWebSocketResponse, message: bytes) -> None:
+        caller, sealed = message[:CALLER_BYTES], message[CALLER_BYTES:]
+        room, key = self.link.room, self.link.key
+        try:
+            offer = unseal(key, sealed, offer_context(room))
+        except NotOpened as error:
+            reply = refusal(403, str(error))  # sealed too: who has another key learns from that alone what is wrong
+        else:
+            reply = await self._answerer.answer(offer)
+        answer = seal(key, reply.to_bytes(), answer_context(room, sealed))
+        with contextlib.suppress(ConnectionError):  # the server is lost: `serve` sees that
+            await socket.send_bytes(caller + answer)
+
+    async def _reopen(self, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
+        attempt = 0
+        while True:
+            await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
+            attempt += 1
+            try:
+                return await self._open(session)
+            except SignallingError:
+                continue
+
+    async def _open(self, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
+        place = self.link.place
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                socket = await session.ws_connect(
+                    f"{self.link.server}/open",
+                    headers=_HEADERS | {"Authorization": f"Bearer {self._secret}"},
+                    heartbeat=HEARTBEAT,
+                    max_msg_size=MESSAGE_LIMIT,
+                )
+                first = await socket.receive()
+        except TimeoutError as error:
+            message = f"{place} did not answer within {OPEN_SECONDS:g} s: is the rendezvous server running?"
+            raise SignallingError(message) from error
+        except aiohttp.WSServerHandshakeError as error:
+            raise SignallingError(_stranger(place, error.status, error.headers or {})) from error
+        except aiohttp.ClientError as error:
+            raise SignallingError(unreachable(error, place, "the rendezvous server")) from error
+        greeting = _decoded(first.data)
+        if greeting.get("room") == self.link.room and greeting.get("version") == VERSION:
+            return socket
+        await socket.close()
+        if "error" in greeting:
+            raise SignallingError(f"the rendezvous server refused: {clean(str(greeting['error']))}")
+        raise SignallingError(_stranger(place, 200, {}))
+
+
+async def join_room(link: RoomLink, hello: Hello, make_offer: Callable[[], Awaitable[str]]) -> tuple[Hello, str]:
+    """The receiver's hello and SDP answer. Raises SignallingError, and whatever `make_offer` raises."""
+    sealed = seal(link.key, write_offer(hello, await make_offer()), offer_context(link.room))
+    url, headers = f"{link.server}/r/{link.room}", _HEADERS | {"Content-Type": "application/octet-stream"}
+    posted = await post(
+        url, sealed, headers, place=link.place, who="the rendezvous server", within=JOIN_SECONDS, limit=SEALED_LIMIT
+    )
+    if posted.status != 200 or posted.headers.get(VERSION_HEADER) != str(VERSION):
+        error = _decoded(posted.body).get("error") if posted.headers.get(VERSION_HEADER) == str(VERSION) else None
+        if isinstance(error, str):
+            raise SignallingError(clean(error))
+        raise SignallingError(_stranger(link.place, posted.status, posted.headers))
+    try:
+        answer = unseal(link.key, posted.body, answer_context(link.room, sealed))
+    except NotOpened as error:
+        raise SignallingError(
+            "the answer cannot be read: the key in the link is not the receiver's; copy the whole link again, and "
+            "update the older side if that does not help"
+        ) from error
+    return read_answer(link.place, answer, hello)
+
+
+def _stranger(place: str, status: int, headers: Any) -> str:
+    """What a server is whose answer is not this version's."""
+    theirs = headers.get(VERSION_HEADER)
+    if theirs is None:
+        return f"what answers at {place} is not a Pinhole rendezvous server (HTTP {status}): check the link"
+    if theirs == str(VERSION):
+        return f"the rendezvous server {place} refused the request (HTTP {status}): update the older side"
+    return (
+        f"the rendezvous server {place} speaks version {clean(theirs)[:8]}, this side {VERSION}: update the older one"
+    )
+
+
+def _decoded(text: object) -> dict[str, Any]:
+    """A JSON object; an empty one if it is anything else."""
+    try:
+        data = json.loads(text) if isinstance(text, str | bytes) else None
+    except (ValueError, RecursionError):
+        data = None
+    return data if isinstance(data, dict) else {}

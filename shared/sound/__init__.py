@@ -1,0 +1,1 @@
+"""Speech at a few kbit/s: Opus, and the gate that leaves silence out."""

@@ -1,0 +1,180 @@
+"""Microphones and speakers, through `sounddevice`, which is imported only when one is asked for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from shared.sound.codec import RATE, Samples
+
+_LONGEST_SECONDS = 2.0
+"""Sound that waits longer than this to be taken is dropped, the oldest first."""
+_BLOCK = RATE // 50
+
+
+class SoundDeviceError(Exception):
+    """There is no such microphone or speaker, or it cannot be used; the message says why and what to do."""
+
+
+def load() -> ModuleType:
+    """The sounddevice package. Raises SoundDeviceError if it, or PortAudio, is not there."""
+    try:
+        import sounddevice
+    except ImportError as error:
+        raise SoundDeviceError(
+            "microphone and speaker need the sounddevice package, which is not installed: pip install 'pinhole[audio]'"
+        ) from error
+    except OSError as error:
+        raise SoundDeviceError(
+            "the PortAudio library is missing, which microphone and speaker need: install it (Debian, Ubuntu: apt "
+            "install libportaudio2; Fedora: dnf install portaudio)"
+        ) from error
+    module: ModuleType = sounddevice
+    return module
+
+
+def names(kind: str) -> list[tuple[int, str]]:
+    """(number, name) of every device; `kind` is input or output. Raises SoundDeviceError."""
+    sounddevice = load()
+    found = sounddevice.query_devices()
+    return [(n, str(each["name"])) for n, each in enumerate(found) if each[f"max_{kind}_channels"] > 0]
+
+
+def find(device: str, kind: str) -> int | None:
+    """The number of a device given by number or part of its name; None for the default one. Raises SoundDeviceError."""
+    if device == "default":
+        return None
+    known = names(kind)
+    if device.isdecimal() and int(device) in dict(known):
+        return int(device)
+    matching = [number for number, name in known if device.lower() in name.lower()]
+    if not device.isdecimal() and matching:
+        return matching[0]
+    what = "microphone" if kind == "input" else "speaker"
+    there = ", ".join(f"{number} ({name})" for number, name in known) or "none"
+    raise SoundDeviceError(f"there is no {what} '{device}'; there are: {there}.")
+
+
+class MicrophoneStream:
+    """What a microphone hears, with the time at which it was heard."""
+
+    def __init__(self) -> None:
+        self._parts: deque[tuple[float, Samples]] = deque(maxlen=round(_LONGEST_SECONDS * RATE / _BLOCK))
+        self._lock = threading.Lock()
+        self._stream: Any = None
+
+    def heard(self, samples: Samples, ago: float) -> None:
+        """Takes in samples of which the first was heard `ago` seconds before; called in the device's own thread."""
+        clock = time.monotonic() - ago
+        with self._lock:
+            self._parts.append((clock, samples))
+
+    def read(self) -> list[tuple[float, Samples]]:
+        """(time.monotonic() of the first sample, samples) of all that was heard since the last call."""
+        with self._lock:
+            parts = list(self._parts)
+            self._parts.clear()
+        return parts
+
+    def start(self, stream: Any) -> None:
+        """Takes over a stream that calls `heard`, and starts it."""
+        self._stream = stream
+        stream.start()
+
+    def close(self) -> None:
+        """Gives the microphone back. May be called more than once."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+
+def open_microphone(device: str) -> MicrophoneStream:
+    """A running microphone: "default", a number, or part of a name. Raises SoundDeviceError."""
+    sounddevice, number, microphone = load(), find(device, "input"), MicrophoneStream()
+
+    def take(data: Any, frames: int, times: Any, status: object) -> None:
+        ago = times.currentTime - times.inputBufferAdcTime
+        # Some systems tell no times: then the block has just ended.
+        since = ago if 0 < ago < 1 else frames / RATE
+        microphone.heard(np.array(data[:, 0], np.float32), since)
+
+    try:
+        microphone.start(sounddevice.InputStream(RATE, _BLOCK, number, 1, "float32", latency="low", callback=take))
+    except (sounddevice.PortAudioError, ValueError) as error:
+        raise SoundDeviceError(
+            f"the microphone cannot be used ({error}): check that it is connected and permitted, or choose another one "
+            "with --microphone"
+        ) from error
+    return microphone
+
+
+class Speaker:
+    """Plays what it is given, in order, and silence when there is nothing."""
+
+    def __init__(self) -> None:
+        self.latency = 0.0
+        """Seconds from the moment the device takes a sample until it is heard."""
+        self._parts: deque[Samples] = deque()
+        self._queued = 0
+        self._lock = threading.Lock()
+        self._stream: Any = None
+
+    @property
+    def queued(self) -> float:
+        """Seconds of sound that the device has not taken yet."""
+        with self._lock:
+            return self._queued / RATE
+
+    def write(self, samples: Samples) -> None:
+        """Adds samples at the end."""
+        with self._lock:
+            self._parts.append(samples)
+            self._queued += len(samples)
+
+    def read(self, count: int) -> Samples:
+        """The next samples; silence after the last one. Called in the device's own thread."""
+        out = np.zeros(count, np.float32)
+        at = 0
+        with self._lock:
+            while at < count and self._parts:
+                part = self._parts.popleft()
+                taken = min(len(part), count - at)
+                out[at : at + taken] = part[:taken]
+                if taken < len(part):
+                    self._parts.appendleft(part[taken:])
+                at += taken
+            self._queued -= at
+        return out
+
+    def start(self, stream: Any) -> None:
+        """Takes over a stream that calls `read`, and starts it."""
+        self._stream = stream
+        stream.start()
+        self.latency = float(stream.latency)
+
+    def close(self) -> None:
+        """Gives the speaker back. May be called more than once."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+
+def open_speaker(device: str) -> Speaker:
+    """A running speaker: "default", a number, or part of a name. Raises SoundDeviceError."""
+    sounddevice, number, speaker = load(), find(device, "output"), Speaker()
+
+    def give(data: Any, frames: int, times: object, status: object) -> None:
+        data[:, 0] = speaker.read(frames)
+
+    try:
+        speaker.start(sounddevice.OutputStream(RATE, _BLOCK, number, 1, "float32", latency="low", callback=give))
+    except (sounddevice.PortAudioError, ValueError) as error:
+        raise SoundDeviceError(
+            f"the speaker cannot be used ({error}): check that it is connected, or choose another one with --speaker"
+        ) from error
+    return speaker

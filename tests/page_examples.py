@@ -1,0 +1,84 @@
+"""What tests of the page share: a call on a stage, with pictures of a person and figures that are known."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+from call_examples import FPS, KEYPOINTS, incoming_half, make_motion
+
+from receiver.incoming import PreparedSource
+from receiver.indicators import Indicators
+from receiver.page.stage import Stage
+from receiver.playout import Frame
+from shared.gallery import Held
+from shared.link.base import Channel
+from shared.link.memory import memory_pair
+from shared.models.engine import Picture
+from shared.motion import FloatArray, Motion
+from shared.session.hello import Hello, SourceKind
+
+INDICATORS = Indicators("good", "motion only", 24.04, 6.94, 2.71, 2.93, 1, 398.4, True)
+MESSAGE = 40
+"""Bytes of each of the messages that the call gets."""
+
+
+def make_hello(kind: SourceKind = "camera") -> Hello:
+    """The sender's."""
+    return Hello("compact", "0123456789abcdef", "sender", kind, FPS, KEYPOINTS, 256)
+
+
+def make_canonical() -> FloatArray:
+    """(KEYPOINTS, 3) keypoints on a diagonal."""
+    return np.linspace(-0.5, 0.5, 3 * KEYPOINTS, dtype=np.float32).reshape(KEYPOINTS, 3)
+
+
+class ShownCall:
+    """A call that is on as long as the block; `pictures` are shown in a loop at 25 frames a second."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        pictures: Sequence[Picture],
+        kind: SourceKind = "camera",
+        canonical: FloatArray | None = None,
+        motions: Sequence[Motion] | None = None,
+    ) -> None:
+        self.half, self.indicators = incoming_half(), INDICATORS
+        self._stage, self._pictures, self._kind = stage, pictures, kind
+        self._canonical = make_canonical() if canonical is None else canonical
+        self._motions = motions or [make_motion(yaw=number % 20) for number in range(len(pictures))]
+        self.reason = "the other side ended the call: the end"
+
+    async def __aenter__(self) -> Self:
+        self._there, self._here = memory_pair()
+        self._here.on_message(lambda channel, data: None)
+        self._stage.begin(self.half, self._here, make_hello(self._kind), lambda: self.indicators, time.monotonic())
+        self.hold(1, self._pictures[0])
+        self._playing = asyncio.ensure_future(self._play())
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._playing.cancel()
+        await asyncio.gather(self._playing, return_exceptions=True)
+        self._stage.end(self.reason)
+        await self._here.close()
+        await self._there.close()
+
+    def hold(self, source_id: int, picture: Picture) -> None:
+        """Has the half hold another source."""
+        held = Held(source_id, 0, self._canonical, self._motions[0])
+        self.half.add_source(PreparedSource(held, None, picture))
+
+    async def _play(self) -> None:
+        begun, number = time.monotonic(), 0
+        while True:
+            now, which = time.monotonic(), number % len(self._pictures)
+            self.half.shown(Frame(number, now, self.half.gallery.epoch, self._motions[which]), now)
+            self._stage.show(number, self._pictures[which], now)
+            self._there.send(Channel.MOTION, bytes(MESSAGE))
+            await asyncio.sleep(max(0.0, begun + (number + 1) / FPS - time.monotonic()))
+            number = max(number + 1, int((time.monotonic() - begun) * FPS))  # late: the next that is due

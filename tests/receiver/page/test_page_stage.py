@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import asyncio
+import time
+
+import numpy as np
+import pytest
+from call_examples import picture
+from page_examples import INDICATORS, ShownCall, make_canonical
+
+from receiver.page.figures import H264_KBPS, figures
+from receiver.page.stage import Stage
+from receiver.sinks import Sinks
+from shared.link.viewers import Viewers
+from shared.motion import keypoints
+
+
+def test_figures_are_rounded_and_stand_beside_h264() -> None:
+    shown = figures(INDICATORS, seconds=60.04, wire_bytes=72_000)
+    assert (shown["fps"], shown["wire_in_kbps"], shown["delay_ms"], shown["seconds"]) == (24.0, 6.9, 398, 60.0)
+    assert shown["wire_bytes"] == 72_000
+    assert shown["h264_bytes"] == round(H264_KBPS / 8 * 60_040)
+
+
+async def test_a_call_is_shown_from_its_beginning_to_its_end() -> None:
+    stage, yaws = Stage(Viewers()), [picture(yaw) for yaw in (-20, 20)]
+    stage.show(0, yaws[0], time.monotonic())  # before any call: nobody's
+    async with ShownCall(stage, yaws) as call:
+        first = stage.call
+        assert first is not None and first.source_jpeg(1) is not None and first.source_jpeg(2) is None
+        with pytest.raises(RuntimeError, match="on already"):
+            stage.begin(call.half, call._here, first.hello, lambda: INDICATORS, 0.0)
+        version, planes, _ = await stage.viewers.feed.newest(0)
+        assert planes.shape == (96, 64) and version >= 1
+        while call.half.on_display is None:
+            await asyncio.sleep(0.01)
+        motion = call.half.on_display.motion
+        assert motion is not None
+        assert np.allclose(first.driving(), keypoints(make_canonical(), motion)[:, :2], atol=0.0006)
+    assert stage.state(0.0) == {"call": None, "ended": call.reason, "viewers": 0}
+    async with ShownCall(stage, yaws):
+        assert stage.call is not None and stage.call.number == 2
+
+
+async def test_the_page_gets_what_the_window_would() -> None:
+    stage, one = Stage(Viewers()), picture(20)
+    async with ShownCall(stage, [picture(-20)]) as call:
+        call._playing.cancel()
+        await asyncio.gather(call._playing, return_exceptions=True)
+        stage.viewers.clear()
+        sinks = Sinks(None, False, 25, 64, page=stage)
+        assert await sinks.show(0, None, "")  # nothing to show yet
+        assert await sinks.show(1, one, "")
+        assert stage.viewers.feed._rgb is one
+        assert await sinks.show(2, None, "no face")
+        assert stage.viewers.feed._rgb is one
+        await sinks.close()
