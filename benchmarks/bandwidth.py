@@ -28,8 +28,8 @@ from benchmarks.quality import find_clips
 from benchmarks.sheet import write_sheet
 from benchmarks.sweep import FRAMES, WORK, Sweep, intervals
 from receiver.upscale import DEFAULT_UPSCALER, UPSCALERS
-from sender.__main__ import picture_quality, refresh_policy
 from sender.capture import SourceError
+from sender.options import picture_quality, refresh_policy
 from sender.profile import DEFAULT_PROFILE, PROFILES
 from sender.refresh import WhenWorse
 from shared.codec.picture import DEFAULT_QUALITY

@@ -22,8 +22,8 @@ from benchmarks.metrics import Picture, luma, psnr
 from benchmarks.sheet import moments, row, write_sheet
 from receiver.record import Recorder, RecordError
 from receiver.upscale import DEFAULT_UPSCALER, UPSCALERS, Upscaler, load_upscaler
-from sender.__main__ import picture_quality, refresh_policy
 from sender.capture import SourceError, open_source
+from sender.options import picture_quality, refresh_policy
 from sender.outgoing import OutgoingSettings
 from sender.refresh import RefreshPolicy
 from shared.codec.motion_basis import MotionBasis

@@ -25,10 +25,11 @@ from benchmarks.relay import Conditions, Relay
 from receiver.incoming import IncomingHalf
 from receiver.upscale import Bicubic
 from sender.analysis import Analysis
-from sender.call import Pump, SenderSettings, prepare
+from sender.call import SenderSettings, prepare
 from sender.capture import Capture, Frame, SourceError
 from sender.outgoing import OutgoingHalf
 from sender.profile import DEFAULT_PROFILE, PROFILES
+from sender.pump import Pump
 from sender.recording import limited
 from sender.refresh import EveryN
 from sender.sound import SoundSettings
@@ -267,7 +268,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         framing="none", engine=args.engine, sound=SoundSettings(wanted=False),
     )  # fmt: skip
     progress = Progress(args.seconds + 3)
-    capture, _, outgoing, hello = prepare(settings)
+    _, capture, _, outgoing, hello = prepare(settings)
     with capture:
         frames = look_ahead(outgoing, capture, args.seconds, progress)
     engine = NotDrawing(load_engine(args.engine, draws=False))

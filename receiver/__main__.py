@@ -7,28 +7,31 @@ import asyncio
 import logging
 import os
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads of two busy processes stall each other
 
 from receiver.call import ReceiverSettings, Studio
-from receiver.page.server import PageServer
-from receiver.page.stage import Stage
-from receiver.reception import Receiver
+from receiver.options import add_showing_options, showing_settings
+from receiver.page.server import page
+from receiver.reception import CannotSend, Receiver
 from receiver.record import RecordError
 from receiver.replay import replay_call
-from receiver.upscale import DEFAULT_UPSCALER, UPSCALERS
 from receiver.virtual_camera import VirtualCameraError
+from sender.call import SenderSettings, prepare
+from sender.capture import SourceError
+from sender.options import add_sending_options, sending_settings
+from sender.sending import Prepared
 from shared.callfile import CallFileError
 from shared.desktop import DisplayError
 from shared.link.base import LinkClosed
 from shared.link.ice import IceSettings
-from shared.link.viewers import Viewers
-from shared.models.engine import BACKENDS, SIZES, EngineError
-from shared.models.registry import GENERATORS
+from shared.models.engine import EngineError
 from shared.session.call import TooManyErrors
-from shared.session.command import add_options
+from shared.session.command import add_options, chosen
 from shared.session.exchange import SignallingError
 from shared.session.hello import Incompatible
 from shared.session.interrupt import interruptible
@@ -40,15 +43,14 @@ from shared.sound.devices import SoundDeviceError
 EXAMPLES = """\
 examples:
   python -m receiver --window                          show the caller in a window
+  python -m receiver --window --send camera:0          both ways: the caller runs with --receive
   python -m receiver --rendezvous https://HOST         be reachable from behind a router, by a join link
-  python -m receiver --virtual-camera                  give the caller's picture to other programs as a webcam
   python -m receiver --calls 4 --out call.mp4 --keep   four senders at a time, each recorded: call-1.mp4, call-2.mp4...
   python -m receiver --record call.pinhole             keep what came over the wire: a few megabytes an hour
   python -m receiver --play call.pinhole --out o.mp4   draw a call that was kept, as often as you like
 
 It prints a join link: give it to the sender. Whoever has it may call.
 """
-DEFAULT_PAGE_PORT = 8766
 ABOUT = "The receiving half of a Pinhole call: redraws the caller from motion and a few small pictures."
 
 
@@ -60,14 +62,15 @@ def listen_address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def page_port(text: str) -> int:
-    """A TCP port, 0 to 65535."""
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: a number from 0 (any free one) to 65535")
-    return int(text)
+class Asked(NamedTuple):
+    """What the command line asks for."""
+
+    receiving: ReceiverSettings
+    sending: SenderSettings | None
+    """None: the call is one-way."""
 
 
-def parse(arguments: list[str] | None = None) -> ReceiverSettings:
+def parse(arguments: list[str] | None = None) -> Asked:
     """Settings from the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m receiver", usage="python -m receiver [options]", description=f"{ABOUT}\n\n{EXAMPLES}",
@@ -84,45 +87,16 @@ def parse(arguments: list[str] | None = None) -> ReceiverSettings:
     parser.add_argument("--no-qr", dest="qr", action="store_false",
                         help="do not draw the join link as a QR code (which only a terminal is shown)")  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FILE.mp4", help="record what is shown")
-    parser.add_argument("--window", action="store_true", help="show the call in a window; h shows its keys, q ends it")
-    parser.add_argument("--virtual-camera", nargs="?", const=True, default=False, metavar="DEVICE",
-                        help="show the call as a webcam to other programs (pip install 'pinhole[camera]' and its "
-                        "driver); DEVICE: which one, if there are several")  # fmt: skip
-    parser.add_argument("--page", type=page_port, nargs="?", const=DEFAULT_PAGE_PORT, metavar="PORT",
-                        help="show the call on a web page, whose address is printed; 0: any free port "
-                        f"(default: {DEFAULT_PAGE_PORT})")  # fmt: skip
-    parser.add_argument("--page-host", default="127.0.0.1", metavar="HOST",
-                        help="where the page can be reached from; 0.0.0.0: other machines too, without encryption of "
-                        "the page itself (default: 127.0.0.1)")  # fmt: skip
-    parser.add_argument("--record", type=Path, metavar="FILE.pinhole",
-                        help="keep the bytes received, which --play draws again exactly")  # fmt: skip
-    sound = parser.add_argument_group("sound")
-    sound.add_argument("--speaker", nargs="?", const="default", metavar="NAME|N",
-                       help="hear the caller on the system's speaker, or another one by its number or a part of its "
-                       "name; comes with --window (pip install 'pinhole[audio]')")  # fmt: skip
-    sound.add_argument("--out-audio", type=Path, metavar="FILE.wav",
-                       help="record the sound alone; --out FILE.mp4 has it too")  # fmt: skip
-    sound.add_argument("--no-audio", action="store_true", help="neither hear nor record sound")
+    parser.add_argument("--no-audio", action="store_true", help="no sound at all")
+    add_showing_options(parser)
+    parser.add_argument("--send", metavar="SOURCE", help="both ways: send camera:N, camera:NAME, a video file or "
+                        "sample to a caller who receives (sender --receive); with loudspeakers the other side hears "
+                        "itself, so wear headphones")  # fmt: skip
+    add_sending_options(parser.add_argument_group("with --send", "as the sender has them"))
     parser.add_argument("--keep", action="store_true", help="wait for the next call after a goodbye")
     parser.add_argument("--calls", type=int, default=1, metavar="N",
                         help="take up to N calls at a time, drawn together where that is faster; files of --out and "
                         "--report are numbered (call-1.mp4), --window shows the first (default: 1)")  # fmt: skip
-    parser.add_argument("--size", type=int, choices=SIZES, metavar="PX",
-                        help=f"side of the picture, {' or '.join(map(str, SIZES))}; the larger one takes its detail "
-                        "from the sources (default: 256 on a CPU, the largest of the engine on a GPU)")  # fmt: skip
-    parser.add_argument("--generator", default="auto", metavar="NAME|FILE",
-                        help=f"what draws: {', '.join(GENERATORS)}, or a file of weights on the same motion network "
-                        "(default: auto, by the device)")  # fmt: skip
-    parser.add_argument("--backend", choices=BACKENDS, default="auto",
-                        help="what computes on a CPU: auto takes OpenVINO for pictures of 256 px if it is installed "
-                        "(pip install 'pinhole[fast]'), which takes a quarter less time (default: auto)")  # fmt: skip
-    parser.add_argument("--upscaler", choices=UPSCALERS, default=DEFAULT_UPSCALER,
-                        help=f"how small sources are enlarged: compact (embedded), esrgan (python -m weights fetch "
-                        "esrgan), tfhub (pip install 'pinhole[tfhub]'), bicubic (no network) "
-                        f"(default: {DEFAULT_UPSCALER})")  # fmt: skip
-    parser.add_argument("--upscaler-weights", type=Path, metavar="FILE",
-                        help="for --upscaler esrgan: x4 weights of ESRGAN or Real-ESRGAN as safetensors; for "
-                        "--upscaler tfhub: a SavedModel folder (default: what was fetched)")  # fmt: skip
     parser.add_argument("--play", type=Path, metavar="CALL.pinhole", help="draw a recorded call; needs no network")
     add_options(parser)
     args = parser.parse_args(arguments)
@@ -130,35 +104,37 @@ def parse(arguments: list[str] | None = None) -> ReceiverSettings:
         parser.error("--calls must be at least 1")
     if args.keep and (args.out or args.record or args.out_audio) and args.calls == 1:
         parser.error("--keep would write every call over the one before: leave out --keep, or what records")
+    if args.send is None and (option := chosen(parser, args, "with --send")):
+        parser.error(f"{option} is for what this side sends: add --send camera:0, or leave it out")
+    if args.send is not None and (args.calls > 1 or args.play is not None):
+        parser.error("--send goes with one call at a time, and not with --play")
     if args.by_hand and (args.keep or args.calls > 1):
         parser.error("--by-hand takes one call: leave out --keep and --calls, or use --rendezvous")
     try:
         if args.rendezvous is not None:
             parse_server(args.rendezvous)
         ice = IceSettings.parse(args.stun, args.turn, args.relay_only)
+        sending = None if args.send is None else sending_settings(args, args.send, ice)
     except ValueError as error:
         parser.error(str(error))
     host, port = args.listen
-    return ReceiverSettings(
-        host=host, port=port, out=args.out, window=args.window, device=args.device, engine=args.engine, size=args.size,
-        generator=args.generator, upscaler=args.upscaler, upscaler_weights=args.upscaler_weights, keep=args.keep,
-        calls=args.calls, backend=args.backend, ice=ice, report=args.report, play=args.play,
-        audio=not args.no_audio, speaker=args.speaker, out_audio=args.out_audio,
-        record=args.record, virtual_camera=args.virtual_camera, page=args.page, page_host=args.page_host,
-        rendezvous=args.rendezvous, by_hand=args.by_hand, qr=args.qr,
+    receiving = replace(
+        showing_settings(args, args.out), host=host, port=port, keep=args.keep, calls=args.calls, ice=ice,
+        report=args.report, play=args.play, rendezvous=args.rendezvous, by_hand=args.by_hand, qr=args.qr,
     )  # fmt: skip
+    return Asked(receiving, sending)
 
 
 def main() -> int:
     """Takes a call; 0 if it went well, 1 with a sentence on stderr if not."""
-    settings = parse()
+    settings, sending = parse()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("shared.models").setLevel(logging.INFO)  # what takes its time before the call
     try:
         if settings.play is not None:
             replay_call(settings)
         else:
-            asyncio.run(_take_calls(settings))
+            asyncio.run(_take_calls(settings, sending))
     except (
         CallFileError, CannotListen, DisplayError, EngineError, Incompatible, LinkClosed, RecordError, TooManyErrors,
         SignallingError, SoundDeviceError, VirtualCameraError, OSError,
@@ -170,9 +146,9 @@ def main() -> int:
     return 0
 
 
-async def _take_calls(settings: ReceiverSettings) -> None:
+async def _take_calls(settings: ReceiverSettings, sending: SenderSettings | None) -> None:
     status = StatusLine()
-    report = await interruptible(_run(settings, Studio.open(settings), status))
+    report = await interruptible(_run(settings, sending, Studio.open(settings), status))
     if report is None:
         status.say("interrupted")
         return
@@ -181,13 +157,19 @@ async def _take_calls(settings: ReceiverSettings) -> None:
     status.say(f"{which} is over ({report['ended']}): {report['frames_shown']} frames shown{wrote}")
 
 
-async def _run(settings: ReceiverSettings, studio: Studio, status: StatusLine) -> dict[str, Any]:
-    if settings.page is None:
-        return await Receiver(settings, studio, status).run()
-    stage = Stage(Viewers())
-    async with PageServer(settings.page_host, settings.page, stage) as page:
-        print(f"watch at: {page.url}", flush=True)
-        return await Receiver(settings, studio, status, stage).run()
+async def _run(
+    settings: ReceiverSettings, sending: SenderSettings | None, studio: Studio, status: StatusLine
+) -> dict[str, Any]:
+    def send_back() -> Prepared:
+        assert sending is not None
+        try:
+            return prepare(sending)
+        except (SourceError, EngineError, ValueError) as error:
+            raise CannotSend(str(error)) from error
+
+    back = None if sending is None else send_back
+    async with nullcontext() if settings.page is None else page(settings.page_host, settings.page) as stage:
+        return await Receiver(settings, studio, status, stage, back).run()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One call's shell around `IncomingHalf`: link, worker threads, display, recording and report."""
+"""The receiving part of a call: what it needs, what it shows, and its figures."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from receiver.incoming import IncomingHalf
 from receiver.indicators import Gauges, Indicators, Sample
 from receiver.listening import listen
 from receiver.page.stage import Stage
 from receiver.player import DRAWERS, Player, share_cores
+from receiver.record import check_place
 from receiver.recording import CallRecording
 from receiver.sinks import Sinks
 from receiver.tape import Tape
 from receiver.upscale import DEFAULT_UPSCALER, Upscaler, load_upscaler
 from shared.codec.motion_basis import MotionBasis
-from shared.link.base import Link, LinkClosed
+from shared.link.base import Link
 from shared.link.ice import IceSettings
 from shared.models.batching import Batcher
-from shared.models.engine import Engine
+from shared.models.engine import Engine, Picture
 from shared.models.registry import choose_device, draws_quickly, load_basis, load_engine, usual_size
 from shared.models.warmup import warm_up
-from shared.session.call import TooManyErrors, run_call
 from shared.session.hello import SOUND, Hello
-from shared.session.report import Meter, Snapshot, write_report
+from shared.session.report import Meter, Snapshot
+from shared.sound.devices import open_speaker
 
 PLAY_OUT_SECONDS = 3.0
 """How long the last frames may take to be shown after the goodbye."""
@@ -127,7 +128,8 @@ class Watch:
         middle = sorted(recent)[len(recent) // 2] if recent else None
         self.indicators = self._gauges.read(self._sample(middle))
         delay = "?" if middle is None else f"{middle:.0f} ms"
-        face = "" if half.face else " | no face at the other end: holding the last picture"
+        absence = self.indicators.absence
+        face = f" | {absence}: holding the last picture" if absence else ""
         self.text = (
             f"{since['fps']:.1f} fps | {since['payload_kbps']:.1f} kbit/s payload | "
             f"wire {since['wire_kbps_in']:.1f} in {since['wire_kbps_out']:.1f} back | "
@@ -147,6 +149,7 @@ class Watch:
             sources_held=len(half.gallery.sources), behind=half.playout.behind,
             extra_delay=half.playout.extra_delay, wire_in=wire.received.size, wire_back=wire.sent.size,
             payload_in=sum(each.size for each in payload.received.values()), delay_ms=delay_ms, face=half.face,
+            camera_off=half.camera_off,
         )  # fmt: skip
 
     def _now(self) -> Snapshot:
@@ -165,11 +168,10 @@ class Watch:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a call's pictures and figures go."""
+    """Where a call's pictures and sound go."""
 
     out: Path | None = None
     window: bool = False
-    report: Path | None = None
     record: Path | None = None
     virtual_camera: bool | str = False
     page: Stage | None = None
@@ -177,80 +179,135 @@ class Place:
     speaker: str | None = None
     out_audio: Path | None = None
 
+    @staticmethod
+    def of(settings: ReceiverSettings, page: Stage | None = None) -> Place:
+        """That of the only call."""
+        return Place(
+            settings.out, settings.window, settings.record, settings.virtual_camera, page, settings.audio,
+            settings.speaker or ("default" if settings.window else None), settings.out_audio,
+        )  # fmt: skip
 
-class Conversation:
-    """One call over an open link."""
+    @staticmethod
+    def check(settings: ReceiverSettings) -> None:
+        """Raises RecordError, DisplayError, VirtualCameraError or SoundDeviceError for what could not be had later."""
+        Sinks.check(settings.out, settings.window, settings.virtual_camera)
+        if settings.record is not None:
+            CallRecording.check(settings.record)
+        if settings.out_audio is not None:
+            check_place(settings.out_audio)
+        if settings.audio and settings.speaker is not None:
+            open_speaker(settings.speaker).close()
 
-    def __init__(self, studio: Studio, link: Link, hello: Hello, place: Place, say: Callable[[str], None]) -> None:
-        self._studio, self._link, self._hello, self._place, self._say = studio, link, hello, place, say
+
+class OwnSide(Protocol):
+    """This side's own sending, in a two-way call, as the window shows and switches it."""
+
+    @property
+    def can_be_muted(self) -> bool:
+        """Whether there is sound to send."""
+
+    def mute(self, muted: bool) -> None:
+        """Sends no sound, or sends it again."""
+
+    def turn_camera_off(self, off: bool) -> None:
+        """Sends no motion, or sends it again."""
+
+    def view(self) -> Picture | None:
+        """This side's own picture, (S, S, 3); None if there is none now."""
+
+
+class Receiving:
+    """The receiving part of a running call (see `shared.session.conversation.Part`)."""
+
+    name = "received"
+
+    def __init__(
+        self, studio: Studio, link: Link, hello: Hello, place: Place, say: Callable[[str], None],
+        own: OwnSide | None = None,
+    ) -> None:  # fmt: skip
+        """`hello` is the other side's. Raises RecordError, DisplayError, VirtualCameraError."""
+        self._studio, self._hello, self._page = studio, hello, place.page
         self._recording = None if place.record is None else CallRecording(place.record, hello)
-        self._half = studio.half(hello.fps, self._recording)
-        self._watch = Watch(self._half, link)
+        self.half = studio.half(hello.fps, self._recording)
+        self._watch = Watch(self.half, link)
+        kind, sound = hello.source_kind, place.audio and bool(hello.capabilities.get(SOUND))
+        self._sinks = Sinks(
+            place.out, place.window, hello.fps, studio.engine.size, kind, place.virtual_camera, place.page, sound,
+            place.out_audio if sound else None,
+        )  # fmt: skip
+        if self._sinks.sound is not None:
+            self.half.ears.append(self._sinks.sound.push)
+        heard = sound and place.speaker is not None
+        self._listening = listen(self.half, place.speaker, say) if heard and place.speaker else None
+        self._connect_window(own)
+        self._player = Player(self.half, self._sinks, lambda: self._watch.indicators.line())
+        self._playing: asyncio.Task[None] | None = None
+        if place.page is not None:
+            place.page.begin(self.half, link, hello, lambda: self._watch.indicators, time.monotonic())
+
+    def _connect_window(self, own: OwnSide | None) -> None:
+        window = self._sinks.window
+        if window is None:
+            return
+        if own is None:
+            window.on_mute = None if self._listening is None else self._listening.mute
+            return
+        window.own_view, window.on_camera_off = own.view, own.turn_camera_off
+        window.on_mute = own.mute if own.can_be_muted else None
+
+    async def run(self) -> None:
+        """Plays until the user closes the window, or to the end after `play_out`.
+
+        Raises RecordError, DisplayError, VirtualCameraError, TooManyErrors.
+        """
+        hearing = None if self._listening is None else asyncio.ensure_future(self._listening.run())
+        self._playing = asyncio.ensure_future(self._player.run())
+        try:
+            with self._studio.call():
+                await self._playing
+        finally:
+            self._playing.cancel()
+            await asyncio.gather(self._playing, return_exceptions=True)
+            if hearing is not None:
+                hearing.cancel()
+                await asyncio.gather(hearing, return_exceptions=True)
+
+    async def play_out(self) -> None:
+        """Shows what has come and is not due yet, but not for longer than `PLAY_OUT_SECONDS`."""
+        self._player.call_ended = True
+        if self._playing is not None:
+            await asyncio.wait([self._playing], timeout=PLAY_OUT_SECONDS)
 
     def look(self) -> str:
         """Notes what is new and gives the status text."""
         return self._watch.look()
+
+    def brief(self) -> str:
+        """A few words on how it goes."""
+        self._watch.look()
+        now = self._watch.indicators
+        return now.absence or f"receiving {now.fps:.1f} fps, {now.sources_held} sources"
 
     @property
     def indicators(self) -> Indicators:
         """How the call was doing at the last look."""
         return self._watch.indicators
 
-    async def run(self) -> dict[str, Any]:
-        """The report, once the call is over.
-
-        Raises RecordError, DisplayError, VirtualCameraError, LinkClosed, TooManyErrors.
-        """
-        what = "" if self._hello.source_kind == "camera" else f" (not a camera: a {self._hello.source_kind})"
-        self._say(f"connected; receiving {self._hello.fps:g} fps{what}")
-        half, place, ended = self._half, self._place, asyncio.Event()
-        report: dict[str, Any] = {"source_kind": self._hello.source_kind, "ended": "interrupted"}
-        size = self._studio.engine.size
-        kind, camera = self._hello.source_kind, place.virtual_camera
-        sound = place.audio and bool(self._hello.capabilities.get(SOUND))
-        out_audio = place.out_audio if sound else None
-        sinks = Sinks(place.out, place.window, self._hello.fps, size, kind, camera, place.page, sound, out_audio)
-        if sinks.sound is not None:
-            half.ears.append(sinks.sound.push)
-        listening = listen(half, place.speaker, self._say) if sound and place.speaker is not None else None
-        hearing = None if listening is None else asyncio.ensure_future(listening.run())
-        if listening is not None:
-            sinks.on_mute(listening.mute)
-        player = Player(half, sinks, lambda: self._watch.indicators.line())
-        playing = asyncio.ensure_future(player.run())
-        playing.add_done_callback(lambda _: ended.set())
-        if place.page is not None:
-            place.page.begin(half, self._link, self._hello, lambda: self._watch.indicators, time.monotonic())
+    async def close(self, ended: str) -> None:
+        """Ends the recordings properly. Raises RecordError."""
+        if self._page is not None:
+            self._page.end(ended)
         try:
-            with self._studio.call():
-                report["ended"] = await run_call(self._link, half, ended, self._silence)
-                player.call_ended = True
-                await asyncio.wait([playing], timeout=PLAY_OUT_SECONDS)
-        except (LinkClosed, TooManyErrors) as error:
-            report["ended"] = str(error)
-            raise
+            await self._sinks.close()
         finally:
-            playing.cancel()
-            results = await asyncio.gather(playing, return_exceptions=True)
-            if hearing is not None:
-                hearing.cancel()
-                await asyncio.gather(hearing, return_exceptions=True)
-            if place.page is not None:
-                place.page.end(report["ended"])
-            await sinks.close()
             if self._recording is not None:
                 self._recording.close()
-            report |= self._watch.report() | vars(half.counts) | {
-                "frames_late": half.playout.late, "frames_skipped": half.playout.skipped,
-                "jitter_hidden_ms": round(1000 * half.playout.extra_delay, 1),
-                "recorded_frames": sinks.recorded,
-            }  # fmt: skip
-            if place.report is not None:
-                write_report(place.report, report)
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
-        return report
 
-    def _silence(self, silent: bool) -> None:
-        self._say("nothing heard from the sender for 5 s" if silent else "the sender is back")
+    def report(self) -> dict[str, Any]:
+        """The figures of what was received."""
+        half = self.half
+        return {"source_kind": self._hello.source_kind} | self._watch.report() | vars(half.counts) | {
+            "frames_late": half.playout.late, "frames_skipped": half.playout.skipped,
+            "jitter_hidden_ms": round(1000 * half.playout.extra_delay, 1),
+            "recorded_frames": self._sinks.recorded,
+        }  # fmt: skip

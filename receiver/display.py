@@ -16,10 +16,12 @@ MARK = "reconstructed"
 STATUS_HEIGHT = 22
 SMALLEST_WIDTH = 512
 """Pixels; a smaller picture is enlarged so that the status line fits."""
-HELP = ("h  this list", "m  mute", "s  hold the picture still", "f  full screen", "q  end the call")
+CAMERA_KEY = "c  own camera off"
+HELP = ("h  this list", "m  mute", CAMERA_KEY, "s  hold the picture still", "f  full screen", "q  end the call")
 HINT = "h: keys"
 _MARGIN = 8
 _LINE = 24
+_OWN_SHARE = 0.22
 _MARK_SCALE, _STATUS_SCALE, _HELP_SCALE = 0.45, 0.38, 0.55
 
 
@@ -29,6 +31,7 @@ class Controls:
 
     muted: bool = False
     still: bool = False
+    camera_off: bool = False
     full_screen: bool = False
     help: bool = False
     ended: bool = False
@@ -42,6 +45,8 @@ class Controls:
                 self.help = not self.help
             case "m":
                 self.muted = not self.muted
+            case "c":
+                self.camera_off = not self.camera_off
             case "s":
                 self.still = not self.still
             case "f":
@@ -55,7 +60,8 @@ class Controls:
 
     def notes(self) -> str:
         """What is not as usual, to go beside the mark."""
-        return ", ".join(name for name, on in (("still", self.still), ("muted", self.muted)) if on)
+        states = (("still", self.still), ("muted", self.muted), ("camera off", self.camera_off))
+        return ", ".join(name for name, on in states if on)
 
 
 class Window:
@@ -67,6 +73,10 @@ class Window:
         self.controls = Controls()
         self.on_mute: Callable[[bool], None] | None = None
         """Called when the user mutes the sound, or wants it back; without it there is none to mute."""
+        self.on_camera_off: Callable[[bool], None] | None = None
+        """Called when the user turns the own camera off, or on again; without it there is none."""
+        self.own_view: Callable[[], Image | None] = lambda: None
+        """Gives this side's own picture, square, for a corner of the window."""
         self._title, self._mark = title, mark
         self._held: Image | None = None
         self._open = False
@@ -84,7 +94,8 @@ class Window:
         try:
             if self._open and cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
                 return False
-            canvas = compose(picture, status, mark, HELP if controls.help else ())
+            keys = [line for line in HELP if self.on_camera_off is not None or line != CAMERA_KEY]
+            canvas = compose(picture, status, mark, keys if controls.help else (), self.own_view())
             if not self._open:
                 cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
                 cv2.resizeWindow(self._title, canvas.shape[1], canvas.shape[0])
@@ -105,21 +116,26 @@ class Window:
             cv2.waitKey(1)  # Qt closes only when events are handled
 
     def _press(self, key: int) -> None:
-        muted, full = self.controls.muted, self.controls.full_screen
-        self.controls.press(key)
+        controls = self.controls
+        muted, camera_off, full = controls.muted, controls.camera_off, controls.full_screen
+        controls.press(key)
         if self.on_mute is None:
-            self.controls.muted = False
-        elif self.controls.muted != muted:
-            self.on_mute(self.controls.muted)
-        if self.controls.full_screen != full:
+            controls.muted = False
+        elif controls.muted != muted:
+            self.on_mute(controls.muted)
+        if self.on_camera_off is None:
+            controls.camera_off = False
+        elif controls.camera_off != camera_off:
+            self.on_camera_off(controls.camera_off)
+        if controls.full_screen != full:
             mode = cv2.WINDOW_NORMAL if full else cv2.WINDOW_FULLSCREEN
             cv2.setWindowProperty(self._title, cv2.WND_PROP_FULLSCREEN, mode)
 
 
-def compose(rgb: Image, status: str, mark: str = MARK, lines: Sequence[str] = ()) -> Image:
+def compose(rgb: Image, status: str, mark: str = MARK, lines: Sequence[str] = (), own: Image | None = None) -> Image:
     """The picture, enlarged to at least 512 pixels' width, with mark and status line: (H', W', 3) uint8 RGB.
 
-    `lines` are drawn over the darkened picture.
+    `lines` are drawn over the darkened picture; `own`, a square picture of this side, goes into a corner.
     """
     height, width = rgb.shape[:2]
     scale = max(1.0, SMALLEST_WIDTH / width)
@@ -128,12 +144,23 @@ def compose(rgb: Image, status: str, mark: str = MARK, lines: Sequence[str] = ()
     canvas[: picture.shape[0]] = picture // 3 if lines else picture
     for number, line in enumerate(lines):
         write(canvas, line, (4 * _MARGIN, 3 * _LINE + number * _LINE), _HELP_SCALE)
+    if own is not None:
+        _inset(canvas[: picture.shape[0]], own)
     draw_mark(canvas, mark)
     bottom = canvas.shape[0] - 7
     room = canvas.shape[1] - 3 * _MARGIN - text_width(HINT, _STATUS_SCALE)
     write(canvas, status, (_MARGIN, bottom), fitting(status, _STATUS_SCALE, room), (200, 200, 200))
     write(canvas, HINT, (room + 2 * _MARGIN, bottom), _STATUS_SCALE, (140, 140, 140))
     return canvas
+
+
+def _inset(canvas: Image, own: Image) -> None:
+    """Puts a picture of this side, with a border, into the lower right corner, in place."""
+    height, width = canvas.shape[:2]
+    side = round(_OWN_SHARE * min(height, width))
+    top, left = height - side - _MARGIN, width - side - _MARGIN
+    canvas[top - 2 : top + side + 2, left - 2 : left + side + 2] = 255
+    canvas[top : top + side, left : left + side] = cv2.resize(own, (side, side), interpolation=cv2.INTER_AREA)
 
 
 def draw_mark(canvas: Image, mark: str = MARK) -> None:

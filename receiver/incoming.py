@@ -86,6 +86,8 @@ class IncomingHalf:
         self.counts, self.playout, self.gallery = IncomingCounts(), Playout(fps), Gallery()
         self.peer_bye: str | None = None
         self.face: bool = True
+        self.camera_off = False
+        """Whether the other side said that it is by their will that there is no face."""
         self.clock_offset: float | None = None
         """Seconds to add to the sender's clock to have ours; None until it is known."""
         self.heard: float | None = None
@@ -176,7 +178,7 @@ class IncomingHalf:
             self.face = False
             self.counts.frames_without_face += 1
             return frame, ()
-        self.face = True
+        self.face, self.camera_off = True, False
         shares = self._mixture.step(self.gallery.at(frame.epoch), frame.motion, frame.number)
         if not shares:
             self.counts.not_drawable += 1
@@ -261,7 +263,8 @@ class IncomingHalf:
                 age = ((round(now * 1000) - echo) & _CLOCK_MASK) / 1000  # the clock that travelled has wrapped
                 self._judge_clock(theirs / 1000, now - age, now)
             case control.Note(text=text):
-                self.face = text != control.NO_FACE
+                if text in (control.FACE, control.NO_FACE, control.CAMERA_OFF):
+                    self.face, self.camera_off = text == control.FACE, text == control.CAMERA_OFF
             case control.Bye(reason=reason):
                 self.peer_bye = reason
             case _:

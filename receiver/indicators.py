@@ -51,6 +51,7 @@ class Sample:
     delay_ms: float | None = None
     """From capture to display, lately; None until clocks are known."""
     face: bool = True
+    camera_off: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,21 @@ class Indicators:
     sources_held: int
     delay_ms: float | None
     face: bool
+    camera_off: bool = False
+
+    @property
+    def absence(self) -> str:
+        """Why the last picture is held, if nobody is to be seen; else nothing."""
+        if self.face:
+            return ""
+        return "the camera at the other end is off" if self.camera_off else "no face at the other end"
 
     def line(self) -> str:
         """One line for a narrow place, most important first."""
         if self.quality == "connecting":
             return "connecting"
         delay = "" if self.delay_ms is None else f" | {self.delay_ms:.0f} ms"
-        face = "" if self.face else " | no face at the other end"
+        face = f" | {self.absence}" if self.absence else ""
         return (
             f"link {self.quality} | {self.rung} | {self.wire_in_kbps:.1f} kbit/s in, "
             f"{self.wire_back_kbps:.1f} back{delay}{face}"
@@ -128,6 +137,7 @@ class Gauges:
             sources_held=sample.sources_held,
             delay_ms=sample.delay_ms,
             face=sample.face,
+            camera_off=sample.camera_off,
         )
 
     def _rung(self, sample: Sample) -> Rung:

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from receiver.call import Conversation, Place, ReceiverSettings, Studio
+from receiver.call import OwnSide, Place, ReceiverSettings, Receiving, Studio
 from receiver.entrance import let_in
 from receiver.page.stage import Stage
-from receiver.record import RecordError, check_place
-from receiver.recording import CallRecording
-from receiver.sinks import Sinks
+from receiver.record import RecordError
 from receiver.virtual_camera import VirtualCameraError
 from shared.desktop import DisplayError
-from shared.link.base import LinkClosed
+from shared.link.base import Link, LinkClosed
 from shared.link.webrtc import BadDescription, Peer
 from shared.models.registry import wire_hash
 from shared.session.call import TooManyErrors
+from shared.session.conversation import Part, converse, status_text
 from shared.session.exchange import Busy, SignallingError
 from shared.session.hello import Hello, check
 from shared.session.pasting import PASTE_SECONDS
 from shared.session.status import StatusLine
-from shared.sound.devices import open_speaker
 
 _LOOK_SECONDS = 0.1
 
@@ -31,18 +31,44 @@ Ended = asyncio.Task[dict[str, Any] | None]
 """A call that is over: its report, or nothing if the caller did not connect."""
 
 
+class CannotSend(Exception):
+    """This side has nothing to send; the text says why."""
+
+
+class SendingPart(Part, OwnSide, Protocol):
+    """The sending part of a two-way call, which the window switches."""
+
+
+class Back(Protocol):
+    """What this side sends in a two-way call, opened."""
+
+    @property
+    def hello(self) -> Hello:
+        """This side's, as a sender."""
+
+    def part(self, link: Link) -> SendingPart:
+        """The sending part of a call over a link."""
+
+    def close(self) -> None:
+        """Gives camera and microphone back. May be called more than once."""
+
+
 class Receiver:
     """Listens, and takes as many calls at a time as the settings say."""
 
     def __init__(
-        self, settings: ReceiverSettings, studio: Studio, status: StatusLine, stage: Stage | None = None
-    ) -> None:
-        """`stage` is where browsers see a call; one at a time, as with the window."""
-        self._stage = stage
+        self, settings: ReceiverSettings, studio: Studio, status: StatusLine, stage: Stage | None = None,
+        send_back: Callable[[], Back] | None = None,
+    ) -> None:  # fmt: skip
+        """`stage` is where browsers see a call; one at a time, as with the window.
+
+        `send_back` opens what is sent to a caller who receives, too; it may raise CannotSend.
+        """
+        self._stage, self._send_back = stage, send_back
         self._settings, self._studio, self._status = settings, studio, status
         self._serving: set[Ended] = set()
         self._over: asyncio.Queue[Ended] = asyncio.Queue()
-        self._talking: dict[str, Conversation] = {}
+        self._talking: dict[str, list[Part]] = {}
         self._answered = 0
         self._window_taken = self._camera_taken = False
 
@@ -54,14 +80,9 @@ class Receiver:
         """
         settings = self._settings
         for number in range(1, settings.calls + 1):
-            camera = settings.virtual_camera if number == 1 else False  # as with the window, the first call has it
-            Sinks.check(self._numbered(settings.out, number), settings.window, camera)
-            if settings.record is not None:
-                CallRecording.check(settings.record)
-            if settings.out_audio is not None:
-                check_place(settings.out_audio)
-        if settings.audio and settings.speaker is not None:
-            open_speaker(settings.speaker).close()
+            out, first = self._numbered(settings.out, number), number == 1
+            camera = settings.virtual_camera if first else False  # as with the window, the first call has it
+            Place.check(replace(settings, out=out, window=settings.window and first, virtual_camera=camera))
         listening, watching = asyncio.create_task(self._listen()), asyncio.create_task(self._watch())
         listening.add_done_callback(self._ended)
         try:
@@ -113,24 +134,41 @@ class Receiver:
         if len(self._serving) >= calls:
             many = "in a call already" if calls == 1 else f"in {calls} calls already, and takes no more at a time"
             raise Busy(f"the receiver is {many}")
+        back = self._open_back(theirs)
         peer = Peer(self._settings.ice, by_hand=self._settings.by_hand)
         try:
             answer = await peer.accept_offer(sdp)
         except BaseException as error:
             await peer.close()
+            if back is not None:
+                back.close()
             if isinstance(error, BadDescription):
                 raise ValueError(str(error)) from error
             raise
         self._answered += 1
         name = "" if calls == 1 else f"call {self._answered}: "
-        call = asyncio.create_task(self._serve(peer, theirs, self._answered, name), name=name)
+        call = asyncio.create_task(self._serve(peer, theirs, self._answered, name, back), name=name)
         self._serving.add(call)
         call.add_done_callback(self._ended)
-        return mine, answer
+        return mine if back is None else replace(back.hello, role="both"), answer
 
-    async def _serve(self, peer: Peer, hello: Hello, number: int, name: str) -> dict[str, Any] | None:
-        settings, window = self._settings, False
-        camera: bool | str = False
+    def _open_back(self, theirs: Hello) -> Back | None:
+        """What this side sends, if that is asked for on both sides."""
+        if self._send_back is None:
+            return None
+        if theirs.role != "both":
+            self._status.say("the caller receives no picture (python -m sender --receive would): sending nothing")
+            return None
+        try:
+            return self._send_back()
+        except CannotSend as error:
+            self._status.say(f"sending nothing: {error}")
+            return None
+
+    async def _serve(
+        self, peer: Peer, hello: Hello, number: int, name: str, back: Back | None = None
+    ) -> dict[str, Any] | None:
+        settings, place = self._settings, Place()
         try:
             try:
                 await (peer.wait_open(PASTE_SECONDS) if settings.by_hand else peer.wait_open())
@@ -139,25 +177,39 @@ class Receiver:
                     raise
                 self._status.say(f"{name}a caller did not connect: {error}; waiting for the next")
                 return None
-            window = settings.window and not self._window_taken
-            self._window_taken |= window
-            camera = False if self._camera_taken else settings.virtual_camera
-            self._camera_taken |= bool(camera)
-            place = Place(
-                self._numbered(settings.out, number), window, self._numbered(settings.report, number),
-                self._numbered(settings.record, number), camera,
-                self._stage if self._stage is not None and self._stage.call is None else None,
-                settings.audio, settings.speaker or ("default" if window else None),
-                self._numbered(settings.out_audio, number),
-            )  # fmt: skip
-            talk = Conversation(self._studio, peer, hello, place, lambda text: self._status.say(name + text))
-            self._talking[name] = talk
-            return await talk.run()
+
+            def say(text: str) -> None:
+                self._status.say(name + text)
+
+            place = self._place(number)
+            what = "" if hello.source_kind == "camera" else f" (not a camera: a {hello.source_kind})"
+            say(f"connected; receiving {hello.fps:g} fps{what}")
+            sending = None if back is None else back.part(peer)
+            parts: list[Part] = [Receiving(self._studio, peer, hello, place, say, sending)]
+            parts += [] if sending is None else [sending]
+            self._talking[name] = parts
+            return await converse(peer, parts, "the sender", say, self._numbered(settings.report, number))
         finally:
             self._talking.pop(name, None)
-            self._window_taken &= not window
-            self._camera_taken &= not camera
+            self._window_taken &= not place.window
+            self._camera_taken &= not place.virtual_camera
+            if back is not None:
+                back.close()
             await peer.close()
+
+    def _place(self, number: int) -> Place:
+        """Where the call of this number goes; one at a time has the window, the virtual camera and the page."""
+        settings = self._settings
+        window = settings.window and not self._window_taken
+        camera = False if self._camera_taken else settings.virtual_camera
+        self._window_taken |= window
+        self._camera_taken |= bool(camera)
+        mine = replace(
+            settings, window=window, virtual_camera=camera,
+            out=self._numbered(settings.out, number), record=self._numbered(settings.record, number),
+            out_audio=self._numbered(settings.out_audio, number),
+        )  # fmt: skip
+        return Place.of(mine, self._stage if self._stage is not None and self._stage.call is None else None)
 
     def _ended(self, call: Ended) -> None:
         self._serving.discard(call)
@@ -173,7 +225,7 @@ class Receiver:
     async def _watch(self) -> None:
         """Shows how all calls are doing."""
         while True:
-            texts = [name + talk.look() for name, talk in self._talking.items()]
+            texts = [name + status_text(parts) for name, parts in self._talking.items()]
             if texts:
                 self._status.show(" || ".join(texts), time.monotonic())
             await asyncio.sleep(_LOOK_SECONDS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -62,10 +61,10 @@ class Sinks:
         if camera:
             VirtualCamera.check(camera if isinstance(camera, str) else None)
 
-    def on_mute(self, act: Callable[[bool], None]) -> None:
-        """Has `act` called when the user mutes the sound in the window, or wants it back."""
-        if self._window is not None:
-            self._window.on_mute = act
+    @property
+    def window(self) -> Window | None:
+        """The window, if there is one."""
+        return self._window
 
     async def show(self, number: int, picture: Picture | None, status: str, capture: float | None = None) -> bool:
         """Shows frame `number`; no picture means: hold the last one. False once the user closed the window.

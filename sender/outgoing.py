@@ -131,6 +131,9 @@ class OutgoingHalf:
         self._bundles = self._loaded_bundles = 0
         self.face: bool | None = None
         """Whether there is one in the picture; None before the first frame."""
+        self.camera_off = False
+        """Set it when it is by the user's will that frames have no face."""
+        self._noted = control.FACE  # what the other side takes for granted
         self._last_sent = float("-inf")
 
     def analyse(self, frame: Picture) -> Analysis | None:
@@ -320,12 +323,11 @@ class OutgoingHalf:
         self.counts.sources_held += self._sources.mirror(epoch, ids)
 
     def _say_whether_face(self, face: bool) -> None:
-        if face != self.face:
-            if not (self.face is None and face):  # the first face needs no announcement
-                self._out.append(
-                    (Channel.CONTROL, control.pack_control(control.Note(control.FACE if face else control.NO_FACE)))
-                )
-            self.face = face
+        self.face = face
+        note = control.FACE if face else control.CAMERA_OFF if self.camera_off else control.NO_FACE
+        if note != self._noted:
+            self._noted = note
+            self._out.append((Channel.CONTROL, control.pack_control(control.Note(note))))
 
 
 def _clock_ms(seconds: float) -> int:

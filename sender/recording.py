@@ -25,7 +25,7 @@ def record_call(settings: SenderSettings) -> dict[str, int]:
     Frames, sources and payload bytes come back. Raises CallFileError and what `prepare` raises.
     """
     assert settings.out is not None
-    capture, sound, half, hello = prepare(settings)
+    _, capture, sound, half, hello = prepare(settings)
     status, size = StatusLine(), 0
     with capture, sound or nullcontext(), CallWriter(settings.out, hello) as file:
         for stamp, messages in play(half, capture, settings.seconds, sound):

@@ -24,8 +24,9 @@ from receiver.reception import Receiver
 from receiver.upscale import Bicubic
 from sender import __main__ as sender_main
 from sender.analysis import Analysis
-from sender.call import Pump, SenderSettings, send_call
+from sender.call import SenderSettings, send_call
 from sender.capture import open_source
+from sender.pump import Pump
 from shared.codec.picture import Picture as PictureMessage
 from shared.codec.picture import PictureCodec
 from shared.codec.pieces import split
@@ -225,8 +226,13 @@ async def test_a_source_that_cannot_be_coded_ends_the_call(clip: Path, monkeypat
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("sender", [], "--peer URL"),
-        ("sender", ["--peer", "u", "--out", "f"], "--peer URL"),
+        ("sender", [], "--peer LINK"),
+        ("sender", ["--peer", "u", "--out", "f"], "--out goes without --peer"),
+        ("sender", ["--receive", "--out", "f"], "--receive needs somebody to receive from"),
+        ("sender", ["--peer", "u", "--window"], "--window is for the other side's picture: add --receive"),
+        ("receiver", ["--profile", "thin"], "--profile is for what this side sends: add --send camera:0"),
+        ("receiver", ["--send", "camera:0", "--calls", "2"], "--send goes with one call at a time"),
+        ("receiver", ["--send", "camera:0", "--budget", "0"], "--budget is kbit/s"),
         ("sender", ["--peer", "u", "--freq", "0"], "--freq needs"),
         ("sender", ["--peer", "u", "--freq", "5", "--pose-threshold", "5"], "not allowed with"),
         ("sender", ["--peer", "u", "--pose-threshold", "-3"], "--pose-threshold is an angle"),

@@ -147,9 +147,9 @@ async def test_a_link_that_leads_nowhere_is_told_before_anything_is_loaded(
 
 
 def test_the_receivers_options(capsys: pytest.CaptureFixture[str]) -> None:
-    settings = receiver_main.parse(["--rendezvous", "https://meet.example", "--no-qr"])
+    settings = receiver_main.parse(["--rendezvous", "https://meet.example", "--no-qr"]).receiving
     assert (settings.rendezvous, settings.by_hand, settings.qr) == ("https://meet.example", False, False)
-    settings = receiver_main.parse(["--by-hand"])
+    settings = receiver_main.parse(["--by-hand"]).receiving
     assert (settings.rendezvous, settings.by_hand, settings.qr) == (None, True, True)
     for arguments, sentence in [
         (["--rendezvous", "https://meet.example", "--by-hand"], "not allowed with"),

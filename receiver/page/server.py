@@ -10,6 +10,8 @@ import asyncio
 import hmac
 import secrets
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib import resources
 from typing import Self
 from urllib.parse import urlsplit
@@ -18,6 +20,7 @@ from aiohttp import WSCloseCode, web
 
 from receiver.page.audience import attend
 from receiver.page.stage import Stage
+from shared.link.viewers import Viewers
 from shared.session.attempts import FailureLimit
 from shared.session.signalling import cannot_listen
 
@@ -144,6 +147,15 @@ class PageServer:
         finally:
             self._sockets.discard(socket)
         return socket
+
+
+@asynccontextmanager
+async def page(host: str, port: int) -> AsyncIterator[Stage]:
+    """A stage that browsers see as long as the block lasts; its address is printed. Raises CannotListen."""
+    stage = Stage(Viewers())
+    async with PageServer(host, port, stage) as server:
+        print(f"watch at: {server.url}", flush=True)
+        yield stage
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:

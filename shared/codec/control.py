@@ -17,7 +17,7 @@ MAX_CONTROL_BYTES = 1024
 MAX_TEXT = 200
 """Characters of a text field."""
 MAX_SOURCES = 64
-NO_FACE, FACE = "no face", "face"
+NO_FACE, FACE, CAMERA_OFF = "no face", "face", "camera off"
 """Texts of the notes that a sender gives when the person leaves its picture and comes back."""
 
 Check = Callable[[object], bool]

@@ -8,6 +8,13 @@ from shared.models.registry import ENGINES
 from shared.session.report import report_path
 
 
+def chosen(parser: argparse.ArgumentParser, args: argparse.Namespace, group: str) -> str:
+    """The first option of a group that has not its default value; nothing if there is none."""
+    actions = [action for each in parser._action_groups if each.title == group for action in each._group_actions]
+    changed = [action for action in actions if getattr(args, action.dest) != parser.get_default(action.dest)]
+    return max(changed[0].option_strings, key=len) if changed else ""
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that both sides of a call take."""
     parser.add_argument("--engine", choices=ENGINES, default="compact", help="must be the same on both sides")

@@ -17,6 +17,8 @@ from benchmarks.processes import CallFailed
 
 FRAMES = 10
 
+TWO = ("--profile", "balanced", "thin")
+
 
 def reports(out: float = 7.0, shown: int = FRAMES, delay: float | None = 250.0) -> dict[str, dict[str, Any]]:
     """What both sides report of a call of ten frames."""
@@ -103,7 +105,7 @@ def test_a_call_that_fails_loses_no_other(
     monkeypatch.setattr(calls, "call", call)
     out = tmp_path / "c.json"
     (folder / "c.mp4").write_bytes(b"no video")
-    assert main(["--clips", str(folder), "--seconds", "0.2", "--json", str(out)]) == 1
+    assert main(["--clips", str(folder), *TWO, "--seconds", "0.2", "--json", str(out)]) == 1
     assert len(asked) == 4
     assert asked[1] == [
         "--source", str(folder / "a.mp4"), "--framing", "none", "--profile", "thin", "--seconds", "0.2",
@@ -131,7 +133,7 @@ def test_ctrl_c_says_what_is_kept(
 
     monkeypatch.setattr(calls, "call", call)
     out = tmp_path / "c.json"
-    assert main(["--clips", str(folder), "--json", str(out)]) == 130
+    assert main(["--clips", str(folder), *TWO, "--json", str(out)]) == 130
     assert f"interrupted after 1 of 4 calls, which {out} holds" in capsys.readouterr().err
     assert list(json.loads(out.read_text())["clips"]["a"]) == ["balanced"]
 

@@ -192,3 +192,26 @@ def test_a_real_window_shows_the_picture(tmp_path: Path) -> None:
             if process is not None:
                 process.terminate()
                 process.communicate()
+
+
+def test_ones_own_picture_stands_in_the_corner() -> None:
+    own = np.full((64, 64, 3), 200, np.uint8)
+    canvas = compose(grey(), LINE, own=own)
+    assert (canvas[420:490, 420:490] == 200).all()
+    assert (canvas[100:380, 20:380] == 90).all()
+
+
+def test_the_camera_is_turned_off_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, heard = Screen(monkeypatch), []
+    window = Window()
+    screen.keys = ["c", "h"]
+    window.show(grey(), "")
+    window.show(grey(), "")
+    assert not window.controls.camera_off
+    window.on_camera_off = heard.append
+    window.own_view = lambda: np.full((64, 64, 3), 200, np.uint8)
+    screen.keys = ["c", "h", "c"]
+    pictures = [window.show(grey(), "") for _ in range(3)]
+    assert pictures == [True] * 3
+    assert heard == [True, False]
+    assert (screen.pictures[-1][420:490, 420:490] == 200).all()

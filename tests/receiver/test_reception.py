@@ -195,14 +195,15 @@ async def test_the_window_shows_one_call_at_a_time_the_first(monkeypatch: pytest
     windows: dict[str, tuple[bool, asyncio.Event]] = {}
 
     class Talk:
-        def __init__(self, studio: object, link: object, hello: object, place: Place, say: Callable[[str], None]):
-            say("connected")
+        def __init__(
+            self, studio: object, link: object, hello: object, place: Place, say: Callable[[str], None], own: object
+        ) -> None:
             self.over = asyncio.Event()
             windows[status.said[-1]] = place.window, self.over
 
-        async def run(self) -> dict[str, Any]:
-            await self.over.wait()
-            return {}
+    async def talk(link: object, parts: list[Talk], *_: object) -> dict[str, Any]:
+        await parts[0].over.wait()
+        return {}
 
     class Line:
         async def wait_open(self) -> None:
@@ -212,7 +213,8 @@ async def test_the_window_shows_one_call_at_a_time_the_first(monkeypatch: pytest
             pass
 
     status = Texts()
-    monkeypatch.setattr(reception, "Conversation", Talk)
+    monkeypatch.setattr(reception, "Receiving", Talk)
+    monkeypatch.setattr(reception, "converse", talk)
     receiver = Receiver(ReceiverSettings(window=True, calls=2), None, status)  # type: ignore[arg-type]
 
     async def begin(name: str) -> asyncio.Task[Any]:
@@ -222,21 +224,22 @@ async def test_the_window_shows_one_call_at_a_time_the_first(monkeypatch: pytest
 
     first, second = await begin("1: "), await begin("2: ")
     assert [shown for shown, _ in windows.values()] == [True, False]
-    windows["2: connected"][1].set()
+    windows["2: connected; receiving 25 fps"][1].set()
     await second
     third = await begin("3: ")
-    assert not windows["3: connected"][0]
-    windows["1: connected"][1].set()
+    assert not windows["3: connected; receiving 25 fps"][0]
+    windows["1: connected; receiving 25 fps"][1].set()
     await first
     fourth = await begin("4: ")
-    assert windows["4: connected"][0]
+    assert windows["4: connected; receiving 25 fps"][0]
     for _, over in windows.values():
         over.set()
     await asyncio.gather(third, fourth)
 
 
 def test_the_command_line_takes_several_calls(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    settings = receiver_main.parse(["--calls", "3", "--keep", "--out", str(tmp_path / "o.mp4"), "--backend", "torch"])
+    arguments = ["--calls", "3", "--keep", "--out", str(tmp_path / "o.mp4"), "--backend", "torch"]
+    settings = receiver_main.parse(arguments).receiving
     assert (settings.calls, settings.keep, settings.backend) == (3, True, "torch")
     with pytest.raises(SystemExit):
         receiver_main.parse(["--calls", "0"])

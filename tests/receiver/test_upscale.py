@@ -108,6 +108,6 @@ def test_what_cannot_be_had_is_refused(name: str, weights: Path | None, message:
 
 def test_ours_is_the_default() -> None:
     assert DEFAULT_UPSCALER == "compact"
-    assert parse([]).upscaler == "compact"
+    assert parse([]).receiving.upscaler == "compact"
     for name in UPSCALERS:
-        assert parse(["--upscaler", name]).upscaler == name
+        assert parse(["--upscaler", name]).receiving.upscaler == name

@@ -9,11 +9,12 @@ import pytest
 from call_examples import ColourEngine, make_basis, picture
 
 from sender.analysis import Analysis
-from sender.call import Pump, SenderSettings
+from sender.call import SenderSettings
 from sender.capture import Capture, Frame
 from sender.first_source import FirstSource
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.profile import PROFILES
+from sender.pump import Pump
 from sender.refresh import EveryN, First
 from shared.codec.bundle import decode_bundle
 from shared.link.base import Channel
@@ -26,7 +27,7 @@ NOBODY = picture(-64)
 
 @pytest.fixture(autouse=True)
 def _a_slow_machine_repeats_no_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sender.call.LATE_SECONDS", float("inf"))
+    monkeypatch.setattr("sender.pump.LATE_SECONDS", float("inf"))
 
 
 class Frames(Capture):
@@ -107,7 +108,7 @@ async def test_a_file_without_a_face_ends() -> None:
 async def test_a_receiver_that_takes_no_source_does_not_hold_up_a_file_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sender.call.HOLD_SECONDS", 0.05)
+    monkeypatch.setattr("sender.pump.HOLD_SECONDS", 0.05)
     assert await asyncio.wait_for(played([picture(0)] * 20, takes=False), 30) == ([], [])
 
 

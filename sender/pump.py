@@ -1,0 +1,158 @@
+"""Plays a source into an outgoing half, each frame at its time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from sender.analysis import Analysis
+from sender.capture import Capture
+from sender.outgoing import OutgoingHalf
+from sender.sound import Sound
+from sender.sources import Job, Result, SourceJob
+from shared.models.engine import Picture
+
+logger = logging.getLogger(__name__)
+
+LATE_SECONDS = 0.15
+"""Behind its clock by more than this, the sender repeats the last motion instead of analysing a frame."""
+HOLD_SECONDS = 20.0
+"""How long a file waits for its first source to be held before it plays all the same."""
+
+
+class Pump:
+    """Plays a capture into a half: a frame at its time, analysed in a worker thread.
+
+    A file waits, from its first face on, until its first source is held; the frames until then are kept, and played
+    afterwards.
+    """
+
+    def __init__(self, half: OutgoingHalf, capture: Capture, seconds: float | None, sound: Sound | None = None) -> None:
+        self.half, self.capture, self.sound = half, capture, sound
+        self.repeated = 0
+        """Frames whose motion was repeated because the sender was late."""
+        self.on_frame: Callable[[Picture, Analysis | None], None] | None = None
+        """Called with each frame analysed: for the caller's own window."""
+        self.camera_off = False
+        """While it is set no picture is looked at, and the other side is told."""
+        self._seconds = seconds
+        self._pool = ThreadPoolExecutor(1, "analysis")
+        self._workshop = ThreadPoolExecutor(1, "sources")
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._held = asyncio.Event()
+        self._failed: BaseException | None = None
+        self._last: Analysis | None = None
+        self._start = 0.0  # of the clock by which the capture's stamps are played
+        self._kept: list[tuple[float, Analysis | None]] = []
+        self._opened = capture.kind == "camera"
+        half.on_held = lambda source_id: self._held.set()
+
+    async def run(self) -> None:
+        """Plays until the source ends or its time is up.
+
+        Raises SourceError if the source fails, ValueError if a picture is too large to be sent.
+        """
+        loop, frames = asyncio.get_running_loop(), iter(self.capture)
+        started = False
+        try:
+            while (item := await loop.run_in_executor(self._pool, next, frames, None)) is not None:
+                stamp, picture = item
+                if self._seconds is not None and stamp >= self._seconds:
+                    break
+                if self._failed is not None:
+                    raise self._failed
+                if not started or self.capture.kind == "camera":
+                    started, self._start = True, time.monotonic() - stamp  # a camera's frames are as fresh as they come
+                if self._opened:
+                    await self._play(picture, stamp)
+                else:
+                    await self._keep(picture, stamp)
+            if self._kept:
+                self._do(self.half.push_no_more(time.monotonic()))
+                await self._open()
+            await asyncio.gather(*self._jobs)
+            if self._failed is not None:
+                raise self._failed
+        finally:
+            self.capture.close()
+            self._pool.shutdown(wait=False)
+            self._workshop.shutdown(wait=False)
+
+    async def _play(self, picture: Picture, stamp: float) -> None:
+        await self._wait_for(stamp)
+        late = time.monotonic() - self._start - stamp > LATE_SECONDS
+        if self.camera_off:
+            analysis = None
+        elif late and self.capture.kind != "camera":
+            self.repeated += 1
+            analysis = self._last
+        else:
+            analysis = await self._analyse(picture)
+        self._hear(stamp)
+        self._push(analysis, stamp)
+
+    async def _keep(self, picture: Picture, stamp: float) -> None:
+        """Takes a frame of a file whose first source is not held yet: looks ahead from the first face on."""
+        analysis = await self._analyse(picture)
+        if analysis is None and not self._kept:
+            await self._wait_for(stamp)
+            self._hear(stamp)
+        else:
+            self._kept.append((stamp, analysis))
+        if isinstance(self._push(analysis, stamp), SourceJob):
+            await self._open()
+
+    async def _open(self) -> None:
+        """Waits until the first source is held, then plays what was kept."""
+        try:
+            async with asyncio.timeout(HOLD_SECONDS):
+                await self._held.wait()
+        except TimeoutError:
+            logger.warning("the receiver has not taken the first source within %g s", HOLD_SECONDS)
+        self._opened, kept, self._kept = True, self._kept, []
+        self._start = time.monotonic() - kept[0][0]
+        for stamp, analysis in kept:
+            await self._wait_for(stamp)
+            self._hear(stamp)
+            self._push(analysis, stamp)
+
+    def _hear(self, stamp: float) -> None:
+        """What was said up to a frame goes with it."""
+        if self.sound is not None:
+            self.half.add_sound(self.sound.take(stamp, self._start))
+
+    async def _wait_for(self, stamp: float) -> None:
+        await asyncio.sleep(max(0.0, self._start + stamp - time.monotonic()))
+
+    async def _analyse(self, picture: Picture) -> Analysis | None:
+        loop = asyncio.get_running_loop()
+        self._last = await loop.run_in_executor(self._pool, self.half.analyse, picture)
+        if self.on_frame is not None:
+            self.on_frame(picture, self._last)
+        return self._last
+
+    def _push(self, analysis: Analysis | None, stamp: float) -> Job | None:
+        self.half.camera_off = self.camera_off
+        job = self.half.push(analysis, self._start + stamp, time.monotonic())
+        self._do(job)
+        return job
+
+    def _do(self, job: Job | None) -> None:
+        if job is not None:
+            task = asyncio.ensure_future(self._perform(job))
+            self._jobs.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._jobs.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._failed = task.exception()
+            self._held.set()  # nothing will be held: do not wait for it
+
+    async def _perform(self, job: Job) -> None:
+        work: Callable[[], Result] = job.perform
+        result = await asyncio.get_running_loop().run_in_executor(self._workshop, work)
+        self.half.done(result, time.monotonic())

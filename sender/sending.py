@@ -1,0 +1,186 @@
+"""The sending part of a running call: source, outgoing half, this side's own picture, and figures."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sender.analysis import Analysis
+from sender.capture import Capture
+from sender.framing import cut, whole_square
+from sender.outgoing import OutgoingHalf
+from sender.preview import Preview
+from sender.pump import Pump
+from sender.sound import Sound
+from shared.link.base import Link
+from shared.models.engine import Picture
+from shared.session.hello import Hello
+from shared.session.report import Meter, Snapshot
+
+VIEW_SIDE = 256
+"""Pixels of this side's own picture in the window of a two-way call."""
+
+
+class Prepared(NamedTuple):
+    """All that a call needs on the sending side."""
+
+    source: str
+    """As it was asked for."""
+    capture: Capture
+    sound: Sound | None
+    half: OutgoingHalf
+    hello: Hello
+
+    def part(self, link: Link) -> Sending:
+        """What sends in a call that the other side made, which goes on after this side's source has ended."""
+        return Sending(self, link, two_way=True, ends_call=False)
+
+    def close(self) -> None:
+        """Gives the sources back. May be called more than once."""
+        self.capture.close()
+        if self.sound is not None:
+            self.sound.close()
+
+
+class Watch:
+    """Measures the sending part of a running call, for status line and report."""
+
+    def __init__(self, half: OutgoingHalf, link: Link, two_way: bool = False) -> None:
+        """`two_way`: what comes back is the other side's own picture, too, and not charged to sources."""
+        self._half, self._link, self._two_way = half, link, two_way
+        self._delays: list[float] = []  # those the receiver reported, a median every two seconds
+        self._statistics: object = None
+        self._meter = Meter(self._now, lambda: self._delays, "frames_sent", outgoing=True)
+        self.fps = 0.0
+
+    def look(self) -> str:
+        """Notes what is new and gives the status text."""
+        statistics = self._half.statistics
+        if statistics is not None and statistics is not self._statistics:
+            self._statistics = statistics
+            if statistics.delay_ms:
+                self._delays.append(statistics.delay_ms)
+        wire = self._link.wire()
+        self._half.spent(wire.sent.size, 0 if self._two_way else wire.received.size, time.monotonic())
+        since = self._meter.look(steady=bool(self._half.gallery.sources))
+        self.fps = since["fps"]
+        delay = f"{self._delays[-1]:.0f} ms" if self._delays else "?"
+        face = "" if self._half.face is not False else " | no face in the picture"
+        return (
+            f"{since['fps']:.1f} fps | {since['payload_kbps']:.1f} kbit/s payload | "
+            f"wire {since['wire_kbps_out']:.1f} out {since['wire_kbps_in']:.1f} back | "
+            f"{self._half.counts.sources_sent} sources | delay {delay}{face}"
+        )
+
+    def report(self) -> dict[str, Any]:
+        """Whole and steady figures."""
+        return self._meter.report()
+
+    def _now(self) -> Snapshot:
+        counts = self._half.counts
+        return Snapshot(
+            time=time.monotonic(),
+            frames=counts.frames_sent,
+            sources=counts.sources_sent,
+            wire=self._link.wire(),
+            payload=self._link.payload(),
+            delays=len(self._delays),
+            first_frame=self._half.first_frame,
+            last_frame=self._half.last_frame,
+        )
+
+
+class Sending:
+    """The sending part of a running call (see `shared.session.conversation.Part`)."""
+
+    name = "sent"
+
+    def __init__(
+        self, prepared: Prepared, link: Link, preview: Preview | None = None, *,
+        seconds: float | None = None, two_way: bool = False, ends_call: bool = True,
+    ) -> None:  # fmt: skip
+        """`ends_call`: whether the call is over when the source is, or goes on for the other side's sake."""
+        self._prepared, self._ends_call = prepared, ends_call
+        self._watch = Watch(prepared.half, link, two_way)
+        self._pump = Pump(prepared.half, prepared.capture, seconds, prepared.sound)
+        self._preview = preview
+        self._view: tuple[Picture, Analysis | None] | None = None
+        self._pump.on_frame = self._seen
+
+    @property
+    def half(self) -> OutgoingHalf:
+        """See `Part.half`."""
+        return self._prepared.half
+
+    async def run(self) -> None:
+        """Plays the source to its end. Raises SourceError, ValueError."""
+        await self._pump.run()
+        self._view = None
+        if not self._ends_call:
+            await asyncio.Event().wait()
+
+    async def play_out(self) -> None:
+        """Nothing: after the goodbye nobody listens."""
+
+    def look(self) -> str:
+        """Notes what is new and gives the status text."""
+        return self._watch.look()
+
+    def brief(self) -> str:
+        """A few words on how it goes."""
+        self._watch.look()
+        off = " (camera off)" if self._pump.camera_off else ""
+        return f"sending {self._watch.fps:.1f} fps{off}, {self.half.counts.sources_sent} sources"
+
+    async def close(self, ended: str) -> None:
+        """Gives camera and microphone back."""
+        self._watch.look()
+        self._prepared.close()
+
+    def report(self) -> dict[str, Any]:
+        """The figures of what was sent."""
+        counts = self.half.counts
+        return (
+            {"source": self._prepared.source, "source_kind": self._prepared.capture.kind}
+            | self._watch.report()
+            | {
+                "frames_repeated": self._pump.repeated,
+                "frames_without_face": counts.no_face,
+                "sources_held": counts.sources_held,
+                "malformed": counts.malformed,
+                "sound_packets": counts.sound_packets,
+                "sound_bytes": counts.sound_bytes,
+            }
+        )
+
+    @property
+    def can_be_muted(self) -> bool:
+        """Whether there is sound to send."""
+        return self._prepared.sound is not None
+
+    def mute(self, muted: bool) -> None:
+        """Sends no sound, or sends it again."""
+        if self._prepared.sound is not None:
+            self._prepared.sound.voice.muted = muted
+
+    def turn_camera_off(self, off: bool) -> None:
+        """Sends no motion, which the other side is told, or sends it again."""
+        self._pump.camera_off = off
+        if off:
+            self._view = None
+
+    def view(self) -> Picture | None:
+        """This side's own picture as in a mirror, (S, S, 3), what is sent of it if there is a face; None if none."""
+        if self._view is None:
+            return None
+        picture, seen = self._view
+        crop = whole_square(picture) if seen is None else seen.crop
+        return np.ascontiguousarray(cut(picture, crop, VIEW_SIDE)[:, ::-1])
+
+    def _seen(self, picture: Picture, seen: Analysis | None) -> None:
+        self._view = picture, seen
+        if self._preview is not None:
+            self._preview.show(picture, None if seen is None else seen.crop)

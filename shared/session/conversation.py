@@ -1,0 +1,98 @@
+"""A call as the two commands run it: one part or, in a two-way call, one for each direction, over one link."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from shared.link.base import Link, LinkClosed
+from shared.session.call import Half, TooManyErrors, run_call
+from shared.session.pair import Pair
+from shared.session.report import write_report
+
+
+class Part(Protocol):
+    """One direction of a call: a half, and what feeds it or shows what it gives."""
+
+    name: str
+    """"sent" or "received": where its figures stand in the report of a two-way call."""
+
+    @property
+    def half(self) -> Half:
+        """What speaks with the other side."""
+
+    async def run(self) -> None:
+        """Until there is a reason to end the call, or cancelled. Raises what goes wrong."""
+
+    async def play_out(self) -> None:
+        """What is still to be done after the goodbye; `run` goes on meanwhile."""
+
+    def look(self) -> str:
+        """Notes what is new and gives the status text."""
+
+    def brief(self) -> str:
+        """A few words on how it goes, for the end of the other part's status text."""
+
+    async def close(self, ended: str) -> None:
+        """Frees everything, after `run` has; `ended` is why the call is over. Raises what goes wrong."""
+
+    def report(self) -> dict[str, Any]:
+        """The figures, once closed."""
+
+
+async def converse(
+    link: Link, parts: Sequence[Part], other: str, say: Callable[[str], None], report_to: Path | None = None
+) -> dict[str, Any]:
+    """Runs a call over an open link; the report comes back: the figures of the first part, with the second's in them.
+
+    `parts`: one, or an outgoing and an incoming one in the order of their weight for the report, which is written to
+    `report_to` however the call ends. `other` is what the other side is called. Raises LinkClosed, TooManyErrors, and
+    what goes wrong in a part.
+    """
+    ended, reason = asyncio.Event(), "interrupted"
+    running = [asyncio.ensure_future(part.run()) for part in parts]
+    for task in running:
+        task.add_done_callback(lambda _: ended.set())
+
+    def silence(silent: bool) -> None:
+        say(f"nothing heard from {other} for 5 s" if silent else f"{other} is back")
+
+    try:
+        reason = await run_call(link, _half(parts), ended, silence)
+        await asyncio.gather(*(part.play_out() for part in parts))
+    except (LinkClosed, TooManyErrors) as error:
+        reason = str(error)
+        raise
+    finally:
+        for task in running:
+            task.cancel()
+        results = await asyncio.gather(*running, return_exceptions=True)
+        closed = [await asyncio.gather(part.close(reason), return_exceptions=True) for part in parts]
+        report = _report(parts, reason)
+        if report_to is not None:
+            write_report(report_to, report)
+    for result in (*results, *(each for (each,) in closed)):
+        if isinstance(result, Exception):
+            raise result
+    return report
+
+
+def status_text(parts: Sequence[Part]) -> str:
+    """How a call is doing, as one line; every look is one of the parts'."""
+    return " | ".join([parts[0].look(), *(part.brief() for part in parts[1:])])
+
+
+def _report(parts: Sequence[Part], ended: str) -> dict[str, Any]:
+    report = parts[0].report()
+    for part in parts[1:]:
+        report[part.name] = part.report()
+    return report | {"ended": ended}
+
+
+def _half(parts: Sequence[Part]) -> Half:
+    if len(parts) == 1:
+        return parts[0].half
+    by_name = {part.name: part.half for part in parts}
+    return Pair(by_name["sent"], by_name["received"])

@@ -1,0 +1,127 @@
+"""Parts of a call over one link: how it ends, and what is left of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.link.base import Channel, LinkClosed
+from shared.link.memory import memory_pair
+from shared.session.call import Half, Outgoing, run_call
+from shared.session.conversation import Part, converse, status_text
+
+
+class Quiet:
+    """A half that says goodbye and nothing else."""
+
+    def __init__(self) -> None:
+        self.peer_bye: str | None = None
+
+    def receive(self, channel: Channel, data: bytes, now: float) -> None:
+        self.peer_bye = data.decode()
+
+    def tick(self, now: float, link_queued: int) -> list[Outgoing]:
+        return []
+
+    def finish(self, reason: str, now: float) -> list[Outgoing]:
+        return [(Channel.CONTROL, reason.encode())]
+
+
+class Side:
+    """A part that does what a test tells it to."""
+
+    def __init__(self, name: str, *, broken_close: bool = False) -> None:
+        self.name, self.half, self.over, self.done = name, Quiet(), asyncio.Event(), list[str]()
+        self._broken_close = broken_close
+        self.failure: Exception | None = None
+
+    async def run(self) -> None:
+        await self.over.wait()
+        if self.failure is not None:
+            raise self.failure
+
+    async def play_out(self) -> None:
+        self.done.append("played out")
+
+    def look(self) -> str:
+        return f"{self.name} well"
+
+    def brief(self) -> str:
+        return f"{self.name} too"
+
+    async def close(self, ended: str) -> None:
+        self.done.append(f"closed: {ended}")
+        if self._broken_close:
+            raise OSError("the disk is full")
+
+    def report(self) -> dict[str, Any]:
+        return {"frames": len(self.done)}
+
+
+def parts(*sides: Side) -> list[Part]:
+    return list(sides)
+
+
+async def other_side(link: Any, half: Half | None = None) -> str:
+    return await run_call(link, half or Quiet(), asyncio.Event())
+
+
+@pytest.mark.parametrize("which", [0, 1])
+async def test_either_part_ends_the_call_and_both_are_closed(tmp_path: Path, which: int) -> None:
+    a, b = memory_pair()
+    sides = Side("sent"), Side("received")
+    peer = asyncio.ensure_future(other_side(b))
+    call = asyncio.ensure_future(converse(a, parts(*sides), "the receiver", print, tmp_path / "r.json"))
+    await asyncio.sleep(0.05)
+    sides[which].over.set()
+    report = await call
+    assert report == {"frames": 2, "received": {"frames": 2}, "ended": "this side ended the call"}
+    assert json.loads((tmp_path / "r.json").read_text()) == report
+    assert all(side.done == ["played out", "closed: this side ended the call"] for side in sides)
+    assert await peer == "the other side ended the call: the end"
+
+
+async def test_what_goes_wrong_in_a_part_is_raised_once_all_is_closed(tmp_path: Path) -> None:
+    a, b = memory_pair()
+    one, two = Side("sent", broken_close=True), Side("received")
+    one.failure = ValueError("the camera has gone")
+    peer = asyncio.ensure_future(other_side(b))
+    one.over.set()
+    with pytest.raises(ValueError, match="the camera has gone"):
+        await converse(a, parts(one, two), "the receiver", print, tmp_path / "r.json")
+    assert two.done[-1].startswith("closed")
+    assert (tmp_path / "r.json").exists()
+    await peer
+
+
+async def test_a_link_that_breaks_leaves_a_report(tmp_path: Path) -> None:
+    a, b = memory_pair()
+    side = Side("received")
+    call = asyncio.ensure_future(converse(a, parts(side), "the sender", print, tmp_path / "r.json"))
+    await asyncio.sleep(0.05)
+    await b.close()
+    with pytest.raises(LinkClosed):
+        await call
+    assert json.loads((tmp_path / "r.json").read_text())["ended"].startswith("the link broke")
+
+
+async def test_an_interrupted_call_says_goodbye_and_leaves_a_report(tmp_path: Path) -> None:
+    a, b = memory_pair()
+    side, half = Side("sent"), Quiet()
+    peer = asyncio.ensure_future(other_side(b, half))
+    call = asyncio.ensure_future(converse(a, parts(side), "the receiver", print, tmp_path / "r.json"))
+    await asyncio.sleep(0.05)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert await peer == "the other side ended the call: interrupted"
+    assert json.loads((tmp_path / "r.json").read_text())["ended"] == "interrupted"
+
+
+def test_the_status_of_both_ways_fits_one_line() -> None:
+    assert status_text(parts(Side("sent"))) == "sent well"
+    assert status_text(parts(Side("sent"), Side("received"))) == "sent well | received too"
