@@ -91,10 +91,10 @@ class Prepared(Capture):
 
     def __init__(self, fps: float, pictures: Sequence[Picture], seconds: float) -> None:
         self.fps = fps
-        self._pictures, self._count = pictures, round(seconds * fps)
+        self.pictures, self._count = pictures, round(seconds * fps)
 
     def __iter__(self) -> Iterator[Frame]:
-        there_and_back = [*self._pictures, *self._pictures[-2:0:-1]]  # without a jump
+        there_and_back = [*self.pictures, *self.pictures[-2:0:-1]]  # without a jump
         for number, picture in enumerate(itertools.islice(itertools.cycle(there_and_back), self._count)):
             yield number / self.fps, picture
 

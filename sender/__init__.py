@@ -1,0 +1,1 @@
+import cv2  # noqa: F401  # before PyAV, or windows hang: each brings an X library, and the first one loaded serves both

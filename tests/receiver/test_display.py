@@ -135,6 +135,7 @@ def test_without_a_desktop_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 SHOW = """
 import sys, time
 import numpy as np
+import receiver.__main__, sender.__main__  # all that a call loads
 from receiver.display import Window
 window = Window()
 red = np.zeros((256, 256, 3), np.uint8)
