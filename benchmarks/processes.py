@@ -63,7 +63,8 @@ class _Side:
     def __init__(self, name: str, arguments: Sequence[str | Path], folder: Path, shown: bool) -> None:
         self.name = name
         self._log, self._report = folder / f"{name}.log", folder / f"{name}.json"
-        command = [sys.executable, "-m", name, *map(str, arguments), "--report", str(self._report)]
+        options = ["--report", str(self._report), "--no-identity"]  # the user's own key is not for this
+        command = [sys.executable, "-m", name, *map(str, arguments), *options]
         with self._log.open("w") as log:
             into = None if shown else log
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=into, stderr=into)

@@ -1,4 +1,4 @@
-"""A thin, slow or lossy link in one process: a UDP relay between two peers that counts every packet.
+"""A bad link in one process: a UDP relay between two peers that counts every packet; `line` says what it does to them.
 
 Each peer is told that the other one lives at the relay, by rewriting the candidates of offer and answer.
 """
@@ -8,29 +8,16 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from benchmarks.line import Conditions, Line
 from shared.link.webrtc import Peer
 from shared.link.workarounds import UDP_HEADERS
 
 _HOST_CANDIDATE = re.compile(r"(a=candidate:\S+ 1 udp \d+) ([\d.]+) (\d+) typ host", re.IGNORECASE)
 Address = tuple[str, int]
-
-
-@dataclass
-class Conditions:
-    """What one direction does to packets; may be changed while it runs."""
-
-    rate: float = float("inf")
-    """bit/s, IPv4 and UDP headers counted."""
-    delay: float = 0.0
-    """Seconds from one end to the other, beside the time that the rate takes."""
-    loss: float = 0.0
-    """Share of packets lost, 0..1."""
-    queue: int = 8000
-    """Bytes that may wait for the rate; what comes beyond is lost."""
+__all__ = ["Conditions", "Count", "Relay", "Way"]
 
 
 @dataclass
@@ -47,29 +34,52 @@ class Count:
 
 
 class Way(asyncio.DatagramProtocol):
-    """One direction: the socket that the peer at its beginning sends to, a first-in first-out queue, and a line."""
+    """One direction: the socket that the peer at its beginning sends to, and the line behind it."""
 
     def __init__(self, conditions: Conditions, chance: random.Random) -> None:
-        self.conditions = conditions
+        self.line: Line[bytes] = Line(conditions, chance)
         self.entered, self.left = Count(), Count()
         """What the peer at the beginning sent, and what the one at the end was given."""
         self.begin: Address | None = None
         """Of the peer that sends; learnt from its first packet unless it is set."""
         self.other_way: Way | None = None
-        self._chance = chance
         self._socket: asyncio.DatagramTransport | None = None
-        self._free_at = 0.0
-        self._flying: deque[bytes] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def conditions(self) -> Conditions:
+        """What it does to packets; its fields may be set at any time."""
+        return self.line.conditions
+
+    def change(self, conditions: Conditions) -> None:
+        """Other conditions hold from now on, also for what waits in the queue."""
+        self.line.change(_now(), conditions)
+        self._set_timer()
+
+    def stall(self, seconds: float, *, lost: bool = False) -> None:
+        """Nothing passes for so long; what comes meanwhile waits in the queue, or is `lost`."""
+        self.line.stall(_now(), seconds, lost=lost)
+        self._set_timer()
+
+    @property
+    def queueing(self) -> float:
+        """Seconds that a packet entering now would wait for those before it."""
+        return self.line.queueing(_now())
 
     async def open(self, host: str) -> Address:
-        """Opens the socket at its beginning; where it is."""
+        """Opens the socket at its beginning, in the place of an earlier one; where it is."""
+        before = self._socket
         transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, local_addr=(host, 0))
         self._socket = transport
+        if before is not None:
+            before.close()
         address: Address = transport.get_extra_info("sockname")[:2]
         return address
 
     def close(self) -> None:
-        """Closes the socket."""
+        """Closes the socket; what is under way is lost."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self._socket is not None:
             self._socket.close()
 
@@ -77,24 +87,29 @@ class Way(asyncio.DatagramProtocol):
         self.begin = self.begin or addr
         if addr != self.begin:  # another address of the same machine
             return
-        loop = asyncio.get_running_loop()
-        size, now, link = UDP_HEADERS + len(data), loop.time(), self.conditions
+        size = UDP_HEADERS + len(data)
         self.entered.add(size)
-        free_at = max(now, self._free_at)
-        waiting = 0.0 if free_at == now else (free_at - now) * link.rate / 8
-        if self._chance.random() < link.loss or waiting + size > link.queue:
-            return
-        self._free_at = free_at + 8 * size / link.rate
-        # The loop may run timers of the same instant in any order, so each takes the oldest packet, not its own.
-        self._flying.append(data)
-        loop.call_at(self._free_at + link.delay, self._arrive)
+        self.line.offer(data, size, _now())
+        self._set_timer()
 
-    def _arrive(self) -> None:
-        data, other = self._flying.popleft(), self.other_way
-        # The peer at the end hears from the very socket that it sends to.
-        if other is not None and other.begin and other._socket and not other._socket.is_closing():
-            self.left.add(UDP_HEADERS + len(data))
-            other._socket.sendto(data, other.begin)
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        at = self.line.next_time()
+        self._timer = None if at is None else asyncio.get_running_loop().call_at(at, self._deliver)
+
+    def _deliver(self) -> None:
+        other = self.other_way
+        for data in self.line.take(_now()):
+            # The peer at the end hears from the very socket that it sends to.
+            if other is not None and other.begin and other._socket and not other._socket.is_closing():
+                self.left.add(UDP_HEADERS + len(data))
+                other._socket.sendto(data, other.begin)
+        self._set_timer()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 class Relay:
@@ -103,7 +118,9 @@ class Relay:
     def __init__(self, there: Conditions | None = None, back: Conditions | None = None, seed: int = 0) -> None:
         """`there`: away from the peer that offers; `back`: towards it."""
         chance = random.Random(seed)
-        self.there, self.back = Way(there or Conditions(), chance), Way(back or Conditions(), chance)
+        # Each way has a chance of its own: what one of them carries must not decide about the other.
+        self.there = Way(there or Conditions(), random.Random(chance.random()))
+        self.back = Way(back or Conditions(), random.Random(chance.random()))
         self.there.other_way, self.back.other_way = self.back, self.there
 
     async def connect(self, offering: Peer, answering: Peer) -> None:
@@ -123,6 +140,22 @@ class Relay:
         """The answer as the offering peer must see it. Raises ValueError if it names no IPv4 address."""
         _host(sdp)
         return _moved(sdp, self._entrance)
+
+    async def move_offering(self) -> None:
+        """The offering peer has another address from now on, as after a router forgot it or it changed networks: the
+        answering one hears it from there, and reaches nobody at the old one."""
+        assert self.back._socket is not None
+        await self.back.open(self.back._socket.get_extra_info("sockname")[0])
+
+    def change(self, conditions: Conditions) -> None:
+        """The same conditions both ways, from now on."""
+        self.there.change(replace(conditions))
+        self.back.change(replace(conditions))
+
+    def stall(self, seconds: float, *, lost: bool = False) -> None:
+        """Nothing passes either way for so long; what comes meanwhile waits in the queue, or is `lost`."""
+        self.there.stall(seconds, lost=lost)
+        self.back.stall(seconds, lost=lost)
 
     async def __aenter__(self) -> Self:
         return self

@@ -31,13 +31,17 @@ from shared.link.base import LinkClosed
 from shared.link.ice import IceSettings
 from shared.models.engine import EngineError
 from shared.session.call import TooManyErrors
+from shared.session.certificate import add_server_options, https_settings
 from shared.session.command import add_options, chosen
+from shared.session.ending import FAILED, INTERRUPTED, OUT_OF_MEMORY, WELL, sentence
 from shared.session.exchange import SignallingError
 from shared.session.hello import Incompatible
 from shared.session.interrupt import interruptible
 from shared.session.join_link import parse_server
+from shared.session.reaching import helped_by
 from shared.session.signalling import CannotListen
 from shared.session.status import StatusLine
+from shared.session.trust import add_trust_options, trust_settings
 from shared.sound.devices import SoundDeviceError
 
 EXAMPLES = """\
@@ -99,6 +103,8 @@ def parse(arguments: list[str] | None = None) -> Asked:
                         "--report are numbered (call-1.mp4), --window shows the first (default: 1)")  # fmt: skip
     parser.add_argument("--play", type=Path, metavar="CALL.pinhole", help="draw a recorded call; needs no network")
     add_options(parser)
+    add_trust_options(parser)
+    add_server_options(parser)
     args = parser.parse_args(arguments)
     if args.calls < 1:
         parser.error("--calls must be at least 1")
@@ -108,25 +114,31 @@ def parse(arguments: list[str] | None = None) -> Asked:
         parser.error(f"{option} is for what this side sends: add --send camera:0, or leave it out")
     if args.send is not None and (args.calls > 1 or args.play is not None):
         parser.error("--send goes with one call at a time, and not with --play")
+    if args.who is not None and args.calls > 1:
+        parser.error("--who is one person, and --calls takes several: leave out one of them")
     if args.by_hand and (args.keep or args.calls > 1):
         parser.error("--by-hand takes one call: leave out --keep and --calls, or use --rendezvous")
+    if args.by_hand and args.state is not None:
+        parser.error("a call joined by hand cannot be resumed: leave out --state, or use --rendezvous")
     try:
         if args.rendezvous is not None:
             parse_server(args.rendezvous)
         ice = IceSettings.parse(args.stun, args.turn, args.relay_only)
         sending = None if args.send is None else sending_settings(args, args.send, ice)
+        trust = trust_settings(args)
     except ValueError as error:
         parser.error(str(error))
     host, port = args.listen
     receiving = replace(
         showing_settings(args, args.out), host=host, port=port, keep=args.keep, calls=args.calls, ice=ice,
         report=args.report, play=args.play, rendezvous=args.rendezvous, by_hand=args.by_hand, qr=args.qr,
+        trust=trust, https=https_settings(parser, args), state=args.state, wait=args.wait,
     )  # fmt: skip
     return Asked(receiving, sending)
 
 
 def main() -> int:
-    """Takes a call; 0 if it went well, 1 with a sentence on stderr if not."""
+    """Takes a call; its exit status comes back, as `shared.session.ending` has it."""
     settings, sending = parse()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("shared.models").setLevel(logging.INFO)  # what takes its time before the call
@@ -134,27 +146,29 @@ def main() -> int:
         if settings.play is not None:
             replay_call(settings)
         else:
-            asyncio.run(_take_calls(settings, sending))
+            return asyncio.run(_take_calls(settings, sending))
     except (
         CallFileError, CannotListen, DisplayError, EngineError, Incompatible, LinkClosed, RecordError, TooManyErrors,
-        SignallingError, SoundDeviceError, VirtualCameraError, OSError,
+        SignallingError, SoundDeviceError, VirtualCameraError, OSError, *OUT_OF_MEMORY,
     ) as error:  # fmt: skip
-        print(f"\npython -m receiver: {error}", file=sys.stderr)
-        return 1
+        print(f"\npython -m receiver: {sentence(error)}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print("\npython -m receiver: interrupted", file=sys.stderr)
-    return 0
+        return INTERRUPTED
+    return WELL
 
 
-async def _take_calls(settings: ReceiverSettings, sending: SenderSettings | None) -> None:
+async def _take_calls(settings: ReceiverSettings, sending: SenderSettings | None) -> int:
     status = StatusLine()
     report = await interruptible(_run(settings, sending, Studio.open(settings), status))
     if report is None:
         status.say("interrupted")
-        return
+        return INTERRUPTED
     wrote = f"; wrote {settings.out}" if settings.out and settings.calls == 1 else ""
     which = "the call" if settings.calls == 1 else "the last call"
     status.say(f"{which} is over ({report['ended']}): {report['frames_shown']} frames shown{wrote}")
+    return WELL
 
 
 async def _run(
@@ -167,8 +181,12 @@ async def _run(
         except (SourceError, EngineError, ValueError) as error:
             raise CannotSend(str(error)) from error
 
+    if settings.rendezvous is not None:
+        settings = replace(settings, ice=await helped_by(settings.rendezvous, settings.ice, settings.https.trusting()))
     back = None if sending is None else send_back
-    async with nullcontext() if settings.page is None else page(settings.page_host, settings.page) as stage:
+    async with nullcontext() if settings.page is None else page(settings) as stage:
+        if stage is not None and sending is not None:
+            stage.note = f"You are sending {sending.source} to callers who receive."
         return await Receiver(settings, studio, status, stage, back).run()
 
 

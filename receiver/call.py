@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from receiver.incoming import IncomingHalf
 from receiver.indicators import Gauges, Indicators, Sample
 from receiver.listening import listen
+from receiver.marks import face_changed
 from receiver.page.stage import Stage
 from receiver.player import DRAWERS, Player, share_cores
 from receiver.record import check_place
@@ -23,12 +24,16 @@ from receiver.upscale import DEFAULT_UPSCALER, Upscaler, load_upscaler
 from shared.codec.motion_basis import MotionBasis
 from shared.link.base import Link
 from shared.link.ice import IceSettings
+from shared.models.appearance import Appearances, load_appearances
 from shared.models.batching import Batcher
 from shared.models.engine import Engine, Picture
 from shared.models.registry import choose_device, draws_quickly, load_basis, load_engine, usual_size
 from shared.models.warmup import warm_up
+from shared.session.certificate import Https
 from shared.session.hello import SOUND, Hello
 from shared.session.report import Meter, Snapshot
+from shared.session.trust import TrustSettings
+from shared.session.verified import Verified
 from shared.sound.devices import open_speaker
 
 PLAY_OUT_SECONDS = 3.0
@@ -75,6 +80,13 @@ class ReceiverSettings:
     page: int | None = None
     """Port on which browsers can watch."""
     page_host: str = "127.0.0.1"
+    trust: TrustSettings = field(default_factory=TrustSettings)
+    https: Https = field(default_factory=Https)
+    """For the join link and the page, and whose certificates are trusted."""
+    state: Path | None = None
+    """Where to keep what resumes calls after this program was started again."""
+    wait: bool = False
+    """Whether a call waits for a sender that is silent until it is interrupted."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +96,8 @@ class Studio:
     engine: Engine
     basis: MotionBasis
     upscaler: Upscaler
+    appearances: Appearances | None = None
+    """None: nobody notices when a face is changed."""
 
     @staticmethod
     def open(settings: ReceiverSettings) -> Studio:
@@ -97,11 +111,11 @@ class Studio:
             warm_up(engine, calls=settings.calls)
         if settings.calls > 1:
             engine = Batcher(engine, at_once=1 if device == "cuda" else DRAWERS)
-        return Studio(engine, load_basis(settings.engine), upscaler)
+        return Studio(engine, load_basis(settings.engine), upscaler, load_appearances())
 
     def half(self, fps: float, tape: Tape | None = None) -> IncomingHalf:
         """A fresh half for a call at `fps` frames a second."""
-        return IncomingHalf(self.engine, self.basis, self.upscaler, fps, tape)
+        return IncomingHalf(self.engine, self.basis, self.upscaler, fps, tape, self.appearances)
 
     def call(self) -> AbstractContextManager[None]:
         """The time of a call, for an engine that calls share."""
@@ -130,6 +144,7 @@ class Watch:
         delay = "?" if middle is None else f"{middle:.0f} ms"
         absence = self.indicators.absence
         face = f" | {absence}: holding the last picture" if absence else ""
+        face += "" if half.face_changed is None else f" | {face_changed(half.face_changed)}"
         self.text = (
             f"{since['fps']:.1f} fps | {since['payload_kbps']:.1f} kbit/s payload | "
             f"wire {since['wire_kbps_in']:.1f} in {since['wire_kbps_out']:.1f} back | "
@@ -226,7 +241,8 @@ class Receiving:
         own: OwnSide | None = None,
     ) -> None:  # fmt: skip
         """`hello` is the other side's. Raises RecordError, DisplayError, VirtualCameraError."""
-        self._studio, self._hello, self._page = studio, hello, place.page
+        self._studio, self._hello, self._page, self._say = studio, hello, place.page, say
+        self._verified: Verified | None = None
         self._recording = None if place.record is None else CallRecording(place.record, hello)
         self.half = studio.half(hello.fps, self._recording)
         self._watch = Watch(self.half, link)
@@ -235,6 +251,7 @@ class Receiving:
             place.out, place.window, hello.fps, studio.engine.size, kind, place.virtual_camera, place.page, sound,
             place.out_audio if sound else None,
         )  # fmt: skip
+        self.half.faces.on_change = self._face_changed
         if self._sinks.sound is not None:
             self.half.ears.append(self._sinks.sound.push)
         heard = sound and place.speaker is not None
@@ -243,7 +260,9 @@ class Receiving:
         self._player = Player(self.half, self._sinks, lambda: self._watch.indicators.line())
         self._playing: asyncio.Task[None] | None = None
         if place.page is not None:
-            place.page.begin(self.half, link, hello, lambda: self._watch.indicators, time.monotonic())
+            place.page.begin(
+                self.half, link, hello, lambda: self._watch.indicators, time.monotonic(), self._state_of_trust
+            )
 
     def _connect_window(self, own: OwnSide | None) -> None:
         window = self._sinks.window
@@ -303,6 +322,21 @@ class Receiving:
             if self._recording is not None:
                 self._recording.close()
 
+    def watch_over(self, verified: Verified) -> None:
+        """Window and page show what is known of the other side; the window takes that the words were compared."""
+        self._verified = verified
+        window = self._sinks.window
+        if window is not None:
+            window.banner, window.on_compared = lambda: verified.banner, verified.compare
+
+    def _state_of_trust(self) -> dict[str, object]:
+        return {} if self._verified is None else self._verified.state()
+
+    def _face_changed(self) -> None:
+        seconds = self.half.face_changed or 0.0
+        self._sinks.face_changed(seconds)
+        self._say(f"{face_changed(seconds)}: the new picture shows somebody else, or the same person much changed")
+
     def report(self) -> dict[str, Any]:
         """The figures of what was received."""
         half = self.half
@@ -310,4 +344,5 @@ class Receiving:
             "frames_late": half.playout.late, "frames_skipped": half.playout.skipped,
             "jitter_hidden_ms": round(1000 * half.playout.extra_delay, 1),
             "recorded_frames": self._sinks.recorded,
+            "face_changed_s": half.face_changed, "face_changes": half.faces.changes,
         }  # fmt: skip

@@ -16,13 +16,16 @@ MARK = "reconstructed"
 STATUS_HEIGHT = 22
 SMALLEST_WIDTH = 512
 """Pixels; a smaller picture is enlarged so that the status line fits."""
-CAMERA_KEY = "c  own camera off"
-HELP = ("h  this list", "m  mute", CAMERA_KEY, "s  hold the picture still", "f  full screen", "q  end the call")
+CAMERA_KEY, WORDS_KEY = "c  own camera off", "v  the words are the same at the other end"
+HELP = (
+    "h  this list", "m  mute", CAMERA_KEY, "s  hold the picture still", "f  full screen", WORDS_KEY, "q  end the call",
+)  # fmt: skip
 HINT = "h: keys"
 _MARGIN = 8
-_LINE = 24
+_LINE, _BANNER_LINE = 24, 20
 _OWN_SHARE = 0.22
-_MARK_SCALE, _STATUS_SCALE, _HELP_SCALE = 0.45, 0.38, 0.55
+_MARK_SCALE, _STATUS_SCALE, _HELP_SCALE, _BANNER_SCALE = 0.45, 0.38, 0.55, 0.5
+_BANNER_COLOUR = (255, 210, 60)
 
 
 @dataclass
@@ -34,6 +37,8 @@ class Controls:
     camera_off: bool = False
     full_screen: bool = False
     help: bool = False
+    compared: bool = False
+    """The words were compared."""
     ended: bool = False
 
     def press(self, key: int) -> None:
@@ -51,6 +56,8 @@ class Controls:
                 self.still = not self.still
             case "f":
                 self.full_screen = not self.full_screen
+            case "v":
+                self.compared = True
             case "q":
                 self.ended = True
             case "\x1b" if self.full_screen:
@@ -77,7 +84,13 @@ class Window:
         """Called when the user turns the own camera off, or on again; without it there is none."""
         self.own_view: Callable[[], Image | None] = lambda: None
         """Gives this side's own picture, square, for a corner of the window."""
-        self._title, self._mark = title, mark
+        self.banner: Callable[[], Sequence[str]] = tuple
+        """Lines below the mark, asked for at every picture: words to compare, and what is wrong with who is there."""
+        self.on_compared: Callable[[], None] | None = None
+        """Called when the user says that the words of the call are the same on both sides."""
+        self.mark = mark
+        """On every picture."""
+        self._title = title
         self._held: Image | None = None
         self._open = False
 
@@ -90,12 +103,13 @@ class Window:
         self._held = (rgb if self._held is None else self._held) if controls.still else None
         picture = rgb if self._held is None else self._held
         notes = controls.notes()
-        mark = f"{self._mark}, {notes}" if notes else self._mark
+        mark = f"{self.mark}, {notes}" if notes else self.mark
         try:
             if self._open and cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
                 return False
-            keys = [line for line in HELP if self.on_camera_off is not None or line != CAMERA_KEY]
-            canvas = compose(picture, status, mark, keys if controls.help else (), self.own_view())
+            canvas = compose(
+                picture, status, mark, self._keys() if controls.help else (), self.banner(), self.own_view()
+            )
             if not self._open:
                 cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
                 cv2.resizeWindow(self._title, canvas.shape[1], canvas.shape[0])
@@ -108,6 +122,11 @@ class Window:
             ) from error
         return not controls.ended
 
+    def _keys(self) -> list[str]:
+        """Those that do something in this call."""
+        without = [(CAMERA_KEY, self.on_camera_off), (WORDS_KEY, self.on_compared)]
+        return [line for line in HELP if (line, None) not in without]
+
     def close(self) -> None:
         """Take the window away."""
         if self._open:
@@ -119,6 +138,9 @@ class Window:
         controls = self.controls
         muted, camera_off, full = controls.muted, controls.camera_off, controls.full_screen
         controls.press(key)
+        if controls.compared and self.on_compared is not None:
+            self.on_compared()
+        controls.compared = False
         if self.on_mute is None:
             controls.muted = False
         elif controls.muted != muted:
@@ -132,10 +154,18 @@ class Window:
             cv2.setWindowProperty(self._title, cv2.WND_PROP_FULLSCREEN, mode)
 
 
-def compose(rgb: Image, status: str, mark: str = MARK, lines: Sequence[str] = (), own: Image | None = None) -> Image:
+def compose(
+    rgb: Image,
+    status: str,
+    mark: str = MARK,
+    lines: Sequence[str] = (),
+    banner: Sequence[str] = (),
+    own: Image | None = None,
+) -> Image:
     """The picture, enlarged to at least 512 pixels' width, with mark and status line: (H', W', 3) uint8 RGB.
 
-    `lines` are drawn over the darkened picture; `own`, a square picture of this side, goes into a corner.
+    `lines` are drawn over the darkened picture, `banner` below the mark; `own`, a square picture of this side, goes
+    into a corner.
     """
     height, width = rgb.shape[:2]
     scale = max(1.0, SMALLEST_WIDTH / width)
@@ -147,6 +177,9 @@ def compose(rgb: Image, status: str, mark: str = MARK, lines: Sequence[str] = ()
     if own is not None:
         _inset(canvas[: picture.shape[0]], own)
     draw_mark(canvas, mark)
+    for number, line in enumerate(banner):
+        scale = fitting(line, _BANNER_SCALE, canvas.shape[1] - 2 * _MARGIN)
+        write(canvas, line, (_MARGIN, 38 + number * _BANNER_LINE), scale, _BANNER_COLOUR)
     bottom = canvas.shape[0] - 7
     room = canvas.shape[1] - 3 * _MARGIN - text_width(HINT, _STATUS_SCALE)
     write(canvas, status, (_MARGIN, bottom), fitting(status, _STATUS_SCALE, room), (200, 200, 200))

@@ -11,6 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from receiver.appearance import FaceWatch
+from receiver.delays import Delays
+from receiver.lag import URGENT, URGENT_EVERY, LinkLag
 from receiver.playout import Frame, Playout
 from receiver.tape import Tape
 from receiver.upscale import Upscaler
@@ -23,8 +26,10 @@ from shared.codec.picture import decode_picture
 from shared.codec.pieces import Reassembler
 from shared.gallery import Gallery, Held
 from shared.link.base import Channel
+from shared.link.resuming import Change
 from shared.mixture import Mixture
 from shared.models.engine import Engine, Picture
+from shared.motion import FloatArray
 from shared.session.call import Outgoing, TooManyErrors
 
 STATISTICS_SECONDS = 2.0
@@ -33,12 +38,12 @@ _CLOCK_EVERY = 5
 _CLOCK_AT_ONCE = 3
 _MAX_MALFORMED = 50
 _MAX_JOBS = 4
-_DELAYS_KEPT = 1_000_000
-"""Eleven hours at 25 a second; what comes later is not in the percentiles."""
 _RECENT = 50
 _LAG_FOLLOWS = 0.05
 """Share of a frame's lag from due to shown in that which sound waits for: about the last second counts."""
 _MAX_DISPLAY_LAG = 0.5
+_LONG_AWAY = 300.0
+"""Seconds of silence after which frame numbers and clocks, which wrap, may not be followed from where they were."""
 _CLOCK_MASK = 0xFFFFFFFF
 """Clocks and delays travel as 32-bit milliseconds."""
 
@@ -51,6 +56,10 @@ class PreparedSource:
     features: Any
     picture: Picture
     """Decoded and upscaled, as the engine got it."""
+    run: int = 0
+    """Which run of the sender's program it came from."""
+    appearance: FloatArray | None = None
+    """Of its face, if somebody looks at that."""
 
 
 Mixed = tuple[tuple[PreparedSource, float], ...]
@@ -76,11 +85,13 @@ class IncomingHalf:
     """Follows what the sender sends and says what to show."""
 
     def __init__(
-        self, engine: Engine, basis: MotionBasis, upscaler: Upscaler, fps: float = 25.0, tape: Tape | None = None
-    ) -> None:
+        self, engine: Engine, basis: MotionBasis, upscaler: Upscaler, fps: float = 25.0, tape: Tape | None = None,
+        appearances: Callable[[Picture], FloatArray] | None = None,
+    ) -> None:  # fmt: skip
         """`fps`: frames a second that the sender captures; as many are shown, however few motions travel.
 
-        `tape` is told everything that decides which pictures are drawn.
+        `tape` is told everything that decides which pictures are drawn. `appearances` reads faces, to notice when one
+        is changed; without it nobody does.
         """
         self._tape = tape
         self.counts, self.playout, self.gallery = IncomingCounts(), Playout(fps), Gallery()
@@ -90,6 +101,7 @@ class IncomingHalf:
         """Whether the other side said that it is by their will that there is no face."""
         self.clock_offset: float | None = None
         """Seconds to add to the sender's clock to have ours; None until it is known."""
+        self._began: float | None = None
         self.heard: float | None = None
         """When the last message came."""
         self.first_shown: float | None = None
@@ -99,6 +111,8 @@ class IncomingHalf:
         """The frame that was last put on display."""
         self.ears: list[Callable[[bytes, float], None]] = []
         """Each is called with every packet of sound and its capture in seconds, as `Frame` has it."""
+        self.faces, self._appearances = FaceWatch(), appearances
+        """Whether all sources showed one face."""
         self.display_lag = 0.0
         """Seconds from the moment a frame is due until it is on display, lately."""
         self._engine, self._basis, self._upscaler = engine, basis, upscaler
@@ -107,14 +121,17 @@ class IncomingHalf:
         self._mixture = Mixture()
         self._jobs: list[PictureMessage] = []
         self._out: list[Outgoing] = []
-        self._next_statistics = 0.0
+        self._lag = LinkLag()
+        self._next_statistics, self._last_statistics = 0.0, float("-inf")
         self._statistics_sent = 0
         self._best_round_trip = float("inf")
-        self._shown_at: list[tuple[float, float]] = []
+        self._delays = Delays()
+        self._run = 0
+        """How often the sender's program was started again."""
 
     def receive(self, channel: Channel, data: bytes, now: float) -> None:
         """Takes in a message of the sender. Raises TooManyErrors when it sends garbage again and again."""
-        self.heard = now
+        self.heard, self._began = now, now if self._began is None else self._began
         if self._tape is not None:
             self._tape.message(channel, data, now)
         try:
@@ -139,22 +156,48 @@ class IncomingHalf:
         if message.width != message.height:
             raise MalformedPicture(f"a source of {message.width}x{message.height} came, sources are square")
         picture = decode_picture(message.codec, message.data, message.width, message.height)
+        run = self._run
         picture = self._upscaler.upscale(picture, self._engine.size)
         features = self._engine.prepare(picture, message.canonical, message.motion)
-        return PreparedSource(
-            Held(message.source_id, message.crop, message.canonical, message.motion), features, picture
-        )
+        held = Held(message.source_id, message.crop, message.canonical, message.motion)
+        # of the picture itself: what the message says of it is the sender's word
+        appearance = None if self._appearances is None else self._appearances(picture)
+        return PreparedSource(held, features, picture, run, appearance)
 
     def add_source(self, source: PreparedSource) -> None:
-        """Takes a prepared source into the gallery and tells the sender."""
+        """Takes a prepared source into the gallery and tells the sender; one of an earlier run of it is dropped."""
+        if source.run != self._run:
+            return
         if self._tape is not None:
             self._tape.taken(source.held.source_id)
         self.counts.sources_received += 1
+        if source.appearance is not None and self.heard is not None:
+            self.faces.take(source.appearance, self.heard)
         self._prepared[source.held.source_id] = source
         for source_id in self.gallery.add(source.held):
             self._prepared.pop(source_id, None)
-        ids = tuple(s.source_id for s in self.gallery.sources)
-        self._out.append((Channel.CONTROL, control.pack_control(control.Held(self.gallery.epoch, ids))))
+        self._say_what_is_held()
+
+    def link_changed(self, change: Change, now: float) -> None:
+        """The connection was lost, or there is a new one, on which the sender is told at once what is held.
+
+        If it was started again, nothing is: it would not know of it.
+        """
+        if change is Change.LOST:
+            return
+        self._out.clear()  # it was for the connection before
+        if change is Change.RENEWED and self.heard is not None and now - self.heard > _LONG_AWAY:
+            self.playout.begin_anew(now)
+        if change is Change.REPLACED:
+            self._run += 1
+            self.gallery.begin_anew()
+            self.playout.begin_anew(now)
+            self._prepared.clear()
+            self._jobs.clear()
+            self._reassembler, self._mixture = Reassembler(), Mixture(self._mixture.most)
+            self._best_round_trip, self._statistics_sent = float("inf"), 0
+        self._next_statistics, self._lag = now, LinkLag()
+        self._say_what_is_held()
 
     def refuse(self, message: PictureMessage, error: MalformedMessage) -> None:
         """Counts a source that could not be prepared and asks for another one."""
@@ -190,6 +233,12 @@ class IncomingHalf:
         """The sources held, oldest first."""
         return [self._prepared[held.source_id] for held in self.gallery.sources]
 
+    @property
+    def face_changed(self) -> float | None:
+        """Seconds into the call when the first source came that shows another face; None while there is none."""
+        changed = self.faces.changed
+        return None if changed is None or self._began is None else changed - self._began
+
     def draw_from(self, most: int) -> None:
         """Frames are to be drawn from so many sources, but for those that fade out."""
         self._mixture.most = most
@@ -204,8 +253,7 @@ class IncomingHalf:
         self.counts.frames_shown += 1
         self.first_shown = now if self.first_shown is None else self.first_shown
         self.last_shown, self.on_display = now, frame
-        if len(self._shown_at) < _DELAYS_KEPT:
-            self._shown_at.append((frame.capture, now))
+        self._delays.add(now - frame.capture)
         if self.playout.delay is not None:
             lag = min(max(0.0, now - frame.capture - self.playout.delay), _MAX_DISPLAY_LAG)
             self.display_lag += _LAG_FOLLOWS * (lag - self.display_lag)
@@ -216,21 +264,26 @@ class IncomingHalf:
         return None if self.playout.delay is None else self.playout.delay + self.display_lag
 
     def delays_ms(self, last: int | None = None) -> list[float]:
-        """Milliseconds from capture to display of all, or the last, frames shown; empty until clocks are known."""
+        """Milliseconds from capture to display: of frames from the whole call (see `Delays`), or of the last up to 64.
+
+        Empty until clocks are known.
+        """
         offset = self.clock_offset
-        pairs = self._shown_at if last is None else self._shown_at[-last:]
-        return [] if offset is None else [_wrapped(1000 * (shown - capture - offset)) for capture, shown in pairs]
+        if offset is None:
+            return []
+        seconds = self._delays.all() if last is None else self._delays.latest(last)
+        return [_wrapped(1000 * (each - offset)) for each in seconds]
 
     @property
     def delays_known(self) -> int:
         """How many delays `delays_ms` gives."""
-        return 0 if self.clock_offset is None else len(self._shown_at)
+        return 0 if self.clock_offset is None else len(self._delays)
 
     def tick(self, now: float, link_queued: int = 0) -> list[Outgoing]:
         """Everything to send at `now`; it is little, so what waits in the link does not matter."""
         out, self._out = self._out, []
         if now >= self._next_statistics:
-            self._next_statistics = now + STATISTICS_SECONDS
+            self._next_statistics, self._last_statistics = now + STATISTICS_SECONDS, now
             out.append((Channel.CONTROL, control.pack_control(self._statistics(now))))
         return out
 
@@ -240,11 +293,18 @@ class IncomingHalf:
         last = (control.pack_control(self._statistics(now)), control.pack_control(control.Bye(reason)))
         return [*out, *((Channel.CONTROL, data) for data in last)]
 
+    def _say_what_is_held(self) -> None:
+        ids = tuple(s.source_id for s in self.gallery.sources)
+        self._out.append((Channel.CONTROL, control.pack_control(control.Held(self.gallery.epoch, ids))))
+
     def _take_bundle(self, data: bytes, now: float) -> None:
         bundle = decode_bundle(data, self._basis)
         self.counts.bundles += 1
         self.counts.frames_received += len(bundle.frames)
         clock = self.playout.add(bundle, now)
+        self._lag.add(clock + (len(bundle.frames) - 1) * bundle.frame_interval_ms / 1000, now)
+        if self._lag.behind >= URGENT:
+            self._next_statistics = min(self._next_statistics, self._last_statistics + URGENT_EVERY)
         self.counts.sound_packets += sum(1 for each in bundle.sound if each.data)
         for packet in bundle.sound:
             for ear in self.ears:
@@ -287,7 +347,7 @@ class IncomingHalf:
             bundles=self.counts.bundles,
             highest_frame=self.playout.highest_frame,
             delay_ms=min(max(0, round(statistics.median(self.delays_ms(_RECENT) or [0]))), _CLOCK_MASK),
-            behind_ms=min(round(1000 * self.playout.behind), _CLOCK_MASK),
+            behind_ms=min(round(1000 * self._lag.behind), _CLOCK_MASK),
             clock_ms=round(now * 1000) & _CLOCK_MASK if wants else None,
         )
 

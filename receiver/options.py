@@ -30,8 +30,8 @@ def add_showing_options(parser: argparse.ArgumentParser | argparse._ArgumentGrou
                         help="show the call on a web page, whose address is printed; 0: any free port "
                         f"(default: {DEFAULT_PAGE_PORT})")  # fmt: skip
     parser.add_argument("--page-host", default="127.0.0.1", metavar="HOST",
-                        help="where the page can be reached from; 0.0.0.0: other machines too, without encryption of "
-                        "the page itself (default: 127.0.0.1)")  # fmt: skip
+                        help="where the page can be reached from; 0.0.0.0: other machines too, not encrypted but with "
+                        "--certificate (default: 127.0.0.1)")  # fmt: skip
     parser.add_argument("--record", type=Path, metavar="FILE.pinhole",
                         help="keep the bytes received, which --play draws again exactly")  # fmt: skip
     parser.add_argument("--speaker", nargs="?", const="default", metavar="NAME|N",

@@ -87,6 +87,8 @@ class Playout:
     _last_number: int | None = None
     _last_clock: int = 0
     _base: int = 0
+    _skip: int = 0
+    """Frame numbers to leave out before the next bundle's, which follows no number before it; 0 if it does."""
     _shown: int = -_WRAP  # a bundle older than the first to arrive has numbers below zero
 
     def add(self, bundle: Bundle, now: float) -> float:
@@ -114,6 +116,15 @@ class Playout:
             while len(frames) > _BOUND:
                 del frames[min(frames)]
         return clock
+
+    def begin_anew(self, now: float) -> None:
+        """The sender was started again, and numbers its frames from 0: what comes follows what came, after a pause."""
+        newest = max((each.at for each in self._arrivals), default=now)
+        self._skip = round(max(0.0, now - newest) * self.fps) + _MAX_STEP if self._last_number is not None else 0
+        self._frames.clear()
+        self._received.clear()
+        self._arrivals.clear()
+        self._delay = None
 
     def due(self, now: float) -> Frame | None:
         """The newest frame whose time has come, once; None if there is nothing new to show."""
@@ -211,6 +222,9 @@ class Playout:
 
     def _unwrap(self, bundle: Bundle) -> tuple[int, float]:
         """Frame number and capture seconds on axes that do not wrap; 16 and 20 bits travel."""
+        if self._skip and self._last_number is not None:
+            self._last_number, self._skip = max(self._last_number, self._shown) + self._skip, 0
+            self._base = (bundle.first_frame - self._last_number) % _WRAP
         if self._last_number is None:
             self._last_number, self._last_clock = 0, bundle.clock_ms
             self._base = bundle.first_frame  # numbers count from here

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,8 @@ from typing import Any, Protocol
 
 from receiver.call import OwnSide, Place, ReceiverSettings, Receiving, Studio
 from receiver.entrance import let_in
+from receiver.guests import Guests
+from receiver.marks import announcement
 from receiver.page.stage import Stage
 from receiver.record import RecordError
 from receiver.virtual_camera import VirtualCameraError
@@ -20,10 +23,11 @@ from shared.link.webrtc import BadDescription, Peer
 from shared.models.registry import wire_hash
 from shared.session.call import TooManyErrors
 from shared.session.conversation import Part, converse, status_text
-from shared.session.exchange import Busy, SignallingError
-from shared.session.hello import Hello, check
+from shared.session.exchange import Answer, Busy, SignallingError
+from shared.session.hello import RUN, Hello, check
 from shared.session.pasting import PASTE_SECONDS
 from shared.session.status import StatusLine
+from shared.session.trust import Trust
 
 _LOOK_SECONDS = 0.1
 
@@ -71,6 +75,11 @@ class Receiver:
         self._talking: dict[str, list[Part]] = {}
         self._answered = 0
         self._window_taken = self._camera_taken = False
+        self._run = secrets.token_hex(4)
+        self._guests = Guests(settings, self._answer)
+        self._passes: dict[Peer, str] = {}
+        """By which each call that can be resumed is."""
+        self._trust: Trust | None = None
 
     async def run(self) -> dict[str, Any]:
         """Serves until no call is left (with `keep`: until cancelled); the last one's report comes back.
@@ -79,6 +88,7 @@ class Receiver:
         VirtualCameraError, SoundDeviceError, LinkClosed, SignallingError, TooManyErrors.
         """
         settings = self._settings
+        self._trust = Trust(settings.trust)
         for number in range(1, settings.calls + 1):
             out, first = self._numbered(settings.out, number), number == 1
             camera = settings.virtual_camera if first else False  # as with the window, the first call has it
@@ -98,7 +108,7 @@ class Receiver:
             await asyncio.gather(listening, watching, *self._serving, return_exceptions=True)
 
     async def _listen(self) -> dict[str, Any] | None:
-        await let_in(self._settings, self._answer, self._status.say)
+        await let_in(self._settings, self._guests, self._answer, self._status.say, self._stage)
         return None
 
     def _outcome(self, call: Ended, open_door: bool) -> dict[str, Any] | None:
@@ -125,16 +135,19 @@ class Receiver:
             self._status.say(f"{call.get_name()}the call is over: {report['ended']}")
         return None if keep or others else report
 
-    async def _answer(self, theirs: Hello, sdp: str) -> tuple[Hello, str]:
+    async def _answer(self, theirs: Hello, sdp: str, resumed: str | None = None) -> Answer:
         engine, calls = self._studio.engine, self._settings.calls
         mine = Hello(
-            engine.name, wire_hash(engine.name), "receiver", "camera", theirs.fps, engine.keypoint_count, engine.size
-        )
+            engine.name, wire_hash(engine.name), "receiver", "camera", theirs.fps, engine.keypoint_count, engine.size,
+            {RUN: self._run},
+        )  # fmt: skip
         check(mine, theirs)
         if len(self._serving) >= calls:
             many = "in a call already" if calls == 1 else f"in {calls} calls already, and takes no more at a time"
             raise Busy(f"the receiver is {many}")
         back = self._open_back(theirs)
+        if back is not None:
+            mine = replace(back.hello, role="both", capabilities={**back.hello.capabilities, RUN: self._run})
         peer = Peer(self._settings.ice, by_hand=self._settings.by_hand)
         try:
             answer = await peer.accept_offer(sdp)
@@ -145,12 +158,16 @@ class Receiver:
             if isinstance(error, BadDescription):
                 raise ValueError(str(error)) from error
             raise
+        resume = None if self._settings.by_hand else self._guests.lines.admit(mine, theirs, resumed)
+        if resume is not None:
+            self._passes[peer] = resume
         self._answered += 1
         name = "" if calls == 1 else f"call {self._answered}: "
-        call = asyncio.create_task(self._serve(peer, theirs, self._answered, name, back), name=name)
+        serving = self._serve(peer, theirs, self._answered, name, back, resumed is not None)
+        call = asyncio.create_task(serving, name=name)
         self._serving.add(call)
         call.add_done_callback(self._ended)
-        return mine if back is None else replace(back.hello, role="both"), answer
+        return Answer(mine, answer, resume)
 
     def _open_back(self, theirs: Hello) -> Back | None:
         """What this side sends, if that is asked for on both sides."""
@@ -166,9 +183,10 @@ class Receiver:
             return None
 
     async def _serve(
-        self, peer: Peer, hello: Hello, number: int, name: str, back: Back | None = None
+        self, peer: Peer, hello: Hello, number: int, name: str, back: Back | None = None, resumed: bool = False
     ) -> dict[str, Any] | None:
         settings, place = self._settings, Place()
+        resume, link = self._passes.get(peer), None
         try:
             try:
                 await (peer.wait_open(PASTE_SECONDS) if settings.by_hand else peer.wait_open())
@@ -182,20 +200,25 @@ class Receiver:
                 self._status.say(name + text)
 
             place = self._place(number)
-            what = "" if hello.source_kind == "camera" else f" (not a camera: a {hello.source_kind})"
-            say(f"connected; receiving {hello.fps:g} fps{what}")
-            sending = None if back is None else back.part(peer)
-            parts: list[Part] = [Receiving(self._studio, peer, hello, place, say, sending)]
+            say(f"connected; receiving {hello.fps:g} fps{announcement(hello.source_kind)}")
+            link = self._guests.lines.begin(peer, resume, resumed=resumed)
+            sending = None if back is None else back.part(link)
+            parts: list[Part] = [Receiving(self._studio, link, hello, place, say, sending)]
             parts += [] if sending is None else [sending]
             self._talking[name] = parts
-            return await converse(peer, parts, "the sender", say, self._numbered(settings.report, number))
+            return await converse(
+                link, parts, "the sender", say, self._numbered(settings.report, number),
+                trust=self._trust, offerer=False, waits=settings.wait,
+            )  # fmt: skip
         finally:
             self._talking.pop(name, None)
             self._window_taken &= not place.window
             self._camera_taken &= not place.virtual_camera
             if back is not None:
                 back.close()
-            await peer.close()
+            self._passes.pop(peer, None)
+            self._guests.lines.end(resume)
+            await (peer if link is None else link).close()
 
     def _place(self, number: int) -> Place:
         """Where the call of this number goes; one at a time has the window, the virtual camera and the page."""

@@ -37,15 +37,20 @@ class RecordError(Exception):
 class Recorder:
     """An H.264 MP4 at a constant frame rate, marked as synthetic in its metadata."""
 
-    def __init__(self, path: str | Path, fps: float, size: int | tuple[int, int], sound: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, fps: float, size: int | tuple[int, int], sound: bool = False,
+        origin: str = "",
+    ) -> None:  # fmt: skip
         """`size`: side of the square pictures, or (width, height); both even. The file appears with the first frame.
 
-        `sound`: whether it has a track of sound, which is for `write_sound`.
+        `sound`: whether it has a track of sound, which is for `write_sound`. `origin`: what to say in the metadata of
+        where the pictures come from.
 
         Raises RecordError if the place cannot be written or the size cannot be coded.
         """
         self.path = Path(path)
         self.frames = 0
+        self._comment = COMMENT + origin
         self._width, self._height = (size, size) if isinstance(size, int) else size
         self._rate = Fraction(fps).limit_denominator(1001)
         self._container: av.container.OutputContainer | None = None
@@ -129,7 +134,7 @@ class Recorder:
         options = {"movflags": FLAGS, "flush_packets": "1"}
         container = av.open(str(self.path), "w", format="mp4", options=options)
         container.metadata["title"] = "Pinhole call"
-        container.metadata["comment"] = COMMENT
+        container.metadata["comment"] = self._comment
         stream = container.add_stream("libx264", rate=self._rate)
         stream.width, stream.height, stream.pix_fmt = self._width, self._height, "yuv420p"
         stream.codec_context.gop_size = FRAGMENT_FRAMES

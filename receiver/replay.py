@@ -11,6 +11,7 @@ from pathlib import Path
 
 from receiver.call import ReceiverSettings, Studio
 from receiver.incoming import IncomingHalf, Mixed
+from receiver.marks import face_changed, origin
 from receiver.playout import Frame
 from receiver.record import Recorder
 from receiver.recorded_sound import RecordedSound, WavFile, keep_sound
@@ -43,7 +44,8 @@ def replay_call(settings: ReceiverSettings) -> dict[str, int]:
     studio, status = Studio.open(settings), StatusLine()
     half, out = studio.half(hello.fps), settings.out or Path("replay.mp4")
     with_sound = settings.audio and bool(hello.capabilities.get(SOUND))
-    recorder, sound = Recorder(out, hello.fps, studio.engine.size, with_sound), RecordedSound(hello.fps, _LONGEST_GAP)
+    recorder = Recorder(out, hello.fps, studio.engine.size, with_sound, origin(hello.source_kind))
+    sound = RecordedSound(hello.fps, _LONGEST_GAP)
     wav = WavFile(settings.out_audio) if with_sound and settings.out_audio is not None else None
     if with_sound:
         half.ears.append(sound.push)
@@ -61,6 +63,8 @@ def replay_call(settings: ReceiverSettings) -> dict[str, int]:
             status.show(f"drew {frame.number + 1} frames", time.monotonic())
         keep_sound(sound.finish(), recorder, wav)
     status.say(f"wrote {out}: {half.counts.frames_shown} frames from {half.counts.sources_received} sources")
+    if half.face_changed is not None:
+        status.say(face_changed(half.face_changed))
     if not half.counts.frames_shown:
         raise EngineError(f"{settings.play} holds no frame that can be drawn")
     return {"frames_shown": half.counts.frames_shown, "sources_received": half.counts.sources_received}

@@ -8,12 +8,15 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from receiver.display import MARK, Window
+from receiver.display import Window
+from receiver.marks import mark, origin
 from receiver.page.stage import Stage
 from receiver.record import Recorder, RecordError
 from receiver.recorded_sound import RecordedSound, WavFile, keep_sound
 from receiver.virtual_camera import VirtualCamera
 from shared.models.engine import Picture
+from shared.session.hello import SourceKind
+from shared.session.verified import Verified
 from shared.sound.codec import Samples
 
 _LONGEST_GAP_SECONDS = 10.0
@@ -24,7 +27,7 @@ class Sinks:
     """A recording, a window and a virtual camera, each optional."""
 
     def __init__(
-        self, out: Path | None, window: bool, fps: float, size: int, kind: str = "camera",
+        self, out: Path | None, window: bool, fps: float, size: int, kind: SourceKind = "camera",
         camera: bool | str = False, page: Stage | None = None, sound: bool = False, out_audio: Path | None = None,
     ) -> None:  # fmt: skip
         """Opens what was asked for; `kind` of the sender's source, `camera`: whether, or with which device's name.
@@ -33,12 +36,12 @@ class Sinks:
 
         Raises RecordError, DisplayError or VirtualCameraError.
         """
-        mark = MARK if kind == "camera" else f"{MARK} from a {kind}, not a camera"
-        self._fps = fps
-        self._recorder = Recorder(out, fps, size, sound) if out is not None else None
+        self._fps, self._kind = fps, kind
+        self._recorder = Recorder(out, fps, size, sound, origin(kind)) if out is not None else None
         self._wav = WavFile(out_audio) if out_audio is not None else None
-        self._window = Window(mark) if window else None
-        self._camera = VirtualCamera(fps, mark, camera if isinstance(camera, str) else None) if camera else None
+        self._window = Window(mark(kind)) if window else None
+        device = camera if isinstance(camera, str) else None
+        self._camera = VirtualCamera(fps, mark(kind), device) if camera else None
         self._page = page
         self._writer = ThreadPoolExecutor(1, "recording")
         self._longest_gap = round(_LONGEST_GAP_SECONDS * fps)
@@ -65,6 +68,17 @@ class Sinks:
     def window(self) -> Window | None:
         """The window, if there is one."""
         return self._window
+
+    def face_changed(self, seconds: float) -> None:
+        """Has every picture from now on say that the face was changed, so many seconds into the call."""
+        for each in (self._window, self._camera):
+            if each is not None:
+                each.mark = mark(self._kind, seconds)
+
+    def watch_over(self, verified: Verified) -> None:
+        """Has the window show what is known of the other side, and tell when the user has compared the words."""
+        if self._window is not None:
+            self._window.banner, self._window.on_compared = lambda: verified.banner, verified.compare
 
     async def show(self, number: int, picture: Picture | None, status: str, capture: float | None = None) -> bool:
         """Shows frame `number`; no picture means: hold the last one. False once the user closed the window.

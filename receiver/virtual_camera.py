@@ -43,7 +43,8 @@ class VirtualCamera:
         self, fps: float, mark: str = MARK, name: str | None = None, open_device: Callable[..., Device] | None = None
     ) -> None:
         """`name` of the device, None for the first that is free. Raises VirtualCameraError."""
-        self._mark = mark
+        self.mark = mark
+        """On every picture."""
         try:
             opened = (open_device or _library().Camera)(width=SIZE[0], height=SIZE[1], fps=fps, device=name)
         except (RuntimeError, ValueError, OSError) as error:
@@ -63,7 +64,7 @@ class VirtualCamera:
     def show(self, rgb: Picture) -> None:
         """Sends an (H, W, 3) uint8 RGB picture. Raises VirtualCameraError if the device refuses it."""
         frame = letterbox(rgb, *SIZE)
-        draw_mark(frame, self._mark)
+        draw_mark(frame, self.mark)
         try:
             self._device.send(frame)
         except (RuntimeError, ValueError, OSError) as error:

@@ -33,12 +33,15 @@ from shared.link.base import Link, LinkClosed
 from shared.link.ice import IceSettings
 from shared.models.engine import EngineError
 from shared.session.call import TooManyErrors
+from shared.session.certificate import https_settings
 from shared.session.command import add_options, chosen
 from shared.session.conversation import Part
+from shared.session.ending import FAILED, INTERRUPTED, OUT_OF_MEMORY, WELL, sentence
 from shared.session.exchange import SignallingError
 from shared.session.hello import Hello
 from shared.session.interrupt import interruptible
 from shared.session.signalling import CannotListen
+from shared.session.trust import add_trust_options, trust_settings
 from shared.sound.devices import SoundDeviceError
 
 EXAMPLES = """\
@@ -96,6 +99,7 @@ def parse(arguments: list[str] | None = None) -> Asked:
     add_sending_options(parser.add_argument_group("sending"))
     add_showing_options(parser.add_argument_group("with --receive", "what to do with the other side's picture"))
     add_options(parser)
+    add_trust_options(parser)
     args = parser.parse_args(arguments)
     problem = _nonsense(parser, args)
     if problem:
@@ -104,6 +108,9 @@ def parse(arguments: list[str] | None = None) -> Asked:
         ice = IceSettings.parse(args.stun, args.turn, args.relay_only)
         out = None if args.receive else args.out
         sending = sending_settings(args, args.source, ice, args.peer, args.seconds, out, args.preview)
+        sending = replace(
+            sending, trust=trust_settings(args), https=https_settings(parser, args), state=args.state, wait=args.wait
+        )
     except ValueError as error:
         parser.error(str(error))
     return Asked(sending, _receiving(args))
@@ -136,7 +143,7 @@ def _receiving(args: argparse.Namespace) -> ReceiverSettings | None:
 
 
 def main() -> int:
-    """Runs a call; 0 if it went well, 1 with a sentence on stderr if not."""
+    """Runs a call; its exit status comes back, as `shared.session.ending` has it."""
     sending, receiving = parse()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
@@ -145,24 +152,25 @@ def main() -> int:
         elif sending.peer is None:
             preview_alone(open_source(sending.source), Preview(), sending.seconds)
         else:
-            asyncio.run(_make_call(sending, receiving))
+            return asyncio.run(_make_call(sending, receiving))
     except (
         CallFileError, CannotListen, DisplayError, EngineError, LinkClosed, RecordError, SignallingError,
-        SoundDeviceError, SourceError, TooManyErrors, ValueError, VirtualCameraError, OSError,
+        SoundDeviceError, SourceError, TooManyErrors, ValueError, VirtualCameraError, OSError, *OUT_OF_MEMORY,
     ) as error:  # fmt: skip
-        print(f"\npython -m sender: {error}", file=sys.stderr)
-        return 1
+        print(f"\npython -m sender: {sentence(error)}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print("\npython -m sender: interrupted", file=sys.stderr)
-    return 0
+        return INTERRUPTED
+    return WELL
 
 
-async def _make_call(sending: SenderSettings, receiving: ReceiverSettings | None) -> None:
+async def _make_call(sending: SenderSettings, receiving: ReceiverSettings | None) -> int:
     call = send_call(sending) if receiving is None else _both_ways(sending, receiving)
     report = await interruptible(call)
     if report is None:
         print("\nthe call was interrupted", file=sys.stderr)
-        return
+        return INTERRUPTED
     seen = f", {report['received']['frames_shown']} frames of the other side shown" if "received" in report else ""
     print(
         f"\nthe call is over ({report['ended']}): {report['frames_sent']} frames, {report['sources_sent']} sources, "
@@ -170,12 +178,13 @@ async def _make_call(sending: SenderSettings, receiving: ReceiverSettings | None
         f"{report['wire_bytes_in']} back on the wire{seen}",
         file=sys.stderr,
     )
+    return WELL
 
 
 async def _both_ways(sending: SenderSettings, receiving: ReceiverSettings) -> dict[str, Any]:
     Place.check(receiving)
     studio = Studio.open(receiving)
-    async with nullcontext() if receiving.page is None else page(receiving.page_host, receiving.page) as stage:
+    async with nullcontext() if receiving.page is None else page(receiving) as stage:
 
         def receive(link: Link, theirs: Hello, own: Sending, say: Callable[[str], None]) -> Part:
             return Receiving(studio, link, theirs, Place.of(receiving, stage), say, own)

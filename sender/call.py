@@ -26,15 +26,16 @@ from shared.codec.picture import Quality
 from shared.link.base import Link
 from shared.link.ice import IceSettings
 from shared.link.pacing import FIRST_RATE, PicturePacer
-from shared.link.webrtc import BadDescription, Peer
 from shared.models.engine import NATIVE_SIZE, Engine
 from shared.models.registry import draws_quickly, load_basis, load_engine, wire_hash
+from shared.session.calling import calling
+from shared.session.certificate import Https
 from shared.session.conversation import Part, converse, status_text
-from shared.session.exchange import SignallingError
 from shared.session.hello import SOUND, Hello, SourceKind
-from shared.session.join_link import BY_HAND
-from shared.session.joining import check_peer, meet
+from shared.session.joining import check_peer
+from shared.session.reaching import helped_by_link
 from shared.session.status import StatusLine
+from shared.session.trust import Trust, TrustSettings
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,13 @@ class SenderSettings:
     preview: bool = False
     """Show the caller's own picture with hints."""
     sound: SoundSettings = field(default_factory=SoundSettings)
+    trust: TrustSettings = field(default_factory=TrustSettings)
+    https: Https = field(default_factory=Https)
+    """Whose certificates are trusted."""
+    state: Path | None = None
+    """Where to keep what resumes the call after this program was started again."""
+    wait: bool = False
+    """Whether the call waits for a receiver that is silent until it is interrupted."""
 
     def byte_budget(self, with_sound: bool = False) -> Budget | None:
         """The budget for sources, None if there is none. Raises ValueError if it is not positive."""
@@ -115,7 +123,7 @@ def prepare(settings: SenderSettings) -> Prepared:
     )  # fmt: skip
     pacer = PicturePacer(later_rate=FIRST_RATE) if settings.peer is None else None  # a file carries what it is given
     half = OutgoingHalf(outgoing, engine, load_basis(settings.engine), refresh, pacer, budget, FirstSource())
-    kind: SourceKind = capture.kind
+    kind: SourceKind = capture.source_kind
     hello = Hello(
         settings.engine, wire_hash(settings.engine), "sender", kind, capture.fps, engine.keypoint_count,
         outgoing.picture_size, {} if sound is None else {SOUND: True},
@@ -134,35 +142,37 @@ async def send_call(settings: SenderSettings, receive: Receive | None = None) ->
     """
     assert settings.peer is not None
     check_peer(settings.peer)
+    trust = Trust(settings.trust)
     status = StatusLine()
     preview = Preview() if settings.preview else None  # if there is no desktop, that is said at once
     prepared = prepare(settings)
     hello = prepared.hello if receive is None else replace(prepared.hello, role="both")
-    peer = Peer(settings.ice, by_hand=settings.peer == BY_HAND)
     try:
-        theirs, answer = await meet(settings.peer, hello, peer.create_offer)
-        try:
-            await peer.accept_answer(answer)
-        except BadDescription as error:
-            raise SignallingError(str(error)) from error
-        await peer.wait_open()
-        both = receive is not None and theirs.role == "both"
-        sending = Sending(prepared, peer, preview, seconds=settings.seconds, two_way=both)
-        parts: list[Part] = [sending, receive(peer, theirs, sending, status.say)] if receive and both else [sending]
-        status.say(_connected(settings, prepared, theirs, receive is not None))
-        call = converse(peer, parts, "the receiver", status.say, settings.report)
-        return await _watched(call, parts, status)
+        tls = settings.https.trusting()
+        ice = await helped_by_link(settings.peer, settings.ice, tls)
+        made = calling(settings.peer, hello, ice, state=settings.state, say=status.say, tls=tls)
+        async with made as (link, theirs):
+            both = receive is not None and theirs.role == "both"
+            sending = Sending(prepared, link, preview, seconds=settings.seconds, two_way=both)
+            parts: list[Part] = [sending]
+            if receive is not None and both:
+                parts.append(receive(link, theirs, sending, status.say))
+            status.say(_connected(settings, prepared, theirs, receive is not None))
+            call = converse(
+                link, parts, "the receiver", status.say, settings.report,
+                trust=trust, offerer=True, waits=settings.wait,
+            )  # fmt: skip
+            return await _watched(call, parts, status)
     finally:
         if preview is not None:
             preview.close()
         prepared.close()
-        await peer.close()
 
 
 def _connected(settings: SenderSettings, prepared: Prepared, theirs: Hello, wants_both: bool) -> str:
     sound = prepared.sound
     heard = "no sound" if sound is None else "muted" if sound.voice.muted else "with sound"
-    text = f"connected; sending {prepared.capture.kind} {settings.source}, {heard}"
+    text = f"connected; sending {prepared.capture.source_kind} {settings.source}, {heard}"
     if wants_both and theirs.role != "both":
         text += "; the other side sends no picture (python -m receiver --send camera:0 would)"
     return text

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sender.camera import CameraDevice, CameraError, open_camera
 from sender.devices import cameras, find_camera
 from sender.sample import sample_frames
+from shared.session.hello import SourceKind
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +43,17 @@ class Capture(ABC):
     """Timed frames: iterate over (seconds since the first frame, (H, W, 3) uint8 RGB); close when done."""
 
     kind: Literal["camera", "file", "sample"]
+    virtual: bool = False
+    """Whether it is a camera that a program gives its pictures."""
     fps: float
     """Nominal rate; the time stamps are what counts."""
     duration: float | None = None
     """Seconds, or None if it has no end or its end is not known."""
+
+    @property
+    def source_kind(self) -> SourceKind:
+        """As the other side is told."""
+        return "virtual" if self.virtual else self.kind
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
@@ -162,8 +170,15 @@ class CameraCapture(Capture):
 
     kind = "camera"
 
-    def __init__(self, device: CameraDevice, name: str = "camera", clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        device: CameraDevice,
+        name: str = "camera",
+        clock: Callable[[], float] = time.monotonic,
+        virtual: bool = False,
+    ) -> None:
         """Takes over an open device. `clock` stamps the frames as they are read."""
+        self.virtual = virtual
         self._device, self._name, self._clock = device, name, clock
         rate = device.get(cv2.CAP_PROP_FPS)
         self.fps = rate if 1 <= rate <= 240 else 25.0
@@ -232,7 +247,7 @@ def _open_file(path: Path) -> InputContainer:
 def _open_camera(text: str) -> CameraCapture:
     known = cameras() if sys.platform == "linux" or not text.isdecimal() else []  # elsewhere looking opens them all
     camera = find_camera(text, known)
-    return CameraCapture(open_camera(camera.number, camera.label), camera.label)
+    return CameraCapture(open_camera(camera.number, camera.label), camera.label, virtual=camera.virtual)
 
 
 def _upright(frame: av.VideoFrame) -> Image:

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 
 from sender.camera import CameraDevice, CameraError, Opener
-from sender.video4linux import Mode, modes_of, takes_pictures
+from sender.video4linux import Mode, is_virtual, modes_of, takes_pictures
 from shared.sound.devices import SoundDeviceError, names
 
 PROBED = 5
@@ -26,6 +26,8 @@ class Camera:
     """Empty where the system does not tell."""
     modes: tuple[Mode, ...] = ()
     """What it offers; empty where the system does not tell."""
+    virtual: bool = False
+    """Whether a program gives it its pictures; known on Linux only."""
 
     @property
     def label(self) -> str:
@@ -46,7 +48,8 @@ def linux_cameras(listed: Path = Path("/sys/class/video4linux"), nodes: Path = P
         known = takes_pictures(node)
         first = _text(entry / "index") in ("", "0")  # a node that may not be opened: the first is the camera's
         if first if known is None else known:
-            found.append(Camera(_number(entry.name), _text(entry / "name"), modes_of(node) if known else ()))
+            offers = modes_of(node) if known else ()
+            found.append(Camera(_number(entry.name), _text(entry / "name"), offers, is_virtual(entry, node)))
     return found
 
 
@@ -80,7 +83,8 @@ def listing(found: Sequence[Camera]) -> str:
     """Cameras and microphones for people to read, with what to write to have them."""
     lines = ["cameras (--source camera:N or camera:NAME)"]
     for each in found:
-        lines.append(f"  {each.number}  {each.name or 'camera'}")
+        kind = "  (a virtual camera: the other side is told)" if each.virtual else ""
+        lines.append(f"  {each.number}  {each.name or 'camera'}{kind}")
         lines += [f"       {mode}" for mode in each.modes]
     if not found:
         lines.append("  none found; a video file does as well: --source talk.mp4, or --source sample")

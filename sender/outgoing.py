@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -27,11 +26,13 @@ from shared.codec.bundle import Bundle, BundleEncoder
 from shared.codec.errors import MalformedMessage
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import DEFAULT_QUALITY, Quality
+from shared.codec.picture import Picture as PictureMessage
 from shared.codec.pieces import split
 from shared.codec.sound import FURTHEST_MS, SoundPacket
 from shared.gallery import Gallery
-from shared.link.base import Channel
+from shared.link.base import MAX_USER_DATA, PACKET_HEADERS, Channel, chunk_cost
 from shared.link.pacing import FIRST_PIECE, PIECE, PicturePacer
+from shared.link.resuming import Change
 from shared.models.engine import Engine, Picture
 from shared.motion import Motion, keypoints
 from shared.session.call import Outgoing, TooManyErrors
@@ -39,6 +40,8 @@ from shared.session.call import Outgoing, TooManyErrors
 HEARTBEAT_SECONDS = 2.0
 """Silence after which a sign of life is sent; motion is one too."""
 _MAX_MALFORMED = 20
+_REST = 2.0
+"""From one source to the next on a link that carries less than usual, as a multiple of the time that one takes."""
 _SOUND_WAITS = 16
 """Packets of sound that wait for a bundle at most, a second of them: older ones would come too late."""
 
@@ -116,8 +119,8 @@ class OutgoingHalf:
         self.last_frame: float | None = None
         """When the first and the last frame were taken in for sending."""
         self._engine, self._encoder = engine, BundleEncoder(basis)
-        code = partial(code_source, size=settings.picture_size, quality=settings.picture_quality)
-        self._sources = Sources(code, engine, policy, budget, first)
+        self._link = LinkAdaptation(settings.bundle, settings.step, settings.fps, settings.picture_size)
+        self._sources = Sources(self._code, engine, policy, budget, first)
         self._pacer = pacer or PicturePacer()
         self._framer = Framer(settings.fps) if settings.framing == "auto" else None
         self._cut_size = max(engine.size, settings.picture_size)
@@ -126,7 +129,10 @@ class OutgoingHalf:
         self._bundle: list[_Frame] = []
         self._sound: list[Packet] = []
         self._frame_number = 0
-        self._link = LinkAdaptation(settings.bundle)
+        self._step = settings.step
+        self._flushed: tuple[int, int, int] | None = None
+        """Of the bundle that goes with the next `tick`: number of its first frame, frames, bytes."""
+        self._rest_until = float("-inf")
         self._link_queued = 0
         self._bundles = self._loaded_bundles = 0
         self.face: bool | None = None
@@ -135,6 +141,10 @@ class OutgoingHalf:
         """Set it when it is by the user's will that frames have no face."""
         self._noted = control.FACE  # what the other side takes for granted
         self._last_sent = float("-inf")
+        self._connected = True
+        """Whether it is known what the receiver holds: not from the loss of a connection until it says so."""
+        self._newest: tuple[int, list[bytes]] | None = None
+        """Id and pieces of the last source that was made."""
 
     def analyse(self, frame: Picture) -> Analysis | None:
         """The person in a camera frame (H, W, 3); None if there is no face. Slow."""
@@ -160,7 +170,9 @@ class OutgoingHalf:
             self._append(analysis, clock, now)
         elif self._sound or self._bundle:  # what is said goes over although there is nobody to draw yet
             self._append(None, clock, now)
-        return None if analysis is None else self._sources.consider(analysis, clock, now)
+        if analysis is None or not self._connected or self._sources_wait(now):
+            return None
+        return self._sources.consider(analysis, clock, now)
 
     def add_sound(self, packets: Sequence[Packet]) -> None:
         """Takes in what was said, on the clock of the frames; it goes with the next bundle."""
@@ -181,8 +193,11 @@ class OutgoingHalf:
         data = message.pack()
         self._pacer.drop_all_but(message.source_id)
         pieces = split(data, message.source_id, PIECE if self.gallery.sources else FIRST_PIECE)
-        self._pacer.add(message.source_id, pieces)
+        self._newest = message.source_id, pieces
+        if self._connected:
+            self._pacer.add(message.source_id, pieces)
         self.counts.sources_sent += 1
+        self._rest_until = now + _REST * len(data) / self._link.picture_rate
         return SentSource(message.source_id, len(data))
 
     def spent(self, out: int, back: int, now: float) -> None:
@@ -200,12 +215,31 @@ class OutgoingHalf:
             if self.counts.malformed > _MAX_MALFORMED:
                 raise TooManyErrors(f"the receiver sent {self.counts.malformed} malformed messages; {error}") from error
 
+    def link_changed(self, change: Change, now: float) -> None:
+        """The connection was lost, or there is a new one: no source goes until the receiver has said what it holds.
+
+        It says so at once. Then the source that had not arrived goes again from its beginning, and no other.
+        """
+        self._connected = False
+        self._pacer.restart(nothing_held=False)
+        if change is Change.LOST:
+            return
+        self.counts.frames_sent -= len(self._bundle)
+        self.counts.frames_dropped += len(self._bundle)
+        self._bundle.clear()  # they are late by now
+        settings = self.settings  # what was learnt of another path says nothing of this one
+        self._link = LinkAdaptation(settings.bundle, settings.step, settings.fps, settings.picture_size)
+        self._last_sent = float("-inf")  # a sign of life goes at once
+        if self._noted != control.FACE:
+            self._out.append((Channel.CONTROL, control.pack_control(control.Note(self._noted))))
+
     def tick(self, now: float, link_queued: int) -> list[Outgoing]:
         """Everything to send at `now`, while `link_queued` bytes wait in the link."""
         out, self._out = self._out, []
         self._link_queued = link_queued
         rides = any(channel is Channel.MOTION for channel, _ in out)
-        pieces = self._pacer.pop_due(now, link_queued, rides)
+        pieces = [] if self._link.pictures_wait(now) else self._pacer.pop_due(now, link_queued, rides)
+        self._note_sent([len(data) for _, data in out] + [len(piece) for piece in pieces])
         self._bundles += rides
         self._loaded_bundles += rides and bool(pieces)
         out += [(Channel.PICTURES, piece) for piece in pieces]
@@ -246,9 +280,27 @@ class OutgoingHalf:
         self._sources.assume_held(source_id)
         self.counts.sources_held += 1
 
+    def _code(self, analysis: Analysis, room: int | None) -> PictureMessage:
+        return code_source(analysis, room, size=self._link.picture_size, quality=self.settings.picture_quality)
+
+    def _sources_wait(self, now: float) -> bool:
+        """On a link that carries less than usual, one source after the other goes whole, with a rest between them:
+        newer ones would take its place again and again, and none arrive."""
+        return bool(self.gallery.sources) and self._link.limited and (self.pictures_waiting or now < self._rest_until)
+
+    def _note_sent(self, sizes: Sequence[int]) -> None:
+        """Messages of these sizes go in one packet, or as few as hold them, and with them what was flushed."""
+        chunks = sum(map(chunk_cost, sizes))
+        size = chunks + PACKET_HEADERS * -(-chunks // MAX_USER_DATA)
+        self._link.sent(size, *(self._flushed or (None,)))
+        self._flushed = None
+
     def _append(self, analysis: Analysis | None, clock: float, now: float) -> None:
         number, self._frame_number = self._frame_number, self._frame_number + 1
-        if number % self.settings.step:
+        if self._step != self._link.step:
+            self._flush()  # frames of a bundle are as far apart as each other
+            self._step = self._link.step
+        if number % self._step:
             return
         self._bundle.append(_Frame(number, clock, None if analysis is None else self._as_held(analysis)))
         self.counts.frames_sent += 1
@@ -269,12 +321,14 @@ class OutgoingHalf:
             first_frame=self._bundle[0].number & 0xFFFF,
             clock_ms=_clock_ms(self._bundle[0].clock),
             epoch=self.gallery.epoch,
-            frame_interval_ms=1000 * self.settings.step / self.settings.fps,
+            frame_interval_ms=1000 * self._step / self.settings.fps,
             frames=tuple(frame.motion for frame in self._bundle),
             sound=self._sound_after(_clock_ms(self._bundle[0].clock)),
         )
+        data = self._encoder.encode(bundle)
+        self._flushed = bundle.first_frame, len(bundle.frames), len(data)
         self._bundle = []
-        self._out.append((Channel.MOTION, self._encoder.encode(bundle)))
+        self._out.append((Channel.MOTION, data))
 
     def _sound_after(self, clock_ms: int) -> tuple[SoundPacket, ...]:
         """The sound that waits, for a bundle of this clock."""
@@ -302,12 +356,12 @@ class OutgoingHalf:
     def _handle(self, message: control.Control, now: float) -> None:
         match message:
             case control.Held(epoch=epoch, sources=ids):
-                self._mirror(epoch, ids)
+                self._mirror(epoch, ids, now)
             case control.Request():
                 self._sources.requested = True
             case control.Stats():
                 self.statistics = message
-                self._link.judge(message, 2 * self._loaded_bundles > self._bundles)
+                self._link.judge(message, 2 * self._loaded_bundles > self._bundles, now)
                 self._bundles = self._loaded_bundles = 0
                 self._pacer.later_rate = self._link.picture_rate
                 if message.clock_ms is not None:
@@ -318,9 +372,14 @@ class OutgoingHalf:
             case _:
                 pass
 
-    def _mirror(self, epoch: int, ids: tuple[int, ...]) -> None:
+    def _mirror(self, epoch: int, ids: tuple[int, ...], now: float) -> None:
         self._flush()  # frames gathered so far belong to the epoch before
         self.counts.sources_held += self._sources.mirror(epoch, ids)
+        if not self._connected:
+            self._connected = True
+            self._pacer.restart(nothing_held=not ids)
+            if self._newest is not None and self._sources.goes_again(self._newest[0], now):
+                self._pacer.add(*self._newest)
 
     def _say_whether_face(self, face: bool) -> None:
         self.face = face

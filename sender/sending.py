@@ -19,6 +19,7 @@ from shared.link.base import Link
 from shared.models.engine import Picture
 from shared.session.hello import Hello
 from shared.session.report import Meter, Snapshot
+from shared.session.verified import Verified
 
 VIEW_SIDE = 256
 """Pixels of this side's own picture in the window of a two-way call."""
@@ -125,6 +126,9 @@ class Sending:
     async def play_out(self) -> None:
         """Nothing: after the goodbye nobody listens."""
 
+    def watch_over(self, verified: Verified) -> None:
+        """Nothing: there is no window to show it in."""
+
     def look(self) -> str:
         """Notes what is new and gives the status text."""
         return self._watch.look()
@@ -144,7 +148,7 @@ class Sending:
         """The figures of what was sent."""
         counts = self.half.counts
         return (
-            {"source": self._prepared.source, "source_kind": self._prepared.capture.kind}
+            {"source": self._prepared.source, "source_kind": self._prepared.capture.source_kind}
             | self._watch.report()
             | {
                 "frames_repeated": self._pump.repeated,

@@ -184,6 +184,18 @@ class Sources:
             self._budget.begin()
         return len(landed)
 
+    def goes_again(self, source_id: int, now: float) -> bool:
+        """The newest source that was sent is to go again from its beginning, and older ones are given up: the
+        connection was lost. Whether it still should: not if it has arrived, or shows a crop of before."""
+        for other, flying in self._flying.items():
+            if (source_id - other) % (1 << 16) < 1 << 15:
+                self._flying[other] = replace(flying, since=float("-inf"))
+        again, sources = self._flying.get(source_id), self.gallery.sources
+        if again is None or (sources and (again.held.crop - sources[-1].crop) % 256 >= 128):
+            return False
+        self._flying[source_id] = replace(again, since=now)
+        return True
+
     def assume_held(self, source_id: int) -> None:
         """Goes on as if the receiver had said that it holds this source: for calls into a file."""
         double = Gallery(self.gallery.bound, self.gallery.epoch, self.gallery.sources)

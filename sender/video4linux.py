@@ -25,6 +25,12 @@ _USUAL_SIZES = ((640, 480), (1280, 720))
 """Of a camera that takes any size within bounds, these are told, if they are in them."""
 
 
+_DRIVER = slice(0, 16)
+"""Where an answer about capabilities has the driver's name, filled up with zeros."""
+_NOT_CAMERAS = ("loopback", "akvcam", "vivid", "vcam", "virtual")
+"""Parts of the names of drivers whose pictures come from a program: v4l2loopback and its like, test patterns."""
+
+
 class Mode(NamedTuple):
     """A kind of picture that a camera offers."""
 
@@ -50,6 +56,23 @@ def modes_of(node: Path) -> tuple[Mode, ...]:
     """What a camera offers; nothing if it may not be asked."""
     with _asking(node) as ask:
         return () if ask is None else tuple(modes(ask))
+
+
+def is_virtual(listed: Path, node: Path) -> bool:
+    """Whether pictures of a device come from a program: by its entry in the kernel's list, or by its driver's name."""
+    if "/devices/virtual/" in listed.resolve().as_posix():  # no hardware behind it
+        return True
+    with _asking(node) as ask:
+        return ask is not None and has_virtual_driver(ask)
+
+
+def has_virtual_driver(ask: Ask) -> bool:
+    """Whether the driver is one of those that pass on what a program gives them."""
+    answer = bytearray(_LENGTHS[_CAPABILITY])
+    if not ask(_CAPABILITY, answer):
+        return False
+    name = answer[_DRIVER].split(b"\0")[0].decode("ascii", "replace").casefold()
+    return any(part in name for part in _NOT_CAMERAS)
 
 
 def captures(ask: Ask) -> bool:

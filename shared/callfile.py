@@ -195,7 +195,7 @@ def _entry(time: float, kind: int, content: bytes) -> Entry | None:
         return Taken(time, *_TAKEN_BODY.unpack(content))
     if kind == _SHOWN and not content:
         return Shown(time, 1, ())
-    if kind == _SHOWN and len(content) >= _SHOWN_HEAD.size:
+    if kind == _SHOWN and 0 <= len(content) - _SHOWN_HEAD.size <= LARGEST_STEP:
         most, number = _SHOWN_HEAD.unpack_from(content)
         numbers = [number]
         for step in content[_SHOWN_HEAD.size :]:

@@ -48,6 +48,13 @@ class Gallery:
         self.mirror((self.epoch + 1) % EPOCHS, tuple(kept))
         return before - self._remembered_ids()
 
+    def begin_anew(self) -> None:
+        """Forgets all sources and states; the epoch advances, so that no frame is drawn from what comes next by
+        mistake."""
+        self.sources = ()
+        self._states.clear()
+        self.mirror((self.epoch + 1) % EPOCHS, ())
+
     def mirror(self, epoch: int, sources: tuple[Held, ...]) -> None:
         """Becomes the gallery that the other side says it has at `epoch`."""
         self.epoch, self.sources = epoch, sources

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 import json
 import shutil
@@ -11,7 +12,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
+import cv2
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -71,6 +75,28 @@ class Tab:
         """A phone's screen of this size."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": True}
         await self.call("Emulation.setDeviceMetricsOverride", **metrics)
+
+    async def click(self, name: str) -> None:
+        """A click of the mouse on the element of this id, as a person's: some things browsers allow only then."""
+        centre = f"""(() => {{
+          const element = document.getElementById("{name}");
+          element.scrollIntoView({{ block: "center", behavior: "instant" }});
+          const box = element.getBoundingClientRect();
+          return [box.x + box.width / 2, box.y + box.height / 2];
+        }})()"""
+        x, y = await self.evaluate(centre)
+        for kind in ("mousePressed", "mouseReleased"):
+            await self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    async def press(self, key: str) -> None:
+        """A key that writes a letter, pressed and let go."""
+        await self.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=key)
+        await self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+    async def screenshot(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 BGR: what the tab shows."""
+        data = base64.b64decode((await self.call("Page.captureScreenshot", format="png"))["data"])
+        return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.uint8)
 
     async def close(self) -> None:
         """Closes the tab, as its user would."""

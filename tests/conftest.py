@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ from shared.models.registry import load_engine
 
 settings.register_profile("pinhole", deadline=None)  # how fast the machine is must not matter
 settings.load_profile("pinhole")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _a_configuration_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test, and no program that one starts, makes or reads a key of the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
 
 
 @pytest.fixture(scope="session")

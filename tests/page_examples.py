@@ -1,4 +1,4 @@
-"""What tests of the page share: a call on a stage, with pictures of a person and figures that are known."""
+"""What tests of the page share: a call on a stage, with pictures of a person, sound and figures that are known."""
 
 from __future__ import annotations
 
@@ -8,27 +8,39 @@ from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
-from call_examples import FPS, KEYPOINTS, incoming_half, make_motion
+from call_examples import FPS, KEYPOINTS, incoming_half, make_basis, make_motion
 
 from receiver.incoming import PreparedSource
 from receiver.indicators import Indicators
 from receiver.page.stage import Stage
 from receiver.playout import Frame
+from shared.codec.bundle import Bundle, encode_bundle
 from shared.gallery import Held
 from shared.link.base import Channel
 from shared.link.memory import memory_pair
 from shared.models.engine import Picture
 from shared.motion import FloatArray, Motion
-from shared.session.hello import Hello, SourceKind
+from shared.session.hello import SOUND, Hello, SourceKind
+from shared.sound.codec import PACKET_MS, PACKET_SAMPLES, Samples, SpeechEncoder
 
 INDICATORS = Indicators("good", "motion only", 24.04, 6.94, 2.71, 2.93, 1, 398.4, True)
 MESSAGE = 40
 """Bytes of each of the messages that the call gets."""
+AHEAD = 0.5
+"""Seconds by which sound is there before its picture."""
 
 
-def make_hello(kind: SourceKind = "camera") -> Hello:
+def make_hello(kind: SourceKind = "camera", sound: bool = False) -> Hello:
     """The sender's."""
-    return Hello("compact", "0123456789abcdef", "sender", kind, FPS, KEYPOINTS, 256)
+    capabilities = {SOUND: True} if sound else {}
+    return Hello("compact", "0123456789abcdef", "sender", kind, FPS, KEYPOINTS, 256, capabilities)
+
+
+def packets(samples: Samples) -> list[bytes]:
+    """Opus packets of a sound, as a sender makes them."""
+    encoder = SpeechEncoder(16_000)
+    whole = range(0, len(samples) - PACKET_SAMPLES + 1, PACKET_SAMPLES)
+    return [encoder.encode(samples[i : i + PACKET_SAMPLES]) for i in whole]
 
 
 def make_canonical() -> FloatArray:
@@ -37,7 +49,10 @@ def make_canonical() -> FloatArray:
 
 
 class ShownCall:
-    """A call that is on as long as the block; `pictures` are shown in a loop at 25 frames a second."""
+    """A call that is on as long as the block; `pictures` are shown in a loop at 25 frames a second.
+
+    So is `sound`, packets that last as long as the pictures, in step with them.
+    """
 
     def __init__(
         self,
@@ -46,9 +61,10 @@ class ShownCall:
         kind: SourceKind = "camera",
         canonical: FloatArray | None = None,
         motions: Sequence[Motion] | None = None,
+        sound: Sequence[bytes] = (),
     ) -> None:
         self.half, self.indicators = incoming_half(), INDICATORS
-        self._stage, self._pictures, self._kind = stage, pictures, kind
+        self._stage, self._pictures, self._kind, self._sound = stage, pictures, kind, sound
         self._canonical = make_canonical() if canonical is None else canonical
         self._motions = motions or [make_motion(yaw=number % 20) for number in range(len(pictures))]
         self.reason = "the other side ended the call: the end"
@@ -56,7 +72,8 @@ class ShownCall:
     async def __aenter__(self) -> Self:
         self._there, self._here = memory_pair()
         self._here.on_message(lambda channel, data: None)
-        self._stage.begin(self.half, self._here, make_hello(self._kind), lambda: self.indicators, time.monotonic())
+        hello = make_hello(self._kind, bool(self._sound))
+        self._stage.begin(self.half, self._here, hello, lambda: self.indicators, time.monotonic())
         self.hold(1, self._pictures[0])
         self._playing = asyncio.ensure_future(self._play())
         return self
@@ -74,11 +91,19 @@ class ShownCall:
         self.half.add_source(PreparedSource(held, None, picture))
 
     async def _play(self) -> None:
-        begun, number = time.monotonic(), 0
+        begun, number, said = time.monotonic(), 0, 0
+        if self._sound:  # makes the delay known
+            first = Bundle(0, 0, self.half.gallery.epoch, 1000 / FPS, (self._motions[0],))
+            self.half.receive(Channel.MOTION, encode_bundle(first, make_basis()), begun)
         while True:
             now, which = time.monotonic(), number % len(self._pictures)
             self.half.shown(Frame(number, now, self.half.gallery.epoch, self._motions[which]), now)
             self._stage.show(number, self._pictures[which], now)
             self._there.send(Channel.MOTION, bytes(MESSAGE))
+            while self._sound and begun + said * PACKET_MS / 1000 < now + AHEAD:
+                assert self.half.sound_delay is not None
+                for ear in self.half.ears:
+                    ear(self._sound[said % len(self._sound)], begun + said * PACKET_MS / 1000 - self.half.sound_delay)
+                said += 1
             await asyncio.sleep(max(0.0, begun + (number + 1) / FPS - time.monotonic()))
             number = max(number + 1, int((time.monotonic() - begun) * FPS))  # late: the next that is due

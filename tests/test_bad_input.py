@@ -37,6 +37,7 @@ from shared.models.engine import Engine
 from shared.models.registry import load_basis, wire_hash
 from shared.motion import Motion
 from shared.session.call import TooManyErrors
+from shared.session.ending import FAILED, INTERRUPTED, USAGE
 from shared.session.hello import Hello, check
 from shared.session.signalling import SignallingServer, join
 from shared.session.status import StatusLine
@@ -79,7 +80,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
 
 def one_sentence(name: str, code: int, error: str) -> str:
     lines = [line for line in error.splitlines() if line.strip()]
-    assert code != 0
+    assert code == FAILED
     assert len(lines) == 1, error
     assert lines[0].startswith(f"python -m {name}: ")
     return lines[0]
@@ -253,7 +254,7 @@ def test_arguments_that_make_no_sense(
     parse = sender_main.parse if name == "sender" else receiver_main.parse
     with pytest.raises(SystemExit) as ended:
         parse(arguments)
-    assert ended.value.code == 2
+    assert ended.value.code == USAGE
     assert message in capsys.readouterr().err
 
 
@@ -333,7 +334,7 @@ async def test_a_sender_of_pictures_that_are_none_is_sent_away(
             await asyncio.sleep(0.03)
             if receiver.call.done():
                 break
-        with pytest.raises(TooManyErrors, match="cannot be decoded"):
+        with pytest.raises(TooManyErrors, match="a WebP picture is one RIFF file"):
             await receiver.call
     await peer.close()
 
@@ -390,7 +391,7 @@ def test_ctrl_c_ends_both_sides_properly(tmp_path: Path) -> None:
             receiver.signal(signal.SIGINT)
             for program in (sender, receiver):
                 code, said = program.end()
-                assert (code, "Traceback" in said) == (0, False), said
+                assert (code, "Traceback" in said) == (INTERRUPTED, False), said
                 assert "interrupted" in said
     frames, fps = read_clip(out)
     shown, sent = json.loads(theirs.read_text()), json.loads(ours.read_text())
@@ -412,7 +413,7 @@ def test_a_sender_that_dies_is_missed(tmp_path: Path) -> None:
             sender.signal(signal.SIGKILL)
             sender.end()
         code, said = receiver.end()
-    assert code == 1
+    assert code == FAILED
     assert "Traceback" not in said
     assert "nothing heard from the sender" in said
     assert "python -m receiver: the other side has been silent" in said

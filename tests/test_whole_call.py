@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,20 @@ FIGURES = {
 
 def test_a_clip_becomes_a_moving_person_at_the_other_end(clip: Path, person: list[Picture], tmp_path: Path) -> None:
     out, theirs, ours = tmp_path / "out.mp4", tmp_path / "r.json", tmp_path / "s.json"
-    with Program("receiver", "--listen", "127.0.0.1:0", "--out", out, "--report", theirs) as receiver:
-        arguments = ("--peer", receiver.join_url(), "--source", clip, "--framing", "none", "--report", ours)
-        with Program("sender", *arguments) as sender:
-            code, said = sender.end()
-            assert (code, "Traceback" in said) == (0, False), said
-        code, said = receiver.end()
-        assert (code, "Traceback" in said) == (0, False), said
+    folders = tmp_path / "anna", tmp_path / "ben"
+    receiving = ("--listen", "127.0.0.1:0", "--out", out, "--report", theirs, "--config", folders[0], "--who", "ben")
+    sending = ("--source", clip, "--framing", "none", "--report", ours, "--config", folders[1])
+    with Program("receiver", *receiving) as receiver:
+        with Program("sender", "--peer", receiver.join_url(), *sending) as sender:
+            code, by_sender = sender.end()
+            assert (code, "Traceback" in by_sender) == (0, False), by_sender
+        code, by_receiver = receiver.end()
+        assert (code, "Traceback" in by_receiver) == (0, False), by_receiver
+
+    words = [re.findall(r"words of this call: (\w+ \w+ \w+ \w+);", said) for said in (by_sender, by_receiver)]
+    assert words[0] == words[1] and len(words[0]) == 1
+    known = [json.loads((folder / "people.json").read_text())["people"] for folder in folders]
+    assert [(each["name"], each["calls"]) for people in known for each in people] == [("ben", 1), (None, 1)]
 
     frames, fps = read_clip(out)
     assert fps == 25

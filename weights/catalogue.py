@@ -13,6 +13,7 @@ _FILES = {
     "compact-generator": ("compact_generator.safetensors", "compact engine: source encoder, dense motion, generator"),
     "standard-generator": ("standard_generator.safetensors", "compact engine: ten times the generator, for a GPU"),
     "compact-basis": ("compact_motion_basis.safetensors", "compact engine: expression basis and probability tables"),
+    "compact-appearance": ("compact_appearance.safetensors", "what tells one face from another in a call"),
     "compact-upscaler": (
         "compact_upscaler.safetensors",
         "compact upscaler: ESRGAN x4 for sources as the wire codes them",

@@ -1,7 +1,8 @@
 """One viewer's WebSocket: the offer of its browser and its answer, and the indicators a few times a second.
 
-The browser sends `{"offer": SDP}` and `{"making": true}` while it shows how the picture is made; it is sent
-`{"answer": SDP}`, `{"state": ...}` and `{"sources": ..., "driving": ...}`, or an `{"error": sentence}`.
+The browser sends `{"offer": SDP}`, `{"making": true}` while it shows how the picture is made, and `{"hearing": true}`
+while its sound is on; it is sent `{"answer": SDP}`, `{"state": ...}` and `{"sources": ..., "driving": ...}`, or an
+`{"error": sentence}`.
 """
 
 from __future__ import annotations
@@ -86,6 +87,8 @@ class _Seat:
                 await self._answer(offer)
             case {"making": bool(making)}:
                 self._making, self._sources = making, None
+            case {"hearing": bool(hearing)}:
+                self._viewer.hearing = hearing
             case _:
                 raise _Misuse("a message came that Pinhole's page does not send")
 

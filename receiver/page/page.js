@@ -1,8 +1,8 @@
-// The call in a browser: one WebSocket for indicators and set-up, one WebRTC connection for the picture.
+// The call in a browser: one WebSocket for indicators and set-up, one WebRTC connection for picture and sound.
 
 import { Graph, Making } from "./draw.js";
 
-const MEDIA = ["video"]; // "audio" joins when the receiver has a track for it
+const MEDIA = ["video", "audio"];
 const GATHER_MS = 300; // the receiver learns a browser's address from its first packets; waiting longer brings nothing
 const AGAIN_MS = 1000;
 const LONGEST_MS = 8000;
@@ -39,7 +39,8 @@ function connect() {
   socket.onopen = () => {
     refusal = "";
     play();
-    tellMaking();
+    tell({ making: find("making").open });
+    tell({ hearing: !find("video").muted });
   };
   socket.onmessage = (event) => take(JSON.parse(event.data));
   socket.onclose = (event) => lost(event.code);
@@ -86,8 +87,9 @@ async function play() {
   });
   mine.ontrack = ({ track, streams }) => {
     const stream = streams[0] ?? new MediaStream([track]);
-    find("video").srcObject = stream;
-    find("drawn").srcObject = stream;
+    for (const id of ["video", "drawn"]) {
+      if (find(id).srcObject !== stream) find(id).srcObject = stream; // both tracks come with one stream
+    }
   };
   mine.onconnectionstatechange = () => {
     if (mine === connection && mine.connectionState === "connected") wait = AGAIN_MS;
@@ -115,7 +117,7 @@ function gathered(mine) {
 function cover(text) {
   say("message", text);
   find("cover").hidden = false;
-  find("full").hidden = true;
+  find("full").hidden = find("sound").hidden = true;
   mark(null);
 }
 
@@ -144,6 +146,7 @@ function showCover() {
   }
   find("cover").hidden = true;
   find("full").hidden = !document.fullscreenEnabled;
+  find("sound").hidden = !state.call.sound;
   mark(state.call);
 }
 
@@ -152,7 +155,7 @@ function mark(call) {
   for (const id of ["mark", "drawn-mark"]) {
     find(id).hidden = !call;
     if (call) say(id, call.mark);
-    find(id).classList.toggle("not-camera", Boolean(call) && !call.camera);
+    find(id).classList.toggle("not-camera", Boolean(call) && (!call.camera || call.face_changed !== null));
   }
   find("drawn").classList.toggle("empty", !call);
 }
@@ -175,6 +178,43 @@ function showState(next) {
   }
   say("held", holding(call));
   find("held").hidden = !holding(call);
+  showTrust(call?.trust);
+  say("note", next?.note ?? "");
+  find("note").hidden = !next?.note;
+  showJoin(next?.link ?? "");
+}
+
+/** How to call; nothing once somebody does. */
+function showJoin(link) {
+  find("join").hidden = !link;
+  find("frame").classList.toggle("waiting", Boolean(link));
+  if (find("join-link").value === link) return;
+  find("join-link").value = link;
+  say("copied", "");
+  if (link) find("join-code").src = `join.svg?${Date.now()}`; // another link is another picture
+  else find("join-code").removeAttribute("src");
+}
+
+async function copyLink() {
+  const field = find("join-link");
+  field.select();
+  try {
+    await navigator.clipboard.writeText(field.value);
+    say("copied", "Copied.");
+  } catch {
+    // a page that is not on this machine and without HTTPS has no clipboard of its own
+    say("copied", document.execCommand("copy") ? "Copied." : "This browser does not let pages copy: copy it by hand.");
+  }
+}
+
+/** Four words, which who calls has too unless somebody sits between; and what was wrong with them. */
+function showTrust(trust) {
+  const words = trust?.words?.join(" ") ?? "";
+  const unsure = words && !trust.compared;
+  say("words", words || "–");
+  say("words-title", unsure ? "Words of this call: are they the same at the other end?" : "Words of this call");
+  say("warning", (trust?.warnings ?? []).map((text) => `Warning: ${text}.`).join(" "));
+  find("warning").hidden = !trust?.warnings?.length;
 }
 
 function holding(call) {
@@ -183,8 +223,18 @@ function holding(call) {
   return call.face ? "" : "No face at the other end: the last picture is held";
 }
 
-function tellMaking() {
-  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ making: find("making").open }));
+function tell(message) {
+  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+}
+
+/** Browsers let a page be heard only after a click or a key. */
+function toggleSound() {
+  const video = find("video");
+  if (find("sound").hidden) return;
+  video.muted = !video.muted;
+  say("sound", video.muted ? "Turn sound on" : "Turn sound off");
+  find("sound").classList.toggle("off", video.muted);
+  tell({ hearing: !video.muted });
 }
 
 function toggleFull() {
@@ -197,7 +247,9 @@ function playByHand() {
   find("video").play();
 }
 
-find("making").addEventListener("toggle", tellMaking);
+find("making").addEventListener("toggle", () => tell({ making: find("making").open }));
+find("sound").addEventListener("click", toggleSound);
+find("copy").addEventListener("click", copyLink);
 find("full").addEventListener("click", toggleFull);
 find("play").addEventListener("click", playByHand);
 find("video").addEventListener("loadedmetadata", () => {
@@ -205,6 +257,8 @@ find("video").addEventListener("loadedmetadata", () => {
   find("video").play().catch(() => (find("play").hidden = false)); // a browser set to play nothing by itself
 });
 document.addEventListener("keydown", (event) => {
-  if (event.key === "f" && !event.ctrlKey && !event.metaKey && !event.altKey) toggleFull();
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "f") toggleFull();
+  if (event.key === "m" && !event.repeat) toggleSound();
 });
 connect();

@@ -1,7 +1,8 @@
 """The page in a browser: static files, and one WebSocket per viewer for everything that is live.
 
-`GET /watch/TOKEN/` is the page; whoever has the URL may watch. Only the files of this package, held in memory, and the
-sources of the running call can be had. A viewer lasts as long as its WebSocket.
+`GET /watch/TOKEN/` is the page; whoever has the URL may watch, and join while nobody calls. Only the files of this
+package, held in memory, the sources of the running call and the code of the join link can be had. A viewer lasts as
+long as its WebSocket.
 """
 
 from __future__ import annotations
@@ -14,18 +15,29 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
 from typing import Self
-from urllib.parse import urlsplit
 
 from aiohttp import WSCloseCode, web
 
+from receiver.call import ReceiverSettings
 from receiver.page.audience import attend
+from receiver.page.joining import qr_svg
 from receiver.page.stage import Stage
 from shared.link.viewers import Viewers
 from shared.session.attempts import FailureLimit
-from shared.session.signalling import cannot_listen
+from shared.session.certificate import Https
+from shared.session.door import Door, runner
+from shared.session.origin import foreign, rebound
+from shared.session.rooms import neighbourhood
+from shared.session.signalling import listen
 
 BODY_LIMIT = 64 * 1024
-"""Bytes of a message; a browser's offer of one video has 3 to 8 KB."""
+"""Bytes of a message; a browser's offer of a picture and sound has 5 to 10 KB."""
+SOUND_SECONDS = 0.01
+"""Between two looks at which sound is due, while somebody hears it: half a block."""
+IDLE_SECONDS = 0.1
+"""Between two looks while nobody does."""
+MOST_CONNECTIONS, CONNECTIONS_EACH = 96, 32
+"""At a time, in all and from one address; a browser has at most six and a WebSocket."""
 HEARTBEAT_SECONDS = 15.0
 """Between pings; a browser that does not answer one within half of it is gone."""
 CLOSE_SECONDS = 2.0
@@ -56,12 +68,15 @@ HEADERS = {
 class PageServer:
     """Serves a stage to browsers. `async with` starts and stops it."""
 
-    def __init__(self, host: str, port: int, stage: Stage) -> None:
-        """Port 0 takes any free one."""
+    def __init__(self, host: str, port: int, stage: Stage, https: Https | None = None) -> None:
+        """Port 0 takes any free one. Raises OSError if a certificate is given that is none."""
         self.token = secrets.token_urlsafe(16)
         self._host, self._port, self._stage = host, port, stage
-        self._failures = FailureLimit()
+        self._failures, self._door = FailureLimit(), Door(MOST_CONNECTIONS, CONNECTIONS_EACH)
+        https = https or Https()
+        self._tls, self._named = https.serving(), https.named(self._own_host())
         self._sockets: set[web.WebSocketResponse] = set()
+        self._playing: asyncio.Task[None] | None = None
         folder = resources.files("receiver.page")
         self._files = {path: (folder.joinpath(name).read_bytes(), kind) for path, (name, kind) in FILES.items()}
         app = web.Application(client_max_size=BODY_LIMIT)
@@ -69,8 +84,9 @@ class PageServer:
         app.router.add_get("/watch/{token}", self._moved)
         app.router.add_get("/watch/{token}/live", self._live)
         app.router.add_get(r"/watch/{token}/source/{call:\d{1,9}}-{source:\d{1,9}}.jpg", self._source)
+        app.router.add_get("/watch/{token}/join.svg", self._join_code)
         app.router.add_get(r"/watch/{token}/{name:[a-z.]*}", self._file)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)  # an access log would hold the token
+        self._runner = runner(app)
 
     @property
     def port(self) -> int:
@@ -80,20 +96,19 @@ class PageServer:
     @property
     def url(self) -> str:
         """What to open in a browser, once started."""
-        host = "127.0.0.1" if self._host in ("", "0.0.0.0", "::") else self._host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/watch/{self.token}/"
+        host = self._named or self._own_host()
+        return f"{self._scheme}://{f'[{host}]' if ':' in host else host}:{self.port}/watch/{self.token}/"
 
     async def start(self) -> None:
         """Listen. Raises CannotListen."""
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
-        except OSError as error:
-            await self._runner.cleanup()
-            raise cannot_listen(self._host, self._port, error) from error
+        await listen(self._runner, self._host, self._port, self._tls, self._door)
+        self._playing = asyncio.create_task(self._play())
 
     async def stop(self) -> None:
         """Stop listening, and let go of all viewers."""
+        if self._playing is not None:
+            self._playing.cancel()
+            await asyncio.gather(self._playing, return_exceptions=True)
         await asyncio.gather(*(socket.close(code=WSCloseCode.GOING_AWAY) for socket in self._sockets))
         await self._runner.cleanup()
         await self._stage.viewers.close()
@@ -105,14 +120,31 @@ class PageServer:
     async def __aexit__(self, *exc: object) -> None:
         await self.stop()
 
+    @property
+    def _scheme(self) -> str:
+        return "http" if self._tls is None else "https"
+
+    def _own_host(self) -> str:
+        return "127.0.0.1" if self._host in ("", "0.0.0.0", "::") else self._host
+
     def _admit(self, request: web.Request) -> None:
-        """Raises the refusal that a wrong token gets."""
-        now, address = asyncio.get_running_loop().time(), request.remote or ""
+        """Raises the refusal that a wrong token gets, or a request that another site's page made."""
+        # With a certificate a name that was made to point here shows nobody anything: the browser refuses it.
+        if self._tls is None and rebound(request.headers.get("Host"), self._host):
+            raise web.HTTPMisdirectedRequest(text=f"Open the address that the receiver prints ({self._scheme}://...).")
+        if foreign(request.headers.get("Origin"), f"{self._scheme}://{request.host}"):
+            raise web.HTTPForbidden(text="Only the receiver's own page may watch.")
+        now, address = asyncio.get_running_loop().time(), neighbourhood(request.remote or "")
         if self._failures.blocked(address, now):
             raise web.HTTPTooManyRequests(text="Too many wrong addresses were tried from here: wait a minute.")
         if not hmac.compare_digest(request.match_info["token"].encode(), self.token.encode()):
             self._failures.failed(address, now)
             raise web.HTTPForbidden(text="This address is not valid (any more): open the one that the receiver prints.")
+
+    async def _play(self) -> None:
+        while True:
+            self._stage.play(time.monotonic())
+            await asyncio.sleep(SOUND_SECONDS if self._stage.viewers.hearing else IDLE_SECONDS)
 
     async def _moved(self, request: web.Request) -> web.Response:
         self._admit(request)
@@ -133,14 +165,19 @@ class PageServer:
             raise web.HTTPNotFound(text="This source is not held (any more).")
         return web.Response(body=picture, content_type="image/jpeg")
 
+    async def _join_code(self, request: web.Request) -> web.Response:
+        self._admit(request)
+        if self._stage.call is not None or not self._stage.link:
+            raise web.HTTPNotFound(text="There is no link to join with at the moment.")
+        return web.Response(body=qr_svg(self._stage.link), content_type="image/svg+xml")
+
     async def _live(self, request: web.Request) -> web.WebSocketResponse:
         self._admit(request)
-        if urlsplit(request.headers.get("Origin", "")).netloc not in ("", request.host):
-            raise web.HTTPForbidden(text="Only the receiver's own page may watch.")
         socket = web.WebSocketResponse(
             timeout=CLOSE_SECONDS, heartbeat=HEARTBEAT_SECONDS, max_msg_size=BODY_LIMIT, compress=False
         )
         await socket.prepare(request)
+        self._door.keep(request.transport)
         self._sockets.add(socket)
         try:
             await attend(socket, self._stage, time.monotonic)
@@ -150,10 +187,11 @@ class PageServer:
 
 
 @asynccontextmanager
-async def page(host: str, port: int) -> AsyncIterator[Stage]:
+async def page(settings: ReceiverSettings) -> AsyncIterator[Stage]:
     """A stage that browsers see as long as the block lasts; its address is printed. Raises CannotListen."""
-    stage = Stage(Viewers())
-    async with PageServer(host, port, stage) as server:
+    assert settings.page is not None
+    stage = Stage(Viewers(), sound=settings.audio)
+    async with PageServer(settings.page_host, settings.page, stage, settings.https) as server:
         print(f"watch at: {server.url}", flush=True)
         yield stage
 

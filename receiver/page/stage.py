@@ -1,6 +1,7 @@
-"""What the page has to show: the call that is on, its pictures, its figures, and how the picture is made.
+"""What the page has to show: the call that is on, its pictures, sound and figures, and how the picture is made; before
+it, the link to join with.
 
-No clock and no socket of its own; the viewers' feed is handed the pictures.
+No clock and no socket of its own; the viewers' feeds are handed pictures and sound.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from receiver.display import MARK
 from receiver.incoming import IncomingHalf, PreparedSource
 from receiver.indicators import Indicators
+from receiver.marks import mark
 from receiver.page.figures import figures
+from receiver.page.sound import PageSound
 from shared.link.base import Link
 from shared.link.viewers import Viewers
 from shared.motion import FloatArray, keypoints
-from shared.session.hello import Hello
+from shared.session.hello import SOUND, Hello
 
 _JPEG_QUALITY = 85
 _DIGITS = 3
@@ -37,21 +39,27 @@ class OnStage:
         hello: Hello,
         indicators: Callable[[], Indicators],
         now: float,
+        sound: PageSound | None = None,
+        trust: Callable[[], dict[str, Any]] = dict,
     ) -> None:
-        """`number` tells it from other calls of this receiver."""
-        self.number, self.hello = number, hello
+        """`number` tells it from other calls of this receiver, `trust` what is known of the other side."""
+        self.number, self.hello, self.sound = number, hello, sound
         self._half, self._link, self._indicators, self._began = half, link, indicators, now
         self._pictures: dict[int, tuple[PreparedSource, bytes]] = {}
+        self._trust = trust
 
     def state(self, now: float) -> dict[str, Any]:
         """The indicators, as JSON can hold them."""
         wire, kind = self._link.wire(), self.hello.source_kind
         return figures(self._indicators(), now - self._began, wire.sent.size + wire.received.size) | {
             "number": self.number,
-            "mark": MARK if kind == "camera" else f"{MARK} from a {kind}, not a camera",
+            "mark": mark(kind, self._half.face_changed),
             "camera": kind == "camera",
+            "face_changed": self._half.face_changed,
+            "sound": self.sound is not None,
             "full_fps": self.hello.fps,
             "sources": len(self._half.gallery.sources),
+            "trust": self._trust(),
         }
 
     def sources(self) -> list[dict[str, Any]]:
@@ -80,20 +88,30 @@ class OnStage:
 class Stage:
     """At most one call at a time, and what is left to say after it."""
 
-    def __init__(self, viewers: Viewers) -> None:
+    def __init__(self, viewers: Viewers, sound: bool = True) -> None:
+        """`sound`: whether a call's sound may be heard, where it has one."""
         self.viewers = viewers
         self.call: OnStage | None = None
+        self.note = ""
+        """A sentence that the page shows; nothing: none. Whoever has it to say sets it."""
+        self.link = ""
+        """To join with; nothing where there is none, or none that holds."""
+        self._sound = sound
         self._ended = ""
         self._calls = 0
 
     def begin(
-        self, half: IncomingHalf, link: Link, hello: Hello, indicators: Callable[[], Indicators], now: float
-    ) -> None:
-        """A call is on; only one may be. `indicators` says how it is doing at the moment."""
+        self, half: IncomingHalf, link: Link, hello: Hello, indicators: Callable[[], Indicators], now: float,
+        trust: Callable[[], dict[str, Any]] = dict,
+    ) -> None:  # fmt: skip
+        """A call is on; only one may be. `indicators` says how it is doing at the moment, `trust` what is known of the
+        other side, as `Verified.state` has it."""
         if self.call is not None:
             raise RuntimeError("a call is on already")
         self._calls += 1
-        self.call = OnStage(self._calls, half, link, hello, indicators, now)
+        comes = self._sound and bool(hello.capabilities.get(SOUND))
+        sound = PageSound(half, self.viewers.sound) if comes else None
+        self.call = OnStage(self._calls, half, link, hello, indicators, now, sound, trust)
 
     def end(self, reason: str) -> None:
         """The call is over; nothing of its pictures is kept."""
@@ -105,10 +123,17 @@ class Stage:
         if self.call is not None:
             self.viewers.show(number, picture, self.call.hello.fps, now)
 
+    def play(self, now: float) -> None:
+        """Plays the sound that is due at `now` to the viewers, if any of them wants it."""
+        if self.call is not None and self.call.sound is not None and self.viewers.hearing:
+            self.call.sound.play(now)
+
     def state(self, now: float) -> dict[str, Any]:
-        """All indicators of the call that is on, if one is, why the one before ended, and how many watch."""
+        """All indicators of the call that is on, if one is, why the one before ended, and how many watch; the link to
+        join with while there is none."""
         call = None if self.call is None else self.call.state(now)
-        return {"call": call, "ended": self._ended, "viewers": len(self.viewers)}
+        link = self.link if self.call is None else ""
+        return {"call": call, "ended": self._ended, "viewers": len(self.viewers), "note": self.note, "link": link}
 
 
 def _points(canonical: FloatArray, source: PreparedSource) -> list[list[float]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from shared.codec.contexts import Contexts
@@ -161,11 +162,17 @@ class MotionBasis:
     @staticmethod
     def load(path: Path) -> MotionBasis:
         """Read a basis written by `save`. Raises ValueError if the file holds something else."""
-        tensors = load_file(path)
+        try:
+            tensors = load_file(path)
+        except (SafetensorError, KeyError, TypeError) as error:  # NumPy lacks some of the format's types
+            raise ValueError(f"{path.name} is not a motion basis: it cannot be read ({error})") from error
         names = {f.name for f in fields(MotionBasis)}
         if set(tensors) != names:
             raise ValueError(f"{path.name} is not a motion basis: it holds {sorted(tensors)}, expected {sorted(names)}")
-        return MotionBasis(**tensors)
+        try:
+            return MotionBasis(**tensors)
+        except (IndexError, TypeError) as error:  # of arrays with other dimensions or types than any basis has
+            raise ValueError(f"{path.name} is not a motion basis: {error}") from error
 
     def _tensors(self) -> dict[str, NDArray[np.generic]]:
         return {f.name: getattr(self, f.name) for f in fields(self)}

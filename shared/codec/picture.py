@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
 
 from shared.codec import av1
+from shared.codec.containers import avif_stream, webp_head
 from shared.codec.errors import MalformedPicture
 from shared.motion import POSE_SIZE, FloatArray, Motion
 
@@ -37,6 +38,8 @@ Quality = int | Literal["max"]
 
 VERSION = 1
 MIN_SIDE, MAX_SIDE = 16, 1024
+MAX_LOSSLESS_SIDE = 256
+"""A lossless WebP may bring tables of its own for every 4x4 pixels, 6 KB each: 400 MB at 1024x1024, 27 MB here."""
 DEFAULT_QUALITY = 65
 """About 37 dB PSNR-Y and 2 KB on a face at 256x256: sources are rare, and eyes and skin lose visibly below that."""
 
@@ -59,11 +62,13 @@ class PictureCodec(IntEnum):
 def encode_picture(rgb: RgbImage, quality: Quality = DEFAULT_QUALITY) -> tuple[PictureCodec, bytes]:
     """Codec and bytes of a (H, W, 3) picture with even sides of 16 to 1024 pixels.
 
-    quality: 0 (smallest) to 100, or "max" for lossless. AVIF or WebP is used where SVT-AV1 is missing.
-    Raises ValueError for other sizes or qualities.
+    quality: 0 (smallest) to 100, or "max" for lossless, which goes up to 256 pixels. AVIF or WebP is used where
+    SVT-AV1 is missing. Raises ValueError for other sizes or qualities.
     """
     _check_pixels(rgb)
     if quality == "max":
+        if max(rgb.shape[:2]) > MAX_LOSSLESS_SIDE:
+            raise ValueError(f"a lossless picture has sides of at most {MAX_LOSSLESS_SIDE}, not {rgb.shape[1::-1]}")
         return PictureCodec.WEBP, _encode_pillow(rgb, "WEBP", lossless=True, quality=100, method=6)
     if not 0 <= quality <= 100:
         raise ValueError(f"picture quality is 0 to 100 or 'max', this is {quality}")
@@ -73,11 +78,18 @@ def encode_picture(rgb: RgbImage, quality: Quality = DEFAULT_QUALITY) -> tuple[P
 
 
 def decode_picture(codec: PictureCodec, data: bytes, width: int, height: int) -> RgbImage:
-    """The (height, width, 3) picture. Raises MalformedPicture if the data is not a picture of exactly that size."""
+    """The (height, width, 3) picture. Raises MalformedPicture if the data is not a picture of exactly that size.
+
+    That is read from the data itself before any decoder gets it, whatever the containers around it say.
+    """
     _check_size(width, height)
-    if codec is PictureCodec.AV1:
-        return av1.decode(data, width, height)
-    return _decode_pillow(codec.name, data, width, height)
+    match codec:
+        case PictureCodec.AV1:
+            return av1.decode(data, width, height)
+        case PictureCodec.AVIF:
+            return av1.decode(avif_stream(data), width, height)
+        case PictureCodec.WEBP:
+            return _decode_webp(data, width, height)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,8 +167,9 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _encode_fallback(rgb: RgbImage, quality: int) -> tuple[PictureCodec, bytes]:
-    # The factors bring quality 50 to about 35 dB at 256x256, as for AV1.
-    if features.check("avif"):
+    # The factors bring quality 50 to about 35 dB at 256x256, as for AV1. A side that cannot decode AV1 itself does not
+    # count on the other one.
+    if features.check("avif") and av1.decodable():
         return PictureCodec.AVIF, _encode_pillow(rgb, "AVIF", quality=round(0.6 * quality), speed=4, max_threads=1)
     return PictureCodec.WEBP, _encode_pillow(rgb, "WEBP", quality=round(0.5 * quality), method=6)
 
@@ -167,14 +180,18 @@ def _encode_pillow(rgb: RgbImage, name: str, **options: int) -> bytes:
     return buffer.getvalue()
 
 
-def _decode_pillow(name: str, data: bytes, width: int, height: int) -> RgbImage:
+def _decode_webp(data: bytes, width: int, height: int) -> RgbImage:
+    head = webp_head(data)
+    if (head.width, head.height) != (width, height):
+        raise MalformedPicture(f"a WebP picture of {head[:2]} arrived, {(width, height)} was announced")
+    if head.lossless and max(width, height) > MAX_LOSSLESS_SIDE:
+        raise MalformedPicture(f"a lossless picture of {head[:2]} arrived, at most {MAX_LOSSLESS_SIDE} are taken")
     try:
-        with Image.open(io.BytesIO(data), formats=[name]) as image:
-            # Pillow has read the header only, so far.
+        with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
             if image.size != (width, height):
-                raise MalformedPicture(f"a {name} picture of {image.size} arrived, {(width, height)} was announced")
+                raise MalformedPicture(f"a WebP picture turned out to be {image.size}")
             return np.array(image.convert("RGB"), np.uint8)
     except MalformedPicture:
         raise
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise MalformedPicture(f"a {name} picture cannot be decoded") from error
+        raise MalformedPicture("a WebP picture cannot be decoded") from error

@@ -97,12 +97,27 @@ class PayloadBytes:
 Handler = Callable[[Channel, bytes], None]
 
 
+@dataclass(frozen=True)
+class Fingerprints:
+    """What the certificates of the two ends of a connection are known by, as this end was told; 32 bytes each.
+
+    If nobody sits between, the other end has the same two, the other way round.
+    """
+
+    ours: bytes
+    theirs: bytes
+
+
 class Link(Protocol):
     """A live connection to the other side."""
 
     @property
     def queued(self) -> int:
         """Bytes handed to `send` and not yet put on the network."""
+
+    @property
+    def fingerprints(self) -> Fingerprints | None:
+        """Of the connection there is now; None where nothing is encrypted, or before both sides are known."""
 
     def on_message(self, handler: Handler) -> None:
         """Have `handler` called with every message, beginning with those that came before (up to 256 KiB are kept)."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import Counter, deque
 
-from shared.link.base import Channel, Handler, PayloadBytes, Tally
+from shared.link.base import Channel, Fingerprints, Handler, PayloadBytes, Tally
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,11 @@ class CommonLink:
         self._held_bytes = 0
         self._sent = _PayloadMeter()
         self._received = _PayloadMeter()
+
+    @property
+    def fingerprints(self) -> Fingerprints | None:
+        """See `Link.fingerprints`."""
+        return None
 
     def on_message(self, handler: Handler) -> None:
         """See `Link.on_message`."""

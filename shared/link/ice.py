@@ -32,6 +32,15 @@ class IceSettings:
     relay_only: bool = False
     """Whether everything goes through the TURN server, so that neither side learns the other's address from us."""
 
+    @property
+    def advice(self) -> str:
+        """What to do where no path to the other side is found, as the end of a sentence."""
+        if self.turn is not None:
+            return "the relay of --turn did not help either: check that both sides reach it"
+        if self.stun is not None:
+            return "a router or firewall lets nothing through directly, so name a relay with --turn"
+        return "through routers, take --rendezvous or name a STUN server with --stun, or a relay with --turn"
+
     @staticmethod
     def parse(stun: str | None = None, turn: str | None = None, relay_only: bool = False) -> IceSettings:
         """Settings from what a user types: `host[:port]` or `stun:host[:port]`, and `turn:user:password@host[:port]`.

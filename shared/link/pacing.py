@@ -84,6 +84,11 @@ class PicturePacer:
         self._pieces = deque(piece for piece in self._pieces if piece.source_id == source_id)
         return before - len(self._pieces)
 
+    def restart(self, nothing_held: bool) -> None:
+        """Drop all pieces: the link is a new one. With `nothing_held` the next source is a first one again."""
+        self._pieces.clear()
+        self._first_done = self._first_done and not nothing_held
+
     def pop_due(self, now: float, link_queued: int, rides: bool = False) -> list[bytes]:
         """The pieces to send at time `now`, in order, while `link_queued` bytes still wait in the link.
 

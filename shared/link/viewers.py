@@ -1,6 +1,6 @@
 """Browsers that watch what this machine draws, over WebRTC by aiortc: one connection each, one feed for all.
 
-A viewer is on this machine or near it, so the pictures go as ordinary video, at a rate a thin link could not carry.
+A viewer is on this machine or near it, so pictures and sound go as ordinary media, at rates that no thin link carries.
 Every viewer has an encoder of its own, because each may ask for a whole picture at any time.
 """
 
@@ -25,7 +25,8 @@ from aiortc.mediastreams import MediaStreamError
 from numpy.typing import NDArray
 
 from shared.link import workarounds
-from shared.link.webrtc import SHUTDOWN_TIME, BadDescription
+from shared.link.viewer_sound import SoundFeed, SoundTrack
+from shared.link.webrtc import MOST_CANDIDATES, SHUTDOWN_TIME, BadDescription
 
 logger = logging.getLogger(__name__)
 
@@ -126,12 +127,15 @@ class Viewer:
     """One browser. Close it in the end, whatever happened."""
 
     def __init__(self, viewers: Viewers) -> None:
+        self.hearing = False
+        """Whether it wants sound: a browser begins without."""
         self._viewers = viewers
         self._pc: RTCPeerConnection | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
     async def answer(self, offer: str) -> str:
-        """SDP that answers a browser's offer to receive one video; a connection that was there before is given up.
+        """SDP that answers a browser's offer to receive one video, and sound or not; a connection that was there
+        before is given up.
 
         Raises BadDescription.
         """
@@ -139,11 +143,8 @@ class Viewer:
         self._drop()
         pc = self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))  # None would ask a public STUN server
         try:
-            # Sound gets a transceiver beside this one, when there is a track for it.
-            transceiver = pc.addTransceiver(PictureTrack(self._viewers.feed), direction="sendonly")
-            transceiver.setCodecPreferences(
-                [each for each in RTCRtpSender.getCapabilities("video").codecs if each.mimeType == "video/VP8"]
-            )
+            for kind in _kinds(offer):  # in this order: the first one's transport carries all
+                self._add(pc, kind)
             self._watch(pc)
             await pc.setRemoteDescription(RTCSessionDescription(_reachable(offer), "offer"))
             await pc.setLocalDescription(await pc.createAnswer())
@@ -166,6 +167,15 @@ class Viewer:
             for task in late:
                 logger.warning("a viewer's connection did not close within %g s and was dropped", SHUTDOWN_TIME)
                 task.cancel()
+
+    def _add(self, pc: RTCPeerConnection, kind: str) -> None:
+        if kind == "audio":
+            pc.addTransceiver(SoundTrack(self._viewers.sound), direction="sendonly")
+            return
+        transceiver = pc.addTransceiver(PictureTrack(self._viewers.feed), direction="sendonly")
+        transceiver.setCodecPreferences(
+            [each for each in RTCRtpSender.getCapabilities("video").codecs if each.mimeType == "video/VP8"]
+        )
 
     def _watch(self, pc: RTCPeerConnection) -> None:
         def changed() -> None:
@@ -190,13 +200,18 @@ class Viewers:
     """All who watch, and what they see."""
 
     def __init__(self, most: int = MOST_VIEWERS) -> None:
-        self.feed = Feed()
+        self.feed, self.sound = Feed(), SoundFeed()
         self._most = most
         self._watching: set[Viewer] = set()
         self._timeline = Timeline()
 
     def __len__(self) -> int:
         return len(self._watching)
+
+    @property
+    def hearing(self) -> bool:
+        """Whether anybody wants sound."""
+        return any(viewer.hearing for viewer in self._watching)
 
     def join(self) -> Viewer:
         """Another viewer. Raises TooManyViewers."""
@@ -215,8 +230,9 @@ class Viewers:
         self.feed.show(rgb, self._timeline.stamp(number, fps, now))
 
     def clear(self) -> None:
-        """Forgets the picture shown: the call is over."""
+        """Forgets what was shown and heard: the call is over."""
         self.feed.clear()
+        self.sound.clear()
 
     async def close(self) -> None:
         """Ends all connections."""
@@ -224,9 +240,17 @@ class Viewers:
 
 
 def _check(offer: str) -> None:
-    sections = [line for line in offer.splitlines() if line.startswith("m=")]
-    if len(sections) != 1 or not sections[0].startswith("m=video ") or "a=fingerprint:" not in offer:
-        raise BadDescription("the offer is not one video with a fingerprint; is it from Pinhole's page?")
+    if sorted(_kinds(offer)) not in (["video"], ["audio", "video"]) or "a=fingerprint:" not in offer:
+        raise BadDescription(
+            "the offer is not one video, with or without sound, and a fingerprint; is it from the page?"
+        )
+    if offer.count("a=candidate:") > 2 * MOST_CANDIDATES:  # named once for the video and once for the sound
+        raise BadDescription(f"the offer names more than {2 * MOST_CANDIDATES} addresses")
+
+
+def _kinds(offer: str) -> list[str]:
+    """Of the media offered, in their order."""
+    return [line[2:].partition(" ")[0] for line in offer.splitlines() if line.startswith("m=")]
 
 
 def _reachable(offer: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from typing import Any
 
@@ -11,15 +12,19 @@ from aiortc.rtcconfiguration import RTCIceTransportPolicy
 
 from shared.link import economy, patience, workarounds
 from shared.link.accounting import WireMeter
-from shared.link.base import Channel, LinkClosed, WireBytes
+from shared.link.base import Channel, Fingerprints, LinkClosed, WireBytes
 from shared.link.common import CommonLink
 from shared.link.ice import IceSettings
 
 logger = logging.getLogger(__name__)
+for _library in ("aiortc", "aioice"):  # below that they write ICE passwords and the addresses of both sides
+    logging.getLogger(_library).setLevel(logging.WARNING)
 
 DRAIN_TIME = 0.5
 """Seconds that `close` gives messages still queued, a farewell for one."""
 DRAIN_STEP = 0.01
+MOST_CANDIDATES = 64
+"""Of one side: a machine with many networks has twenty or thirty."""
 SHUTDOWN_TIME = 5.0
 """Seconds that aiortc may take to close; a TURN server that does not answer would hold it for a minute."""
 
@@ -41,7 +46,7 @@ class Peer(CommonLink):
         ice = ice or IceSettings()
         policy = RTCIceTransportPolicy.RELAY if ice.relay_only else RTCIceTransportPolicy.ALL
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=_servers(ice), iceTransportPolicy=policy))
-        self._relay_wanted = ice.turn is not None
+        self._relay_wanted, self._advice = ice.turn is not None, ice.advice
         # Channels agreed on beforehand need no opening messages. All are reliable: partial reliability in aiortc can
         # end in a storm of FORWARD-TSN chunks after a single stall.
         self._channels = {
@@ -53,6 +58,7 @@ class Peer(CommonLink):
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._shutdown: asyncio.Task[None] | None = None
         self._mapping: asyncio.Task[None] | None = None
+        self._fingerprints: Fingerprints | None = None
         for channel, data_channel in self._channels.items():
             self._attach(channel, data_channel)
         self._pc.on("connectionstatechange", self._state_changed)
@@ -89,7 +95,7 @@ class Peer(CommonLink):
         either: set[asyncio.Future[Any]] = {self._opened, self._ended}
         await asyncio.wait(either, timeout=within, return_when=asyncio.FIRST_COMPLETED)
         if not self._opened.done():
-            self._end(f"no connection to the other side within {within:g} s; a firewall may be in the way, try TURN")
+            self._end(f"no connection to the other side within {within:g} s: {self._advice}")
         if self._ended.done():
             await self.close()
             raise LinkClosed(self._ended.result())
@@ -100,6 +106,17 @@ class Peer(CommonLink):
     def queued(self) -> int:
         """See `Link.queued`."""
         return sum(each.bufferedAmount for each in self._channels.values()) + workarounds.outbound_bytes(self._pc)
+
+    @property
+    def fingerprints(self) -> Fingerprints | None:
+        """See `Link.fingerprints`."""
+        if self._fingerprints is None:  # they never change, and a description takes its time to be written out
+            ours, theirs = self._pc.localDescription, self._pc.remoteDescription
+            if not ours or not theirs:
+                return None
+            # What aiortc has understood of the other side's description, not the text that came: DTLS is held to this.
+            self._fingerprints = Fingerprints(fingerprint(ours.sdp), fingerprint(theirs.sdp))
+        return self._fingerprints
 
     def send(self, channel: Channel, data: bytes) -> None:
         """See `Link.send`."""
@@ -146,7 +163,8 @@ class Peer(CommonLink):
 
     def _state_changed(self) -> None:
         if self._pc.connectionState == "failed":
-            self._end("the connection was lost" if self._opened.done() else "no path to the other side was found")
+            no_path = f"no path to the other side was found: {self._advice}"
+            self._end("the connection was lost" if self._opened.done() else no_path)
         elif self._pc.connectionState == "closed":
             self._end("the other side closed the connection")
 
@@ -168,10 +186,22 @@ class Peer(CommonLink):
         sections = [line for line in sdp.splitlines() if line.startswith("m=")]
         if len(sections) != 1 or not sections[0].startswith("m=application ") or "a=fingerprint:" not in sdp:
             raise BadDescription(f"the {kind} is not one data connection with a fingerprint; is it from Pinhole?")
+        if sdp.count("a=candidate:") > MOST_CANDIDATES:  # each is sent packets before it is known who is there
+            raise BadDescription(f"the {kind} names more than {MOST_CANDIDATES} addresses")
         try:
             await self._pc.setRemoteDescription(RTCSessionDescription(sdp, kind))
         except Exception as error:  # aiortc's parser asserts, indexes and converts without naming what it found
-            raise BadDescription(f"the {kind} cannot be understood ({type(error).__name__}: {error})") from error
+            what = f"{type(error).__name__}: {str(error)[:200]!a}"  # it may hold anything of the description
+            raise BadDescription(f"the {kind} cannot be understood ({what})") from error
+
+
+def fingerprint(sdp: str) -> bytes:
+    """32 bytes for all certificate fingerprints that a session description names, whatever their order.
+
+    All of them count: of a description that keeps one and changes another, DTLS might take the other.
+    """
+    lines = {line.strip().lower() for line in sdp.splitlines() if line.startswith("a=fingerprint:")}
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).digest()
 
 
 def _servers(ice: IceSettings) -> list[RTCIceServer]:

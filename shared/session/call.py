@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from shared.link.base import Channel, Link, LinkClosed
+from shared.link.resuming import Change, ResumingLink
 from shared.session.heartbeat import Silence
 
 logger = logging.getLogger(__name__)
@@ -43,13 +44,30 @@ class Half(Protocol):
         """The reason the other side gave for ending the call, once it did."""
 
 
+class Lasting(Protocol):
+    """A half of a call that can go on over another connection."""
+
+    def link_changed(self, change: Change, now: float) -> None:
+        """The connection was lost, or there is a new one."""
+
+
+def follow(link: Link, half: Lasting) -> None:
+    """Has a half told what becomes of the connection below a link, if that can change."""
+    if isinstance(link, ResumingLink):
+        link.on_change(lambda change: half.link_changed(change, time.monotonic()))
+
+
 async def run_call(
     link: Link,
     half: Half,
     ended: asyncio.Event,
     on_silence: Callable[[bool], None] = lambda silent: None,
+    *,
+    waits: bool = False,
 ) -> str:
     """Drives `half` over an open link until `ended` is set, the other side says goodbye, or is gone for 90 s.
+
+    With `waits` it may be gone for ever.
 
     Why the call ended comes back, as a sentence part. Raises TooManyErrors if the other side sends garbage, and
     LinkClosed if the link breaks without a goodbye. The goodbye is said in every case where it can be.
@@ -84,9 +102,9 @@ async def run_call(
                 await _say_goodbye(link, half, "the end")
                 return "this side ended the call"
             state = silence.state(now)
-            if state == "dead":
+            if state == "dead" and not waits:
                 raise LinkClosed("the other side has been silent for 90 s")
-            if (state == "silent") != silent:
+            if (state != "ok") != silent:
                 silent = not silent
                 on_silence(silent)
             for channel, data in half.tick(now, link.queued):

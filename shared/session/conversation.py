@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from shared.link.base import Link, LinkClosed
-from shared.session.call import Half, TooManyErrors, run_call
+from shared.session.call import Half, Lasting, TooManyErrors, follow, run_call
 from shared.session.pair import Pair
 from shared.session.report import write_report
+from shared.session.trust import Trust
+from shared.session.verified import Verified, verified
+
+
+class LastingHalf(Half, Lasting, Protocol):
+    """A half that goes on over another connection."""
 
 
 class Part(Protocol):
@@ -20,8 +26,11 @@ class Part(Protocol):
     """"sent" or "received": where its figures stand in the report of a two-way call."""
 
     @property
-    def half(self) -> Half:
+    def half(self) -> LastingHalf:
         """What speaks with the other side."""
+
+    def watch_over(self, verified: Verified) -> None:
+        """Shows what is found out about who is at the other end."""
 
     async def run(self) -> None:
         """Until there is a reason to end the call, or cancelled. Raises what goes wrong."""
@@ -43,13 +52,15 @@ class Part(Protocol):
 
 
 async def converse(
-    link: Link, parts: Sequence[Part], other: str, say: Callable[[str], None], report_to: Path | None = None
-) -> dict[str, Any]:
+    link: Link, parts: Sequence[Part], other: str, say: Callable[[str], None], report_to: Path | None = None, *,
+    trust: Trust | None = None, offerer: bool = False, waits: bool = False,
+) -> dict[str, Any]:  # fmt: skip
     """Runs a call over an open link; the report comes back: the figures of the first part, with the second's in them.
 
     `parts`: one, or an outgoing and an incoming one in the order of their weight for the report, which is written to
-    `report_to` however the call ends. `other` is what the other side is called. Raises LinkClosed, TooManyErrors, and
-    what goes wrong in a part.
+    `report_to` however the call ends. `other` is what the other side is called. `trust`: by which it is found out who
+    that is, None: it is not; `offerer`: whether this side made the offer. `waits`: however long the other side is
+    silent. Raises LinkClosed, TooManyErrors, and what goes wrong in a part.
     """
     ended, reason = asyncio.Event(), "interrupted"
     running = [asyncio.ensure_future(part.run()) for part in parts]
@@ -59,8 +70,15 @@ async def converse(
     def silence(silent: bool) -> None:
         say(f"nothing heard from {other} for 5 s" if silent else f"{other} is back")
 
+    half = _half(parts)
+    if trust is not None:
+        half = verified(half, link, trust, say, offerer=offerer)
+        for part in parts:
+            part.watch_over(half)
+    for part in parts:
+        follow(link, part.half)
     try:
-        reason = await run_call(link, _half(parts), ended, silence)
+        reason = await run_call(link, half, ended, silence, waits=waits)
         await asyncio.gather(*(part.play_out() for part in parts))
     except (LinkClosed, TooManyErrors) as error:
         reason = str(error)

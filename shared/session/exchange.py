@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.session.hello import Hello, Incompatible, MalformedHello, check
 
@@ -18,8 +18,20 @@ logger = logging.getLogger(__name__)
 BODY_LIMIT = 64 * 1024
 """Bytes of a request or an answer; a real one has about 3 KB."""
 
-OnOffer = Callable[[Hello, str], Awaitable[tuple[Hello, str]]]
+OnOffer = Callable[[Hello, str], Awaitable["tuple[Hello, str] | Answer"]]
 """Takes the sender's hello and SDP, returns the receiver's. May raise Incompatible, Busy or ValueError."""
+
+FOR_GOOD = (403, 409, 410)
+"""Statuses of refusals that asking again does not change."""
+
+
+class Answer(NamedTuple):
+    """What the receiver answers, where the call can be resumed."""
+
+    hello: Hello
+    sdp: str
+    resume: str | None = None
+    """The pass by which the sender resumes the call; secret."""
 
 
 class Busy(Exception):
@@ -28,6 +40,10 @@ class Busy(Exception):
 
 class SignallingError(Exception):
     """Joining failed, or nobody can join any more. The text is one sentence for the user."""
+
+
+class RefusedForGood(SignallingError):
+    """Joining was refused, and would be again."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +66,11 @@ class Answerer:
         self._on_offer = on_offer
         self._answering = False
 
-    async def answer(self, offer: bytes) -> Reply:
-        """The answer to what `write_offer` wrote, or a refusal; never raises for what came from the network."""
+    async def answer(self, offer: bytes, on_offer: OnOffer | None = None) -> Reply:
+        """The answer to what `write_offer` wrote, or a refusal; never raises for what came from the network.
+
+        `on_offer` is asked in the place of the usual one.
+        """
         try:
             hello, sdp = _hello_and_sdp(_decode(offer))
         except ValueError as error:
@@ -60,7 +79,7 @@ class Answerer:
             return refusal(503, "the receiver is answering another call: try again in a moment")
         self._answering = True
         try:
-            mine, answer = await self._on_offer(hello, sdp)
+            answer = Answer(*await (on_offer or self._on_offer)(hello, sdp))
         except Incompatible as error:
             return refusal(409, str(error))
         except Busy as error:
@@ -72,12 +91,13 @@ class Answerer:
             return refusal(500, "the receiver failed to answer; its log says why")
         finally:
             self._answering = False
-        return Reply(200, {"hello": mine.to_dict(), "sdp": answer})
+        resume = {} if answer.resume is None else {"resume": answer.resume}
+        return Reply(200, {"hello": answer.hello.to_dict(), "sdp": answer.sdp} | resume)
 
 
 def refusal(status: int, sentence: str) -> Reply:
     """A reply that says no, and why."""
-    return Reply(status, {"error": sentence})
+    return Reply(status, {"error": sentence} | ({"for_good": True} if status in FOR_GOOD else {}))
 
 
 def write_offer(hello: Hello, sdp: str) -> bytes:
@@ -85,10 +105,13 @@ def write_offer(hello: Hello, sdp: str) -> bytes:
     return json.dumps({"hello": hello.to_dict(), "sdp": sdp}, separators=(",", ":")).encode()
 
 
-def read_answer(place: str, answer: bytes, mine: Hello) -> tuple[Hello, str]:
+def read_answer(
+    place: str, answer: bytes, mine: Hello, on_pass: Callable[[str], None] = lambda resume: None
+) -> tuple[Hello, str]:
     """The receiver's hello and SDP, from bytes nobody has looked at.
 
-    Raises SignallingError if it refused, does not fit, or is no receiver; `place` says where the bytes came from.
+    `on_pass` is told the pass by which the call can be resumed, if there is one. Raises SignallingError if it refused,
+    does not fit, or is no receiver; `place` says where the bytes came from.
     """
     try:
         data = _decode(answer) if len(answer) <= BODY_LIMIT else None
@@ -97,14 +120,17 @@ def read_answer(place: str, answer: bytes, mine: Hello) -> tuple[Hello, str]:
     if not isinstance(data, dict) or not ("error" in data or "hello" in data):
         raise SignallingError(f"what answers at {place} is not a Pinhole receiver: check the URL")
     if "error" in data:
-        raise SignallingError(f"the receiver refused: {clean(str(data['error']))}")
+        kind = RefusedForGood if data.get("for_good") is True else SignallingError
+        raise kind(f"the receiver refused: {clean(str(data['error']))}")
     try:
         theirs, sdp = _hello_and_sdp(data)
         check(mine, theirs)
     except MalformedHello as error:
         raise SignallingError(f"the receiver's answer cannot be understood: {clean(str(error))}") from error
     except Incompatible as error:
-        raise SignallingError(str(error)) from error
+        raise RefusedForGood(str(error)) from error
+    if isinstance(resume := data.get("resume"), str):
+        on_pass(resume)
     return theirs, sdp
 
 

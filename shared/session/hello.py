@@ -13,14 +13,22 @@ PROTOCOL_VERSION = 1
 SOUND = "sound"
 """Capability of a sender: speech may come with the motion. A receiver that does not know of it skips it."""
 
+RUN = "run"
+"""Capability of a sender: a name for this run of its program, by which one that was started again is told."""
+
 Role = Literal["sender", "receiver", "both"]
-SourceKind = Literal["camera", "file", "sample"]
+SourceKind = Literal["camera", "file", "sample", "virtual"]
 Capability = bool | int | float | str
+
+MIN_FPS, MAX_FPS = 0.1, 120.0
+"""No recording could hold what is slower."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _HASH = re.compile(r"[0-9a-f]{8,64}")
 _MAX_CAPABILITIES = 32
 _MAX_TEXT = 64
+_VIRTUAL = "virtual_camera"
+"""Capability that turns the kind `file` into `virtual`: an older side, which knows no such kind, marks it as a file."""
 
 
 class MalformedHello(ValueError):
@@ -41,9 +49,9 @@ class Hello:
     """8 to 64 hexadecimal digits: hash of everything the wire depends on."""
     role: Role
     source_kind: SourceKind
-    """Where the pictures come from; `file` and `sample` are marked on the other side's screen."""
+    """Where the pictures come from; all but `camera` are marked on the other side's screen."""
     fps: float
-    """Frames per second captured; above 0, at most 120."""
+    """Frames per second captured, MIN_FPS to MAX_FPS."""
     keypoints: int
     """Keypoints of a motion, 1..256."""
     picture_size: int
@@ -54,24 +62,30 @@ class Hello:
 
     def to_dict(self) -> dict[str, Any]:
         """The hello as values JSON can hold; `from_dict` reads it."""
-        return {each.name: getattr(self, each.name) for each in fields(self)} | {
-            "capabilities": dict(self.capabilities)
-        }
+        kind, capabilities = self.source_kind, dict(self.capabilities)
+        if kind == "virtual":
+            kind, capabilities[_VIRTUAL] = "file", True
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return values | {"source_kind": kind, "capabilities": capabilities}
 
     @staticmethod
     def from_dict(data: object) -> Hello:
         """The hello in decoded JSON from the network. Unknown fields are ignored. Raises MalformedHello."""
         if not isinstance(data, dict):
             raise MalformedHello(f"a hello is a JSON object, not {type(data).__name__}")
+        kind = cast(SourceKind, _one_of(data, "source_kind", get_args(SourceKind)))
+        capabilities = _capabilities(data.get("capabilities", {}))
+        if capabilities.pop(_VIRTUAL, False) and kind == "file":
+            kind = "virtual"
         return Hello(
             engine=_match(data, "engine", _NAME, "a short lower-case name"),
             engine_hash=_match(data, "engine_hash", _HASH, "8 to 64 hexadecimal digits"),
             role=cast(Role, _one_of(data, "role", get_args(Role))),
-            source_kind=cast(SourceKind, _one_of(data, "source_kind", get_args(SourceKind))),
+            source_kind=kind,
             fps=_fps(data),
             keypoints=_integer(data, "keypoints", 1, 256),
             picture_size=_integer(data, "picture_size", 16, 2048),
-            capabilities=_capabilities(data.get("capabilities", {})),
+            capabilities=capabilities,
             version=_integer(data, "version", 1, 65535),
         )
 
@@ -122,8 +136,8 @@ def _integer(data: dict[str, Any], name: str, low: int, high: int) -> int:
 
 def _fps(data: dict[str, Any]) -> float:
     value: Any = data.get("fps")
-    if type(value) not in (int, float) or not 0 < value <= 120:
-        raise MalformedHello(f"fps is {_shown(value)}, expected a number above 0 and at most 120")
+    if type(value) not in (int, float) or not MIN_FPS <= value <= MAX_FPS:
+        raise MalformedHello(f"fps is {_shown(value)}, expected a number from {MIN_FPS:g} to {MAX_FPS:g}")
     return float(value)
 
 

@@ -31,6 +31,15 @@ class DirectLink:
     place: str
     """HOST:PORT, for errors."""
 
+    def with_pass(self, resume: str) -> DirectLink:
+        """The link by which a call is resumed. Raises SignallingError if the pass cannot stand in one."""
+        if not is_token(resume):
+            raise SignallingError("the receiver's answer cannot be understood: it has no pass for the call")
+        return DirectLink(self.url.rpartition("/")[0] + "/" + resume, self.place)
+
+    def __str__(self) -> str:
+        return self.url
+
 
 @dataclass(frozen=True)
 class RoomLink:
@@ -41,6 +50,10 @@ class RoomLink:
     place: str
     room: str
     key: bytes = field(repr=False)
+
+    def with_pass(self, resume: str) -> RoomLink:
+        """The link by which a call is resumed. Raises SignallingError if the pass is no key."""
+        return RoomLink(self.server, self.place, self.room, pass_key(resume))
 
     def __str__(self) -> str:
         return f"{self.server}/r/{self.room}#{base64.urlsafe_b64encode(self.key).rstrip(b'=').decode()}"
@@ -92,10 +105,22 @@ def _place(parts: SplitResult) -> str:
 
 
 def _key(fragment: str) -> bytes:
-    try:
-        key = base64.b64decode(fragment + "=" * (-len(fragment) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
+    key = _decoded(fragment)
     if len(key) != KEY_BYTES:
         raise SignallingError("the link ends with no key, or half of one, after the #: copy the whole link again")
     return key
+
+
+def pass_key(text: str) -> bytes:
+    """A pass (`passes.new_pass`) as the key that it is in a room. Raises SignallingError if it is none."""
+    key = _decoded(text)
+    if len(key) != KEY_BYTES:
+        raise SignallingError("the receiver's answer cannot be understood: it has no pass for the call")
+    return key
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return b""

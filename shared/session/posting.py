@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ssl import SSLContext
 
 import aiohttp
 
@@ -21,17 +22,28 @@ class Posted:
 
 
 async def post(
-    url: str, body: bytes, headers: Mapping[str, str], *, place: str, who: str, within: float, limit: int = BODY_LIMIT
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    place: str,
+    who: str,
+    within: float,
+    limit: int = BODY_LIMIT,
+    tls: SSLContext | None = None,
 ) -> Posted:
-    """The answer to a POST; redirects are not followed.
+    """The answer to a POST; redirects are not followed, and certificates are checked.
 
-    `place` and `who` (the receiver, the rendezvous server) are for errors. Raises SignallingError.
+    `place` and `who` (the receiver, the rendezvous server) are for errors; `tls` says whom to trust, None: whom the
+    system trusts. Raises SignallingError.
     """
     timeout = aiohttp.ClientTimeout(total=within)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.post(url, data=body, headers=headers, allow_redirects=False) as response,
+            session.post(
+                url, data=body, headers=headers, allow_redirects=False, ssl=True if tls is None else tls
+            ) as response,
         ):
             answer = b""
             async for chunk in response.content.iter_any():
@@ -48,10 +60,7 @@ async def post(
 def unreachable(error: aiohttp.ClientError, place: str, who: str) -> str:
     """Why a request failed, and what to do."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return (
-            f"the certificate of {place} is not trusted: if it is your own, name it in the environment variable "
-            "SSL_CERT_FILE"
-        )
+        return f"the certificate of {place} is not trusted: if it is your own, give it, or its authority's, with --ca"
     if isinstance(error, aiohttp.ClientConnectorSSLError):
         return f"{place} does not speak HTTPS: check whether the link begins with http or https"
     if isinstance(error, aiohttp.ClientConnectionError):

@@ -2,7 +2,8 @@
 
 A receiver opens a room with a WebSocket (`GET /open`) and waits in it; a sender posts its sealed offer (`POST /r/ROOM`)
 and gets the sealed answer back. The key is in the part of the join link that no program sends to a server, so all this
-server sees are addresses, times and sizes. It stores nothing.
+server sees are addresses, times and sizes. It stores nothing. On UDP it tells both how they are seen from outside
+(`stun_server`), which is all they need to find a way through most routers.
 """
 
 from __future__ import annotations
@@ -15,34 +16,41 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Self
 
 from aiohttp import WSMsgType, web
 
+from shared.session.certificate import add_server_options, https_settings
+from shared.session.door import Door, runner
 from shared.session.interrupt import interruptible
 from shared.session.rendezvous_wire import (
     CALLER_BYTES,
     HEARTBEAT,
     MESSAGE_LIMIT,
     SEALED_LIMIT,
+    STUN_HEADER,
     VERSION,
     VERSION_HEADER,
 )
 from shared.session.rooms import Limits, Refused, Room, Rooms, room_code
 from shared.session.signalling import CannotListen, listen, shown_host
+from shared.session.stun_server import add_stun_options, stun_beside
 
 TIME_LIMIT = 10.0
 """Seconds for an offer to arrive."""
 ANSWER_SECONDS = 20.0
 """For a receiver to answer; asking a STUN server that is not there takes it five."""
+CONNECTIONS_EACH = 64
+"""From one address, rooms included; a proxy may have all."""
+CONNECTION_SECONDS = 40.0
+"""Any connection but a waiting receiver's ends after this: an offer and its answer take less."""
 SWEEP_SECONDS = 60.0
 CLOSE_SECONDS = 2.0
 """For a receiver to agree that its room is closed."""
 
 EXAMPLES = """\
 examples:
-  python -m shared.session.rendezvous                                          plain HTTP on port 8767
+  python -m shared.session.rendezvous                                          plain HTTP, TCP and UDP port 8767
   python -m shared.session.rendezvous --port 443 --certificate c.pem --key k.pem
   python -m shared.session.rendezvous --host 127.0.0.1 --behind-proxy          where nginx or Caddy does HTTPS
 
@@ -50,7 +58,8 @@ Then, on the two sides of a call:
   python -m receiver --rendezvous https://HOST      prints a join link
   python -m sender --peer LINK
 
-Where routers are in between, both sides name a STUN server too (--stun).
+Routers in between are no hindrance, since this is a STUN server as well: let UDP through to the same port. Only where a
+router gives every connection another port (symmetric NAT) both sides need a relay: --turn.
 Whoever runs the server sees who meets and when, but cannot read what the two sides tell each other, nor listen in.
 """
 
@@ -108,6 +117,8 @@ class RendezvousServer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Port 0 takes any free one; `behind_proxy` believes the last address in X-Forwarded-For."""
+        self.stun_port: int | None = None
+        """UDP port of the STUN server on the same host, which both sides of a call are told; None: there is none."""
         self._host, self._port, self._tls, self._behind_proxy, self._clock = host, port, tls, behind_proxy, clock
         self._rooms = Rooms(limits)
         self._hosts: dict[str, _Host] = {}
@@ -118,17 +129,23 @@ class RendezvousServer:
         app.router.add_get("/r/{room}", self._about)
         app.router.add_get("/open", self._open)
         app.router.add_post("/r/{room}", self._knock)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)  # an access log would hold the rooms
+        self._runner = runner(app)
+        most = 2 * (limits or Limits()).rooms
+        self._door = Door(most, most if behind_proxy else CONNECTIONS_EACH, CONNECTION_SECONDS)
+
+    @property
+    def port(self) -> int:
+        """The TCP port listened on, once started."""
+        return int(self._runner.addresses[0][1]) if self._runner.addresses else self._port
 
     @property
     def url(self) -> str:
         """What receivers are given, once started."""
-        port = int(self._runner.addresses[0][1]) if self._runner.addresses else self._port
-        return f"{'https' if self._tls else 'http'}://{shown_host(self._host)}:{port}"
+        return f"{'https' if self._tls else 'http'}://{shown_host(self._host)}:{self.port}"
 
     async def __aenter__(self) -> Self:
         """Listens. Raises CannotListen."""
-        await listen(self._runner, self._host, self._port, self._tls)
+        await listen(self._runner, self._host, self._port, self._tls, self._door)
         self._sweeping = asyncio.create_task(self._sweep_often())
         return self
 
@@ -153,14 +170,17 @@ class RendezvousServer:
             await self.sweep()
 
     async def _about(self, request: web.Request) -> web.Response:
+        headers = {VERSION_HEADER: str(VERSION), "Referrer-Policy": "no-referrer"}
         return web.Response(
             text="This is a Pinhole rendezvous server. A join link is not for a browser: give it, whole, to\n"
             "    python -m sender --peer LINK\n",
-            headers={VERSION_HEADER: str(VERSION), "Referrer-Policy": "no-referrer"},
+            headers=headers if self.stun_port is None else headers | {STUN_HEADER: str(self.stun_port)},
         )
 
     async def _open(self, request: web.Request) -> web.StreamResponse:
         """A receiver opens a room and stays."""
+        if "Origin" in request.headers:
+            return _strange_page()
         if _other_version(request):
             return _update()
         scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
@@ -172,6 +192,7 @@ class RendezvousServer:
             heartbeat=HEARTBEAT, timeout=CLOSE_SECONDS, max_msg_size=MESSAGE_LIMIT, compress=False
         )
         await socket.prepare(request)
+        self._door.keep(request.transport)
         try:
             room = self._rooms.open(room_code(secret), self._address(request), self._clock())
         except Refused as error:
@@ -182,9 +203,10 @@ class RendezvousServer:
         host = self._hosts[room.code] = _Host(room, socket)
         if before is not None:
             before.left()
-            await before.socket.close()
         try:
             await _say(socket, {"room": room.code, "version": VERSION})
+            if before is not None:
+                await before.socket.close()  # may take its time: that connection may be dead
             async for message in socket:
                 if message.type is WSMsgType.BINARY:
                     host.answered(message.data)
@@ -197,6 +219,8 @@ class RendezvousServer:
 
     async def _knock(self, request: web.Request) -> web.Response:
         """A sender makes an offer and waits for the answer."""
+        if "Origin" in request.headers:
+            return _strange_page()
         if _other_version(request):
             return _update()
         try:
@@ -235,6 +259,10 @@ def _other_version(request: web.Request) -> bool:
     return request.headers.get(VERSION_HEADER) != str(VERSION)
 
 
+def _strange_page() -> web.Response:
+    return _refusal(403, "a web page cannot use a rendezvous server: use python -m sender or python -m receiver")
+
+
 def _update() -> web.Response:
     return _refusal(426, f"this rendezvous server speaks version {VERSION} and the request another: update the older")
 
@@ -258,38 +286,29 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--host", default="0.0.0.0", help="address to listen on (default: 0.0.0.0, all)")
     parser.add_argument("--port", type=int, default=8767, help="port to listen on; 0: any free one (default: 8767)")
-    parser.add_argument("--certificate", type=Path, metavar="FILE", help="certificate chain in PEM: serve HTTPS")
-    parser.add_argument("--key", type=Path, metavar="FILE", help="private key of the certificate, in PEM")
+    add_server_options(parser)
     parser.add_argument(
         "--behind-proxy",
         action="store_true",
         help="only behind a reverse proxy of your own: take the caller's address from X-Forwarded-For",
     )
+    add_stun_options(parser)
     args = parser.parse_args(arguments)
-    if (args.certificate is None) != (args.key is None):
-        parser.error("--certificate and --key go together")
+    args.https = https_settings(parser, args)
     if not 0 <= args.port <= 65535:
         parser.error(f"port {args.port} does not exist: ports are 1 to 65535, or 0 for any")
     return args
 
 
-def certified(certificate: Path, key: Path) -> ssl.SSLContext:
-    """What a server needs for HTTPS. Raises OSError with a sentence."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(certificate, key)
-    except ssl.SSLError as error:
-        reason = error.reason or "not in PEM"
-        raise OSError(f"{certificate} and {key} are no certificate and its private key ({reason})") from error
-    except OSError as error:
-        raise OSError(f"cannot read {certificate} and {key}: {error.strerror}") from error
-    return context
-
-
 async def serve(args: argparse.Namespace) -> None:
     """Runs a server until it is cancelled. Raises CannotListen and OSError."""
-    tls = certified(args.certificate, args.key) if args.certificate else None
-    async with RendezvousServer(args.host, args.port, tls=tls, behind_proxy=args.behind_proxy) as server:
+    tls = args.https.serving()
+    async with (
+        RendezvousServer(args.host, args.port, tls=tls, behind_proxy=args.behind_proxy) as server,
+        stun_beside(args, server.port) as server.stun_port,
+    ):
+        if server.stun_port is not None:
+            print(f"a STUN server answers on UDP port {server.stun_port}: let it through the firewall", flush=True)
         print(f"receivers wait with: python -m receiver --rendezvous {server.url}", flush=True)
         await asyncio.Event().wait()
 

@@ -8,6 +8,8 @@ from shared.session.sealed import OVERHEAD
 VERSION = 1
 """Of the requests and messages; `VERSION_HEADER` carries it in every request and every answer."""
 VERSION_HEADER = "Pinhole-Rendezvous"
+STUN_HEADER = "Pinhole-Stun"
+"""In the answer to `GET /`: UDP port of the STUN server on the same host; not there if there is none."""
 SEALED_LIMIT = BODY_LIMIT + OVERHEAD
 """Bytes of a sealed offer or answer."""
 CALLER_BYTES = 4

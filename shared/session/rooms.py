@@ -30,8 +30,10 @@ class Limits:
     """Rooms of one address; a household or a small company may share one."""
     callers: int = 4
     """Offers that may wait for an answer in one room."""
-    requests: int = 30
-    """Rooms opened and offers made from one address a minute."""
+    requests: int = 90
+    """Rooms opened and offers made from one address a minute: a call that lost its network asks every two seconds."""
+    misses: int = 40
+    """Offers from one address a minute into rooms that are not there: a receiver that comes back is waited for."""
     idle: float = 12 * 3600.0
     """Seconds without an offer after which a room expires."""
 
@@ -73,7 +75,7 @@ class Rooms:
         self._limits = limits or Limits()
         self._rooms: dict[str, Room] = {}
         self._requests = FailureLimit(self._limits.requests)
-        self._misses = FailureLimit()
+        self._misses = FailureLimit(self._limits.misses)
 
     def __len__(self) -> int:
         return len(self._rooms)

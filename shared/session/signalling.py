@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import hmac
-import secrets
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -17,6 +15,7 @@ from typing import Self
 from aiohttp import web
 
 from shared.session.attempts import FailureLimit
+from shared.session.door import Door, open_site, runner
 from shared.session.exchange import (
     BODY_LIMIT,
     Answerer,
@@ -29,10 +28,16 @@ from shared.session.exchange import (
 )
 from shared.session.hello import Hello
 from shared.session.join_link import DirectLink, is_token, parse_link
+from shared.session.passes import Passes, Unwelcome
 from shared.session.posting import post
+from shared.session.rooms import neighbourhood
 
 TIME_LIMIT = 10.0
 """Seconds for a request to arrive, and for a receiver to answer."""
+
+
+REQUESTS = 60
+"""From one address a minute, with the right token: who resumes a call over a bad network needs a few."""
 
 
 class CannotListen(OSError):
@@ -42,18 +47,38 @@ class CannotListen(OSError):
 class SignallingServer:
     """The receiver's end. `async with` starts and stops it."""
 
-    def __init__(self, host: str, port: int, on_offer: OnOffer, *, token: str | None = None) -> None:
-        """Port 0 takes any free one, no token makes a random one. Raises ValueError on a token unfit for a URL."""
-        self.token = secrets.token_urlsafe(16) if token is None else token
-        if not is_token(self.token):
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        on_offer: OnOffer,
+        *,
+        token: str | None = None,
+        passes: Passes | None = None,
+        tls: ssl.SSLContext | None = None,
+        named: str | None = None,
+    ) -> None:
+        """Port 0 takes any free one, no token makes a random one. Raises ValueError on a token unfit for a URL.
+
+        `passes` has the token, and says which calls are resumed; without it any number of calls come by one token.
+        `tls` makes it HTTPS; `named` is the host that the join URL then names.
+        """
+        if token is not None and not is_token(token):
             raise ValueError("a token is 1 to 64 letters, digits, - and _; leave it out to get a random one")
+        self._passes = passes or Passes(token)
         self._host = host
         self._port = port
         self._answerer = Answerer(on_offer)
-        self._failures = FailureLimit()
+        self._failures, self._requests, self._door = FailureLimit(), FailureLimit(REQUESTS), Door()
+        self._tls, self._named = tls, named
         app = web.Application(client_max_size=BODY_LIMIT)
         app.router.add_post("/join/{token}", self._join)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)  # an access log would hold the token
+        self._runner = runner(app)
+
+    @property
+    def token(self) -> str:
+        """What opens the door to a new call; empty if no further call is taken."""
+        return self._passes.invitation or ""
 
     @property
     def port(self) -> int:
@@ -63,11 +88,12 @@ class SignallingServer:
     @property
     def join_url(self) -> str:
         """What the sender is given, once started."""
-        return f"http://{shown_host(self._host)}:{self.port}/join/{self.token}"
+        scheme = "http" if self._tls is None else "https"
+        return f"{scheme}://{shown_host(self._named or self._host)}:{self.port}/join/{self.token}"
 
     async def start(self) -> None:
         """Listen. Raises CannotListen."""
-        await listen(self._runner, self._host, self._port)
+        await listen(self._runner, self._host, self._port, self._tls, self._door)
 
     async def stop(self) -> None:
         """Stop listening."""
@@ -81,12 +107,20 @@ class SignallingServer:
         await self.stop()
 
     async def _join(self, request: web.Request) -> web.Response:
-        now, address = asyncio.get_running_loop().time(), request.remote or ""
+        now, address = asyncio.get_running_loop().time(), neighbourhood(request.remote or "")
+        if "Origin" in request.headers:
+            return _response(refusal(403, "a web page cannot join a call: use python -m sender --peer LINK"))
         if self._failures.blocked(address, now):
             return _response(refusal(429, "too many wrong tokens came from this address: wait a minute"))
-        if not hmac.compare_digest(request.match_info["token"].encode(), self.token.encode()):
-            self._failures.failed(address, now)
-            return _response(refusal(403, "the token is not the receiver's: copy the whole join URL again"))
+        try:
+            on_offer = self._passes.find(request.match_info["token"])
+        except Unwelcome as error:
+            if error.status == 403:
+                self._failures.failed(address, now)
+            return _response(refusal(error.status, str(error)))
+        if self._requests.blocked(address, now):
+            return _response(refusal(429, "too many requests came from this address: wait a minute"))
+        self._requests.failed(address, now)
         try:
             async with asyncio.timeout(TIME_LIMIT):
                 offer = await request.read()
@@ -94,37 +128,45 @@ class SignallingServer:
             return _response(refusal(413, f"the request is larger than {BODY_LIMIT} bytes"))
         except TimeoutError:
             return _response(refusal(400, "the request did not arrive in time"))
-        return _response(await self._answerer.answer(offer))
+        return _response(await self._answerer.answer(offer, on_offer))
 
 
-async def join(url: str, hello: Hello, make_offer: Callable[[], Awaitable[str]]) -> tuple[Hello, str]:
+async def join(
+    url: str,
+    hello: Hello,
+    make_offer: Callable[[], Awaitable[str]],
+    on_pass: Callable[[str], None] = lambda resume: None,
+    tls: ssl.SSLContext | None = None,
+) -> tuple[Hello, str]:
     """The receiver's hello and SDP answer. The offer is made only once the URL looks right.
 
-    Raises SignallingError, and whatever `make_offer` raises.
+    `on_pass` is told what resumes the call; `tls` says whom to trust, None: whom the system trusts. Raises
+    SignallingError, and whatever `make_offer` raises.
     """
     link = parse_link(url)
     if not isinstance(link, DirectLink):
         raise SignallingError(f"{link} is not the URL of a receiver, but of a room: join it there")
     offer = write_offer(hello, await make_offer())
     headers = {"Content-Type": "application/json"}
-    posted = await post(link.url, offer, headers, place=link.place, who="the receiver", within=TIME_LIMIT)
-    return read_answer(link.place, posted.body, hello)
+    posted = await post(link.url, offer, headers, place=link.place, who="the receiver", within=TIME_LIMIT, tls=tls)
+    return read_answer(link.place, posted.body, hello, on_pass)
 
 
-async def listen(runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
-    """Has a web application listen. Raises CannotListen."""
-    await runner.setup()
+async def listen(
+    application: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None = None, door: Door | None = None
+) -> None:
+    """Has a web application listen, behind a door. Raises CannotListen."""
     try:
-        await web.TCPSite(runner, host, port, ssl_context=tls).start()
+        await open_site(application, host, port, tls, Door() if door is None else door)
     except OSError as error:
-        await runner.cleanup()
+        await application.cleanup()
         raise cannot_listen(host, port, error) from error
 
 
-def cannot_listen(host: str, port: int, error: OSError) -> CannotListen:
+def cannot_listen(host: str, port: int, error: OSError, kind: str = "port") -> CannotListen:
     """What to raise where a server's address cannot be had."""
     if error.errno == errno.EADDRINUSE:
-        message = f"port {port} is in use by another program: choose another, or 0 for any"
+        message = f"{kind} {port} is in use by another program: choose another, or 0 for any"
     else:
         message = f"cannot listen on {host}:{port} ({error.strerror or error})"
     return CannotListen(error.errno, message)

@@ -69,8 +69,8 @@ def test_both_reports_come_back(capfd: pytest.CaptureFixture[str]) -> None:
     polls: list[None] = []
     both = call(["--source", "talk.mp4"], ["--out", "o.mp4"], waiting=lambda: polls.append(None))
     assert list(both) == ["receiver", "sender"]
-    assert both["receiver"]["options"][:-2] == ["--listen", "127.0.0.1:0", "--out", "o.mp4"]
-    assert both["sender"]["options"][:-2] == ["--peer", "http://127.0.0.1:9/join/abc", "--source", "talk.mp4"]
+    assert both["receiver"]["options"][:-3] == ["--listen", "127.0.0.1:0", "--out", "o.mp4"]
+    assert both["sender"]["options"][:-3] == ["--peer", "http://127.0.0.1:9/join/abc", "--source", "talk.mp4"]
     assert polls
     assert "looking" not in capfd.readouterr().err
     call(["--source", "talk.mp4"], show_sender=True)

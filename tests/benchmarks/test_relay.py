@@ -24,6 +24,8 @@ class End(asyncio.DatagramProtocol):
 
     def __init__(self) -> None:
         self.heard: list[bytes] = []
+        self.senders: list[int] = []
+        """The ports they came from."""
         self.transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -31,6 +33,7 @@ class End(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self.heard.append(data)
+        self.senders.append(addr[1])
 
     @property
     def port(self) -> int:
@@ -139,3 +142,52 @@ def test_a_description_keeps_one_candidate_only() -> None:
 async def test_a_description_without_an_ipv4_address_is_refused() -> None:
     with pytest.raises(ValueError, match="no IPv4 address"):
         await Relay().offer("v=0\r\na=candidate:1 1 udp 1 2001:db8::1 5 typ host\r\n")
+
+
+async def test_a_cut_and_its_return(ends: tuple[End, End]) -> None:
+    a, b = ends
+    async with Relay() as relay:
+        for_a, for_b = await ports(relay, a, b)
+        b.send(b"hello", for_b)
+        await until(lambda: a.heard)
+        relay.change(Conditions(cut=True))
+        a.send(b"lost", for_a)
+        await until(lambda: relay.there.entered.packets == 1)
+        relay.change(Conditions(delay=0.01))
+        a.send(b"back", for_a)
+        await until(lambda: b.heard)
+    assert b.heard == [b"back"]
+
+
+async def test_what_stalls_comes_in_the_end_unless_it_is_lost(ends: tuple[End, End]) -> None:
+    a, b = ends
+    async with Relay() as relay:
+        for_a, for_b = await ports(relay, a, b)
+        b.send(b"hello", for_b)
+        await until(lambda: a.heard)
+        relay.stall(0.1)
+        a.send(b"waits", for_a)
+        await until(lambda: b.heard)
+        relay.stall(3600.0, lost=True)
+        a.send(b"lost", for_a)
+        await until(lambda: relay.there.entered.packets == 2)
+        assert relay.there.left.packets == 1
+    assert b.heard == [b"waits"]
+
+
+async def test_a_peer_that_moves_is_heard_from_elsewhere_and_lost_where_it_was(ends: tuple[End, End]) -> None:
+    a, b = ends
+    async with Relay() as relay:
+        for_a, for_b = await ports(relay, a, b)
+        b.send(b"hello", for_b)
+        await until(lambda: a.heard)
+        a.send(b"before", for_a)
+        await until(lambda: len(b.heard) == 1)
+        await relay.move_offering()
+        a.send(b"after", for_a)
+        await until(lambda: len(b.heard) == 2)
+        b.send(b"to where it was", for_b)
+        b.send(b"to where it is", b.senders[-1])
+        await until(lambda: len(a.heard) == 2)
+    assert b.senders == [for_b, b.senders[-1]] and b.senders[-1] != for_b
+    assert a.heard == [b"hello", b"to where it is"]

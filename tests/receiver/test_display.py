@@ -52,6 +52,24 @@ def test_the_list_of_keys_is_drawn_over_the_picture() -> None:
     assert (over[60:200, :300] > 200).sum() > 500 > (without[60:200, :300] > 200).sum()
 
 
+def test_the_banner_is_drawn_below_the_mark() -> None:
+    without, over = compose(grey(), LINE), compose(grey(), LINE, banner=["words: tiger garden pencil violin"])
+    assert (over[:24] == without[:24]).all() and (over[46:] == without[46:]).all()
+    assert (over[24:44, :300, 0] > 200).sum() > 100  # legible, and not in grey
+    long = compose(grey(), LINE, banner=["WARNING", "x" * 300])
+    assert (long[44:64] != 90).any() and (long[44:64, 510:] == 90).all()
+
+
+def test_a_key_says_that_the_words_were_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(display, "require_display", lambda environment: None)
+    window, said = Window(), []
+    window._press(ord("v"))  # there is nobody to tell
+    window.on_compared = lambda: said.append(True)
+    for key in (ord("x"), ord("v"), -1, ord("V")):
+        window._press(key)
+    assert len(said) == 2
+
+
 def test_keys_switch_and_switch_back() -> None:
     controls = Controls()
     for key, name in (("h", "help"), ("M", "muted"), ("s", "still"), ("f", "full_screen")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,8 +22,10 @@ from receiver.upscale import Bicubic
 from shared.link.base import LinkClosed
 from shared.link.webrtc import Peer
 from shared.models.batching import Batcher
+from shared.session import call as calls
 from shared.session.call import run_call
 from shared.session.exchange import SignallingError
+from shared.session.heartbeat import Silence
 from shared.session.hello import Hello
 from shared.session.signalling import join
 from shared.session.status import StatusLine
@@ -90,8 +93,23 @@ class Caller:
 class Session:
     """A running receiver."""
 
-    def __init__(self, url: str, work: asyncio.Task[dict[str, Any]], status: Texts, folder: Path) -> None:
-        self.url, self.work, self.status, self.folder = url, work, status, folder
+    def __init__(
+        self, work: asyncio.Task[dict[str, Any]], status: Texts, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.work, self.status, self.folder, self._capsys = work, status, folder, capsys
+        self._printed = ""
+
+    async def link(self, number: int) -> str:
+        """The join link printed as the `number`th: each is good for one call."""
+        links: list[str] = []
+
+        def there() -> bool:
+            self._printed += self._capsys.readouterr().out
+            links[:] = [line.split()[-1] for line in self._printed.splitlines() if line.startswith("join with")]
+            return len(links) >= number
+
+        await self.until(there)
+        return links[number - 1]
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(30):
@@ -118,13 +136,8 @@ def listening(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         engine = Batcher(ColourEngine()) if calls > 1 else ColourEngine()
         status = Texts()
         work = asyncio.create_task(Receiver(settings, Studio(engine, make_basis(), Bicubic()), status).run())
-        printed = ""
-        while "join with" not in printed:
-            assert not work.done()
-            await asyncio.sleep(0.01)
-            printed += capsys.readouterr().out
         try:
-            yield Session(printed.split()[-1], work, status, tmp_path)
+            yield Session(work, status, tmp_path, capsys)
         finally:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
@@ -135,11 +148,11 @@ def listening(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 async def test_two_calls_at_a_time_and_the_end_of_one_is_not_the_others(listening: Any) -> None:
     async with listening(calls=2) as session:
         one, two, three = Caller(50), Caller(150), Caller(250)
-        await one.call(session.url)
-        await two.call(session.url)
+        await one.call(await session.link(1))
+        await two.call(await session.link(2))
         await session.until(lambda: session.shown("call 1:") and session.shown("call 2:"))
         with pytest.raises(SignallingError, match="in 2 calls already, and takes no more at a time"):
-            await three.call(session.url)
+            await three.call(await session.link(3))
         await three.leave()
 
         await one.end()
@@ -159,15 +172,18 @@ async def test_two_calls_at_a_time_and_the_end_of_one_is_not_the_others(listenin
         assert abs(float(frames[-1][..., 1].mean()) - green) < 10
 
 
-async def test_a_place_is_free_again_after_a_call_and_a_broken_call_leaves_the_other(listening: Any) -> None:
+async def test_a_place_is_free_again_after_a_call_and_a_broken_call_leaves_the_other(
+    listening: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "Silence", functools.partial(Silence, dead_after=5.0))  # until it is given up
     async with listening(calls=2) as session:
         one, two, three = Caller(50), Caller(150), Caller(250)
-        await one.call(session.url)
-        await two.call(session.url)
+        await one.call(await session.link(1))
+        await two.call(await session.link(2))
         await session.until(lambda: session.shown("call 1:") and session.shown("call 2:"))
         await two.leave()
         await session.until(lambda: any(text.startswith("call 2: the call ended") for text in session.status.said))
-        await three.call(session.url)
+        await three.call(await session.link(3))
         await session.until(lambda: session.shown("call 1:") and session.shown("call 3:"))
         await one.end()
         await session.until(lambda: not session.shown("call 1:"))
@@ -179,10 +195,10 @@ async def test_a_place_is_free_again_after_a_call_and_a_broken_call_leaves_the_o
 async def test_one_call_at_a_time_keeps_its_names_and_refuses_a_second(listening: Any) -> None:
     async with listening(calls=1, keep=True) as session:
         one, two = Caller(50), Caller(150)
-        await one.call(session.url)
+        await one.call(await session.link(1))
         await session.until(lambda: session.shown(""))
         with pytest.raises(SignallingError, match="in a call already"):
-            await two.call(session.url)
+            await two.call(await session.link(2))
         await two.leave()
         await one.end()
         await session.until(lambda: "waiting for the next call" in session.status.said)
@@ -201,7 +217,7 @@ async def test_the_window_shows_one_call_at_a_time_the_first(monkeypatch: pytest
             self.over = asyncio.Event()
             windows[status.said[-1]] = place.window, self.over
 
-    async def talk(link: object, parts: list[Talk], *_: object) -> dict[str, Any]:
+    async def talk(link: object, parts: list[Talk], *_: object, **__: object) -> dict[str, Any]:
         await parts[0].over.wait()
         return {}
 

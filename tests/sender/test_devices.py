@@ -12,7 +12,7 @@ from sender import devices as module
 from sender.camera import CameraError
 from sender.capture import SourceError, open_source
 from sender.devices import PROBED, Camera, find_camera, linux_cameras, listing, probed_cameras
-from sender.video4linux import Mode, captures, modes
+from sender.video4linux import Mode, captures, has_virtual_driver, modes
 from shared.sound.devices import SoundDeviceError
 
 CAMERAS = [Camera(0, "Integrated Webcam: HD"), Camera(2, "Desk Cam"), Camera(4, "Desk Cam Pro")]
@@ -67,17 +67,61 @@ def test_the_kernels_list_is_read_in_order(tmp_path: Path) -> None:
     assert linux_cameras(tmp_path / "missing") == []
 
 
+def test_a_device_without_hardware_is_virtual(tmp_path: Path) -> None:
+    for name, bus in (("video0", "pci0000:00/usb1"), ("video1", "virtual")):
+        place = tmp_path / "devices" / bus / "video4linux" / name
+        place.mkdir(parents=True)
+        (tmp_path / "class").mkdir(exist_ok=True)
+        (tmp_path / "class" / name).symlink_to(place)  # as the kernel's list has it
+        (place / "name").write_text("Integrated Webcam\n")  # what it calls itself is its owner's choice
+    found = linux_cameras(tmp_path / "class", tmp_path / "nodes")
+    assert [each.virtual for each in found] == [False, True]
+    assert ["virtual camera" in line for line in listing(found).splitlines()[1:3]] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("driver", "virtual"),
+    [(b"v4l2 loopback", True), (b"v4l2loopback-dc", True), (b"vivid", True), (b"uvcvideo", False), (b"", False)],
+)
+def test_a_driver_that_passes_on_pictures_is_virtual(driver: bytes, virtual: bool) -> None:
+    assert has_virtual_driver(Driver(name=driver)) is virtual
+    assert not has_virtual_driver(lambda request, answer: False)
+
+
+def test_a_source_knows_that_its_camera_is_virtual(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sender import capture
+
+    class Device:
+        def get(self, propId: int) -> float:
+            return 25.0
+
+        def read(self) -> tuple[bool, None]:
+            return False, None
+
+        def release(self) -> None:
+            pass
+
+    monkeypatch.setattr(capture, "cameras", lambda: [Camera(0, "Desk"), Camera(1, "Desk", virtual=True)])
+    monkeypatch.setattr(capture, "open_camera", lambda number, name: Device())
+    kinds = []
+    for number in (0, 1):
+        with open_source(f"camera:{number}") as opened:
+            kinds.append((opened.kind, opened.source_kind))
+    assert kinds == [("camera", "camera"), ("camera", "virtual")]  # it keeps a camera's clock
+
+
 class Driver:
     """Answers as a webcam: MJPG at two sizes with two rates, YUYV at any size, without end."""
 
-    def __init__(self, capabilities: int = 0x85200001, own: int = 0x04200001) -> None:
-        self._capabilities, self._own = capabilities, own
+    def __init__(self, capabilities: int = 0x85200001, own: int = 0x04200001, name: bytes = b"uvcvideo") -> None:
+        self._capabilities, self._own, self._name = capabilities, own, name
 
     def __call__(self, request: int, answer: bytearray) -> bool:
         assert len(answer) == request >> 16 & 0x3FFF  # the length is a part of the number
         index = struct.unpack_from("=I", answer)[0]
         match request & 0xFF:
             case 0:
+                struct.pack_into("16s", answer, 0, self._name)
                 struct.pack_into("=II", answer, 84, self._capabilities, self._own)
                 return True
             case 2 if index < 2:

@@ -14,7 +14,8 @@ import pytest
 from aiohttp import WSMsgType
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from call_examples import picture, psnr
-from page_examples import INDICATORS, ShownCall
+from page_examples import INDICATORS, ShownCall, packets
+from speech_examples import speech
 
 from receiver.page.audience import FULL, MISUSED
 from receiver.page.figures import H264_KBPS
@@ -25,6 +26,7 @@ from shared.models.engine import Picture
 from shared.session.signalling import CannotListen
 
 WITHIN = 30.0
+LINK = "https://meet.example.org/r/q5Bf3xUe0aVtP9cD#Jr2mXo8HnK4sW1zYqL7bTg"
 PICTURES = [picture(yaw) for yaw in (-20, -10, 0, 10, 20)]
 
 
@@ -92,11 +94,12 @@ async def test_without_its_last_slash_the_address_works_too(page: PageServer, cl
 
 
 @pytest.mark.parametrize("path", ["/watch/wrong/", "/watch/wrong", "/watch/wrong/page.js", "/watch/wrong/live",
-                                  "/watch/wrong/source/1-1.jpg"])  # fmt: skip
+                                  "/watch/wrong/source/1-1.jpg", "/watch/wrong/join.svg"])  # fmt: skip
 async def test_a_wrong_token_is_refused(page: PageServer, client: aiohttp.ClientSession, path: str) -> None:
+    stage_of(page).link = LINK
     async with client.get(f"http://127.0.0.1:{page.port}{path}") as response:
         assert response.status == 403
-        assert page.token not in await response.text()
+        assert page.token not in await response.text() and LINK not in await response.text()
         assert response.headers.items() >= HEADERS.items()
 
 
@@ -104,7 +107,7 @@ async def test_a_wrong_token_is_refused(page: PageServer, client: aiohttp.Client
                                   "source/1-1.jpg", "source/..%2f1.jpg", "/etc/passwd"])  # fmt: skip
 async def test_nothing_else_can_be_had(page: PageServer, path: str) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", page.port)  # a client would tidy the path
-    writer.write(f"GET /watch/{page.token}/{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    writer.write(f"GET /watch/{page.token}/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
     answer = await asyncio.wait_for(reader.read(), WITHIN)
     writer.close()
     assert answer.startswith(b"HTTP/1.1 404 ")
@@ -129,7 +132,8 @@ async def test_a_port_in_use_is_said(page: PageServer) -> None:
 
 async def test_indicators_follow_the_call(page: PageServer, client: aiohttp.ClientSession) -> None:
     stage, socket = stage_of(page), await client.ws_connect(page.url + "live")
-    assert await receive(socket, "state") == {"call": None, "ended": "", "viewers": 1}
+    nobody = {"call": None, "ended": "", "viewers": 1, "note": "", "link": ""}
+    assert await receive(socket, "state") == nobody
     async with ShownCall(stage, PICTURES, "file") as call:
         while (state := await receive(socket, "state"))["call"] is None:
             pass
@@ -150,6 +154,48 @@ async def test_indicators_follow_the_call(page: PageServer, client: aiohttp.Clie
     assert state["ended"] == call.reason
     await socket.close()
     await none_left(stage)
+
+
+async def test_the_join_link_is_there_while_nobody_calls(page: PageServer, client: aiohttp.ClientSession) -> None:
+    stage, socket = stage_of(page), await client.ws_connect(page.url + "live")
+    assert (await client.get(page.url + "join.svg")).status == 404
+    stage.link = LINK
+    while (await receive(socket, "state"))["link"] != LINK:
+        pass
+    async with client.get(page.url + "join.svg") as response:
+        assert (response.status, response.content_type) == (200, "image/svg+xml")
+        assert response.headers.items() >= HEADERS.items()
+        assert b"<svg" in await response.read()
+    async with ShownCall(stage, PICTURES):
+        while (state := await receive(socket, "state"))["call"] is None:
+            pass
+        assert state["link"] == ""
+        assert (await client.get(page.url + "join.svg")).status == 404
+
+
+async def test_sound_comes_to_who_wants_it(page: PageServer, client: aiohttp.ClientSession) -> None:
+    stage = stage_of(page)
+    socket, other = await client.ws_connect(page.url + "live"), await client.ws_connect(page.url + "live")
+    async with ShownCall(stage, PICTURES, sound=packets(speech(1.2, pauses=False))):
+        while (state := await receive(socket, "state"))["call"] is None:
+            pass
+        assert state["call"]["sound"]
+        assert stage.viewers.sound.version == 0
+        await socket.send_json({"hearing": True})
+        async with asyncio.timeout(WITHIN):
+            while np.abs((await stage.viewers.sound.next(stage.viewers.sound.version))[1]).max() < 1000:
+                pass
+        assert stage.viewers.hearing
+        await socket.send_json({"hearing": False})
+        async with asyncio.timeout(WITHIN):
+            while stage.viewers.hearing:
+                await asyncio.sleep(0.01)
+        await other.send_json({"hearing": True})
+        await other.close()  # who leaves hears nothing
+        async with asyncio.timeout(WITHIN):
+            while len(stage.viewers) > 1:
+                await asyncio.sleep(0.01)
+        assert not stage.viewers.hearing
 
 
 async def test_how_the_picture_is_made_comes_to_who_asks(page: PageServer, client: aiohttp.ClientSession) -> None:
@@ -176,6 +222,7 @@ async def test_how_the_picture_is_made_comes_to_who_asks(page: PageServer, clien
 
 
 @pytest.mark.parametrize("message", ["nonsense", "[]", "{}", '{"offer": 1}', '{"offer": "v=0"}', '{"making": "yes"}',
+                                     '{"hearing": 1}',
                                      "[" * 20_000])  # fmt: skip
 async def test_what_the_page_would_not_send_ends_the_socket(
     page: PageServer, client: aiohttp.ClientSession, message: str

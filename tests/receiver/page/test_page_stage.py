@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 from call_examples import picture
-from page_examples import INDICATORS, ShownCall, make_canonical
+from page_examples import INDICATORS, ShownCall, make_canonical, make_hello
 
 from receiver.page.figures import H264_KBPS, figures
 from receiver.page.stage import Stage
@@ -20,6 +20,17 @@ def test_figures_are_rounded_and_stand_beside_h264() -> None:
     assert (shown["fps"], shown["wire_in_kbps"], shown["delay_ms"], shown["seconds"]) == (24.0, 6.9, 398, 60.0)
     assert shown["wire_bytes"] == 72_000
     assert shown["h264_bytes"] == round(H264_KBPS / 8 * 60_040)
+
+
+async def test_what_is_known_of_the_other_side_is_told() -> None:
+    stage = Stage(Viewers())
+    async with ShownCall(stage, [picture(0)]) as call:
+        assert stage.state(0.0)["call"]["trust"] == {}
+        words: list[str] = []
+        stage.end("")
+        stage.begin(call.half, call._here, make_hello(), lambda: INDICATORS, 0.0, lambda: {"words": words})
+        words.append("tiger")
+        assert stage.state(0.0)["call"]["trust"] == {"words": ["tiger"]}
 
 
 async def test_a_call_is_shown_from_its_beginning_to_its_end() -> None:
@@ -37,7 +48,8 @@ async def test_a_call_is_shown_from_its_beginning_to_its_end() -> None:
         motion = call.half.on_display.motion
         assert motion is not None
         assert np.allclose(first.driving(), keypoints(make_canonical(), motion)[:, :2], atol=0.0006)
-    assert stage.state(0.0) == {"call": None, "ended": call.reason, "viewers": 0}
+    over = {"call": None, "ended": call.reason, "viewers": 0, "note": "", "link": ""}
+    assert stage.state(0.0) == over
     async with ShownCall(stage, yaws):
         assert stage.call is not None and stage.call.number == 2
 

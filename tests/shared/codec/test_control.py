@@ -7,12 +7,15 @@ from hypothesis import strategies as st
 
 from shared.codec.control import (
     MAX_CONTROL_BYTES,
+    Answer,
     Bye,
+    Commitment,
     Control,
     Heartbeat,
     Held,
     Note,
     Request,
+    Reveal,
     Stats,
     pack_control,
     unpack_control,
@@ -32,6 +35,13 @@ MESSAGES: list[Control] = [
     Bye(reason="hung up"),
 ]
 
+PROOFS: list[Control] = [
+    Commitment(bytes(32)),
+    Answer(bytes(16)),
+    Answer(bytes(16), bytes(32), bytes(64)),
+    Reveal(bytes(range(16)), None, None),
+]
+
 values = st.one_of(
     st.none(),
     st.booleans(),
@@ -44,7 +54,7 @@ values = st.one_of(
 KEYS = ["epoch", "sources", "source", "reason", "received", "clock_ms", "text", "other"]
 
 
-@pytest.mark.parametrize("message", MESSAGES)
+@pytest.mark.parametrize("message", MESSAGES + PROOFS)
 def test_a_message_comes_back(message: Control) -> None:
     assert unpack_control(pack_control(message)) == message
 
@@ -73,6 +83,12 @@ def test_fields_of_a_later_release_are_ignored() -> None:
         {"t": "heartbeat", "clock_ms": -1},
         {"t": "heartbeat", "clock_ms": 1.5},
         {"t": "heartbeat", "clock_ms": None},
+        {"t": "commitment", "hash": bytes(31)},
+        {"t": "commitment", "hash": "x" * 32},
+        {"t": "answer", "nonce": bytes(16), "key": bytes(32)},
+        {"t": "answer", "nonce": bytes(17), "key": None, "signature": None},
+        {"t": "reveal", "nonce": bytes(16), "key": bytes(33), "signature": bytes(64)},
+        {"t": "reveal", "nonce": bytes(16), "key": bytes(32), "signature": [0] * 64},
     ],
 )
 def test_content_outside_the_schema_is_refused(content: object) -> None:

@@ -39,3 +39,10 @@ def test_only_a_relay() -> None:
     assert IceSettings.parse(turn="turn:ann:s@relay.example", relay_only=True).relay_only
     with pytest.raises(ValueError, match="--relay-only needs a relay: name one with --turn"):
         IceSettings.parse(stun="stun.example.org", relay_only=True)
+
+
+def test_where_no_path_is_found_the_next_thing_to_try_is_named() -> None:
+    stun, turn = "stun.example.org", "turn:ann:s@relay.example"
+    assert "--rendezvous" in IceSettings().advice and "--turn" in IceSettings().advice
+    assert "name a relay with --turn" in IceSettings.parse(stun).advice
+    assert "--turn did not help" in IceSettings.parse(stun, turn).advice

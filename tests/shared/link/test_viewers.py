@@ -14,6 +14,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
 from call_examples import psnr
 
+from shared.link.viewer_sound import BLOCK, RATE
 from shared.link.viewers import CLOCK_RATE, HOLD_SECONDS, Feed, PictureTrack, Timeline, TooManyViewers, Viewer, Viewers
 from shared.link.webrtc import BadDescription
 from shared.models.engine import Picture
@@ -30,11 +31,13 @@ def plain(level: int) -> Picture:
 class Browser:
     """What a browser does, by aiortc."""
 
-    def __init__(self) -> None:
+    def __init__(self, *kinds: str) -> None:
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.track: asyncio.Future[MediaStreamTrack] = asyncio.get_running_loop().create_future()
-        self.pc.on("track", self.track.set_result)
-        self.pc.addTransceiver("video", direction="recvonly")
+        self.sound: asyncio.Future[MediaStreamTrack] = asyncio.get_running_loop().create_future()
+        self.pc.on("track", lambda track: (self.track if track.kind == "video" else self.sound).set_result(track))
+        for kind in kinds:
+            self.pc.addTransceiver(kind, direction="recvonly")
 
     async def offer(self) -> str:
         await self.pc.setLocalDescription(await self.pc.createOffer())
@@ -55,8 +58,8 @@ class Browser:
 
 
 @asynccontextmanager
-async def browser() -> AsyncIterator[Browser]:
-    it = Browser()
+async def browser(*kinds: str) -> AsyncIterator[Browser]:
+    it = Browser(*(kinds or ("video",)))
     yield it
     await it.pc.close()
 
@@ -81,6 +84,34 @@ async def test_two_viewers_see_what_is_shown(person: list[Picture]) -> None:
         assert len(viewers) == 2
         await viewers.close()
     assert len(viewers) == 0
+
+
+@pytest.mark.parametrize("kinds", [("video", "audio"), ("audio", "video")])
+async def test_sound_comes_over_the_same_connection(person: list[Picture], kinds: tuple[str, str]) -> None:
+    viewers, tone = Viewers(), 0.5 * np.sin(2 * np.pi * 440 * np.arange(BLOCK) / RATE)  # no whole periods: it clicks
+    async with browser(*kinds) as one:
+        viewer = viewers.join()
+        await one.watch(viewer)
+        playing = asyncio.ensure_future(play(viewers, person[:1]))
+        await one.until_like(person[0], 25)
+
+        async def sing() -> None:
+            at = 0
+            while True:
+                viewers.sound.push(tone.astype(np.float32), at)
+                at += BLOCK
+                await asyncio.sleep(BLOCK / RATE)
+
+        singing = asyncio.ensure_future(sing())
+        async with asyncio.timeout(WITHIN):
+            while np.abs((await (await one.sound).recv()).to_ndarray()).max() < 8000:
+                pass
+        assert viewer._pc is not None
+        assert len({each.sender.transport for each in viewer._pc.getTransceivers()}) == 1
+        assert len({each.sender._stream_id for each in viewer._pc.getTransceivers()}) == 1  # kept in step by that
+        for task in (playing, singing):
+            task.cancel()
+        await viewers.close()
 
 
 async def test_who_joins_while_nothing_moves_sees_the_last_picture(person: list[Picture]) -> None:
@@ -142,7 +173,14 @@ async def test_a_new_offer_takes_the_place_of_the_old_connection(person: list[Pi
 
 @pytest.mark.parametrize(
     "offer",
-    ["", "v=0", "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=fingerprint:sha-256 00", "m=video 9\r\n" * 2],
+    [
+        "",
+        "v=0",
+        "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=fingerprint:sha-256 00",
+        "m=video 9\r\n" * 2,
+        "m=audio 9\r\na=fingerprint:sha-256 00",
+        "m=video 9\r\nm=audio 9\r\nm=audio 9\r\na=fingerprint:sha-256 00",
+    ],
 )
 async def test_what_is_not_one_video_is_refused(offer: str) -> None:
     viewers = Viewers()

@@ -13,7 +13,7 @@ import pytest
 from shared.link import workarounds
 from shared.link.acks import MAX_DELAY
 from shared.link.base import ACK_SIZE, Channel, Kind, LinkClosed, wire_cost
-from shared.link.webrtc import BadDescription, Peer
+from shared.link.webrtc import BadDescription, Peer, fingerprint
 
 Messages = list[tuple[Channel, bytes]]
 
@@ -101,6 +101,24 @@ async def test_wire_bytes_are_those_of_the_measured_formula(peers: tuple[Peer, P
     assert back[Kind.MOTION] == back[Kind.HEADERS] == 0
     assert a.wire().sent == b.wire().received
     assert a.wire().received == b.wire().sent
+
+
+async def test_each_end_knows_both_certificates(peers: tuple[Peer, Peer]) -> None:
+    a, b = peers
+    offer = await a.create_offer()
+    assert a.fingerprints is None
+    await a.accept_answer(await b.accept_offer(offer))
+    ours, theirs = a.fingerprints, b.fingerprints
+    assert ours is not None and theirs is not None
+    assert (ours.ours, ours.theirs) == (theirs.theirs, theirs.ours)
+    assert ours.ours != ours.theirs and len(ours.ours) == len(ours.theirs) == 32
+
+
+def test_all_fingerprints_of_a_description_count() -> None:
+    one, other = "a=fingerprint:sha-256 AA:BB\r\n", "a=fingerprint:sha-512 CC:DD\r\n"
+    both = fingerprint("v=0\r\n" + one + other)
+    assert both == fingerprint(other + "s=-\r\n" + one) == fingerprint(one.lower() + other)
+    assert len({fingerprint(each) for each in (one, other, one + other, one + other.replace("DD", "DE"))}) == 4
 
 
 async def test_long_message_arrives_whole_and_queues_meanwhile(peers: tuple[Peer, Peer]) -> None:

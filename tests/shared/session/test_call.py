@@ -131,6 +131,20 @@ async def test_silence_is_told_forgiven_and_in_the_end_fatal(monkeypatch: pytest
     assert told == [True, False, True]
 
 
+async def test_a_call_that_waits_outlives_any_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "Silence", functools.partial(Silence, silent_after=0.05, dead_after=0.1))
+    a, b = memory_pair()
+    told: list[bool] = []
+    half, ended = Talker(), asyncio.Event()
+    calling = asyncio.ensure_future(run_call(a, half, ended, told.append, waits=True))
+    while half.words < 20:  # some 0.4 s
+        await asyncio.sleep(0.01)
+    assert told == [True] and not calling.done()
+    ended.set()
+    b.send(Channel.CONTROL, b"bye")
+    assert "ended the call" in await calling
+
+
 @dataclass
 class Conversation:
     """What a receiver showed of a call."""

@@ -15,6 +15,14 @@ def test_survives_json() -> None:
     assert Hello.from_dict(json.loads(json.dumps(HELLO.to_dict()))) == HELLO
 
 
+def test_a_virtual_camera_is_a_file_to_older_sides() -> None:
+    hello = replace(HELLO, source_kind="virtual")
+    data = json.loads(json.dumps(hello.to_dict()))
+    assert data["source_kind"] == "file"  # they know camera, file and sample
+    assert Hello.from_dict(data) == hello
+    assert Hello.from_dict(data | {"source_kind": "camera"}).source_kind == "camera"
+
+
 def test_unknown_fields_are_ignored_and_capabilities_optional() -> None:
     data = HELLO.to_dict() | {"new": [1]}
     del data["capabilities"]
@@ -36,6 +44,7 @@ def test_unknown_fields_are_ignored_and_capabilities_optional() -> None:
         ("role", []),
         ("source_kind", "screen"),
         ("fps", 0),
+        ("fps", 1e-300),
         ("fps", float("nan")),
         ("fps", float("inf")),
         ("fps", True),

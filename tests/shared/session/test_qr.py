@@ -12,7 +12,8 @@ from shared.session.rooms import room_code
 
 LINK = str(RoomLink("https://meet.example.org", "", room_code("a"), bytes(range(16))))
 DARK_ABOVE_BELOW = {"█": (0, 0), "▀": (0, 1), "▄": (1, 0), " ": (1, 1)}
-"""A terminal is dark: what is painted is light."""
+"""What is painted is light, on a terminal with a light ground too."""
+WHITE_ON_BLACK, USUAL = "\x1b[38;5;231;48;5;16m", "\x1b[0m"
 
 
 class Screen(io.StringIO):
@@ -24,7 +25,9 @@ def test_the_code_in_the_terminal_says_the_link() -> None:
     pytest.importorskip("segno", reason="segno is not installed")
     screen = Screen()
     show_qr(LINK, screen)
-    lines = [line for line in screen.getvalue().splitlines() if line.strip()]
+    coloured = [line for line in screen.getvalue().splitlines() if line.strip()]
+    lines = [line.removeprefix(WHITE_ON_BLACK).removesuffix(USUAL) for line in coloured]
+    assert all(line == f"{WHITE_ON_BLACK}{plain}{USUAL}" for line, plain in zip(coloured, lines, strict=True))
     assert max(map(len, lines)) <= 80 and len(lines) <= 24
     rows = [[DARK_ABOVE_BELOW[c][half] for c in line] for line in lines for half in (0, 1)]
     width = max(map(len, rows))

@@ -22,9 +22,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.session import rendezvous, rendezvous_client
+from shared.session.certificate import certified
 from shared.session.exchange import Busy, OnOffer, SignallingError
 from shared.session.hello import Hello
 from shared.session.join_link import RoomLink, parse_link
+from shared.session.passes import Passes
 from shared.session.rendezvous import SEALED_LIMIT, VERSION_HEADER, RendezvousServer
 from shared.session.rendezvous_client import WaitingRoom, join_room
 from shared.session.rooms import Limits, room_code
@@ -145,7 +147,7 @@ async def test_wrong_key() -> None:
 
 
 async def test_guesses_are_stopped() -> None:
-    async with server() as meeting, waiting(meeting.url) as room:
+    async with server(limits=Limits(misses=10)) as meeting, waiting(meeting.url) as room:
         wrong = replace(room.link, room=room_code("a guess"))
         statuses = [(await knock(wrong))[0] for _ in range(12)]
         assert statuses == [404] * 10 + [429] * 2
@@ -255,19 +257,14 @@ async def test_the_server_is_restarted_and_the_link_holds(monkeypatch: pytest.Mo
 
 
 async def test_a_receiver_that_comes_back_takes_its_place() -> None:
-    async with (
-        server() as meeting,
-        waiting(meeting.url, never) as before,
-        WaitingRoom(meeting.url, accept, print) as after,
-    ):
-        assert after._session is not None and after._socket is not None
-        await after._socket.close()
-        after._secret, after.link = before._secret, before.link
-        after._socket = await after._open(after._session)
-        serving = asyncio.create_task(after.serve())
-        assert (await join_room(before.link, SENDER, offer))[1] == "the answer"
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
+    async with server() as meeting, waiting(meeting.url, never) as before:
+        passes = Passes(str(before.link).partition("#")[2])
+        async with WaitingRoom(meeting.url, accept, print, passes=passes, secret=before.secret) as after:
+            assert after.link == before.link
+            serving = asyncio.create_task(after.serve())
+            assert (await join_room(before.link, SENDER, offer))[1] == "the answer"
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
 
 
 async def test_the_receiver_has_gone() -> None:
@@ -427,14 +424,14 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 async def test_https(certificate: tuple[Path, Path]) -> None:
-    async with server(tls=rendezvous.certified(*certificate)) as meeting:
+    async with server(tls=certified(*certificate)) as meeting:
         assert meeting.url.startswith("https://")
         trusting = ssl.create_default_context(cafile=str(certificate[0]))
         url = meeting.url.replace("127.0.0.1", "localhost")
         async with aiohttp.ClientSession() as session, session.get(url, ssl=trusting) as response:
             assert response.status == 200
         link = RoomLink(url, "localhost:1", room_code(""), new_key())
-        with pytest.raises(SignallingError, match=r"certificate of localhost:1 is not trusted.*SSL_CERT_FILE"):
+        with pytest.raises(SignallingError, match=r"certificate of localhost:1 is not trusted.*--ca"):
             await join_room(link, SENDER, offer)
         with pytest.raises(SignallingError, match="is not trusted"):
             async with WaitingRoom(url, accept, print):
@@ -450,9 +447,9 @@ async def test_https_asked_of_a_plain_server() -> None:
 
 def test_certificates_that_are_none(certificate: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(OSError, match="no certificate and its private key"):
-        rendezvous.certified(certificate[1], certificate[1])
+        certified(certificate[1], certificate[1])
     with pytest.raises(OSError, match=r"cannot read .*No such file"):
-        rendezvous.certified(tmp_path / "none", certificate[1])
+        certified(tmp_path / "none", certificate[1])
 
 
 async def test_port_in_use() -> None:

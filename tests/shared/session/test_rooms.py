@@ -74,7 +74,7 @@ def test_a_flood_from_one_address_is_stopped_for_a_minute_and_others_are_not() -
 
 
 def test_guessing_rooms_is_stopped() -> None:
-    rooms = Rooms(Limits(requests=1000))
+    rooms = Rooms(Limits(requests=1000, misses=10))
     rooms.open("a", "9.9.9.9", 0.0)
     for n in range(10):
         with refused(404):

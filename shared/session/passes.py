@@ -1,0 +1,113 @@
+"""Who may call: who has the open invitation, and who was let in with it and comes back.
+
+A pass is a random text. An invitation is spent on the first call made with it; each call has a pass of its own, by
+which the caller, and nobody else, can resume it. Passes are secret: none is ever logged or shown but an invitation.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from shared.session.exchange import OnOffer
+
+_PASS = re.compile(r"[A-Za-z0-9_-]{22}")
+_REMEMBERED = 32
+"""Spent passes kept, so that who comes with one learns why it does not hold."""
+
+
+class Unwelcome(Exception):
+    """A pass that opens nothing now. `status` is HTTP's, the text one sentence; 403 and 410 are for good."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def new_pass() -> str:
+    """A random pass: 128 bits as 22 letters, digits, - and _."""
+    return secrets.token_urlsafe(16)
+
+
+def is_pass(value: object) -> bool:
+    """Whether something looks like what `new_pass` gives."""
+    return isinstance(value, str) and _PASS.fullmatch(value) is not None
+
+
+class Passes:
+    """The passes of one receiver. All comparisons take the same time whatever was offered."""
+
+    def __init__(self, invitation: str | None = None, *, more: bool = False) -> None:
+        """Without an invitation, one is made. `more`: whether a spent one is followed by another."""
+        self.invitation: str | None = invitation or new_pass()
+        """What opens the door to a new call; None: no further call is taken."""
+        self.on_change: Callable[[], None] = lambda: None
+        """Called whenever the invitation or the calls have changed."""
+        self._more = more
+        self._calls: dict[str, OnOffer] = {}
+        self._pending: str | None = None
+        self._spent: deque[str] = deque(maxlen=_REMEMBERED)
+
+    @property
+    def calls(self) -> tuple[str, ...]:
+        """The passes of the calls that can be resumed."""
+        return tuple(self._calls)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """All passes that somebody may rightly believe to have, spent ones included."""
+        return (*([] if self.invitation is None else [self.invitation]), *self._calls, *self._spent)
+
+    def find(self, offered: str) -> OnOffer | None:
+        """What answers who comes with this pass: None is for the invitation. Raises Unwelcome."""
+        if self.invitation is not None and _same(offered, self.invitation):
+            if self._pending is not None:
+                raise Unwelcome(503, "somebody is joining by this link at this moment: try again in a moment")
+            return None
+        found = [on_offer for each, on_offer in self._calls.items() if _same(offered, each)]
+        if found:
+            return found[0]
+        spent = [each for each in self._spent if _same(offered, each)]
+        if spent:
+            raise Unwelcome(410, "the link was used for a call already, or has expired: ask for a new link")
+        raise Unwelcome(403, "the token is not the receiver's: copy the whole join URL again")
+
+    def admit(self, on_resume: OnOffer, call: str | None = None) -> str:
+        """The pass of a call that is about to begin: `begin` or `end` is to follow. `call`: the one it has already."""
+        if call is None:
+            call = self._pending = new_pass()
+        self._calls[call] = on_resume
+        return call
+
+    def begin(self, call: str) -> None:
+        """The caller is there: the invitation that brought it is spent."""
+        if call == self._pending and self.invitation is not None:
+            self._spent.append(self.invitation)
+            self._pending, self.invitation = None, new_pass() if self._more else None
+        self.on_change()
+
+    def end(self, call: str) -> None:
+        """The call is over, or never came about; then the invitation holds."""
+        if call == self._pending:
+            self._pending = None
+        if self._calls.pop(call, None) is not None:
+            self._spent.append(call)
+        self.on_change()
+
+    def lapse(self) -> None:
+        """Nobody has used the invitation for long, and it holds no longer; nothing happens while somebody joins."""
+        if self.invitation is not None and self._pending is None:
+            self._spent.append(self.invitation)
+            self.invitation = new_pass() if self._more else None
+            self.on_change()
+
+    def restore(self, calls: Mapping[str, OnOffer]) -> None:
+        """Takes in the passes of calls of before this program was started again, with what answers their callers."""
+        self._calls.update(calls)
+
+
+def _same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode(), other.encode())

@@ -1,0 +1,64 @@
+"""What a viewer hears, in simulated time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from call_examples import incoming_half
+from numpy.typing import NDArray
+from sound_examples import DARK, FLASH, SimulatedCall
+from speech_examples import beeps, onsets, write_wav
+
+from receiver.page.sound import PageSound
+from shared.link.viewer_sound import BLOCK, RATE, SoundFeed
+
+
+class Ear(SoundFeed):
+    """Keeps all blocks with their times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[tuple[int, NDArray[np.float32]]] = []
+
+    def push(self, samples: NDArray[np.float32], at: int) -> None:
+        assert samples.shape == (BLOCK,)
+        self.heard.append((at, samples))
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.1])
+async def test_a_viewer_hears_what_it_sees(tmp_path: Path, loss: float) -> None:
+    times = [1.0, 2.2, 3.6, 5.0]
+    call, ear = SimulatedCall(write_wav(tmp_path / "beeps.wav", beeps(6.0, times)), loss), Ear()
+    call.listening = PageSound(call.receiver, ear)  # type: ignore[assignment]
+    await call.run(6.0, lambda t: FLASH if any(at <= t < at + 0.12 for at in times) else DARK)
+    places = [at for at, _ in ear.heard]
+    assert places == list(range(places[0], places[0] + BLOCK * len(places), BLOCK))
+    heard = [places[0] / RATE + t for t in onsets(np.concatenate([samples for _, samples in ear.heard]))]
+    seen = call.flashes()
+    assert len(heard) == len(times) and len(seen) >= (len(times) if not loss else 2)
+    for at in seen:
+        assert min(abs(at - beep) for beep in heard) < 0.06
+    call.receiver.ears.clear()
+
+
+def test_a_program_that_was_kept_away_does_not_speak_faster_afterwards() -> None:
+    half, ear = incoming_half(), Ear()
+    sound = PageSound(half, ear)
+    sound.play(1.0)
+    assert not ear.heard  # nothing has come: there is no delay to go by
+    half.playout._delay = 0.5
+    for now in (1.0, 1.01, 1.02, 1.5):
+        sound.play(now)
+    assert [at for at, _ in ear.heard] == [RATE, RATE + BLOCK, RATE * 3 // 2]
+
+
+def test_a_speakers_wish_for_more_time_is_kept() -> None:
+    half = incoming_half()
+    sound = PageSound(half, Ear())
+    sound.play(1.0)
+    assert half.playout.sound_lead == BLOCK / RATE
+    half.playout.sound_lead = 0.09
+    sound.play(1.02)
+    assert half.playout.sound_lead == 0.09

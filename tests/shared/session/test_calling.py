@@ -1,0 +1,144 @@
+"""Connecting again, with a caller that makes connections in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from shared.link.base import Channel, LinkClosed
+from shared.link.ice import IceSettings
+from shared.link.memory import MemoryLink, memory_pair
+from shared.link.resuming import Change, ResumingLink
+from shared.session import calling as module
+from shared.session.calling import Caller, calling, keep_connected
+from shared.session.exchange import RefusedForGood, SignallingError
+from shared.session.hello import Hello
+
+HELLO = Hello("compact", "0123456789abcdef", "sender", "camera", 25.0, 15, 256)
+
+Outcome = Exception | None
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "QUIET_SECONDS": 0.1, "LOOK_SECONDS": 0.01, "PAUSE_SECONDS": (0.01,), "REFUSED_PAUSE_SECONDS": 0.01,
+    }.items():  # fmt: skip
+        monkeypatch.setattr(module, name, value)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+class Attempts:
+    """Stands in for `Caller`: the network is away for some probes, then offers end as they are told to."""
+
+    def __init__(self, away: int = 0, outcomes: Sequence[Outcome] = (None,)) -> None:
+        self.away, self.outcomes = away, list(outcomes)
+        self.probes: list[float] = []
+        self.far: list[MemoryLink] = []
+        self.replaced = False
+        self.before_answer: Callable[[], None] = lambda: None
+
+    async def reachable(self, within: float) -> bool:
+        self.probes.append(within)
+        self.before_answer()
+        return len(self.probes) > self.away
+
+    async def connect(self) -> MemoryLink:
+        outcome = self.outcomes.pop(0)
+        if outcome is not None:
+            raise outcome
+        near, far = memory_pair()
+        self.far.append(far)
+        return near
+
+
+class Kept:
+    """A link that is kept connected."""
+
+    def __init__(self, attempts: Attempts) -> None:
+        near, self.far = memory_pair()
+        self.link, self.said, self.changes = ResumingLink(near), list[str](), list[Change]()
+        self.link.on_message(lambda channel, data: None)
+        self.link.on_change(self.changes.append)
+        self.work = asyncio.ensure_future(keep_connected(self.link, cast(Caller, attempts), self.said.append))
+
+    async def close(self) -> None:
+        self.work.cancel()
+        await asyncio.gather(self.work, return_exceptions=True)
+        await self.link.close()
+
+
+async def test_a_connection_that_ends_is_made_anew_however_often_it_takes() -> None:
+    attempts = Attempts(7, [SignallingError("not now"), LinkClosed("no path"), None])
+    kept = Kept(attempts)
+    await kept.far.close()
+    await until(lambda: kept.link.renewals == 1)
+    assert len(attempts.probes) == 10
+    assert min(attempts.probes) <= 1.0 < max(attempts.probes)  # short ones, and patient ones in between
+    assert kept.changes == [Change.LOST, Change.RENEWED]
+    assert kept.said == ["the connection was lost: connecting again", "connected again"]
+    await kept.close()
+
+
+async def test_one_that_is_silent_is_made_anew_too() -> None:
+    attempts = Attempts()
+    kept = Kept(attempts)
+    for _ in range(30):
+        kept.far.send(Channel.CONTROL, b"alive")
+        await asyncio.sleep(0.01)
+    await until(lambda: kept.link.renewals == 1)
+    await until(lambda: attempts.far != [])
+    await kept.close()
+
+
+async def test_one_that_is_heard_again_is_kept() -> None:
+    attempts = Attempts()
+    kept = Kept(attempts)
+
+    def back() -> None:
+        kept.far.send(Channel.CONTROL, b"back")
+
+    async def speak() -> None:
+        while True:
+            back()
+            await asyncio.sleep(0.01)
+
+    seen = 0
+
+    async def slow(within: float) -> bool:
+        nonlocal seen
+        seen += 1
+        back()
+        await asyncio.sleep(0.05)
+        return True
+
+    attempts.reachable = slow  # type: ignore[method-assign]
+    await until(lambda: seen == 1)
+    speaking = asyncio.ensure_future(speak())
+    await until(lambda: "the connection is back by itself" in kept.said)
+    assert kept.link.renewals == 0 and kept.link.alive
+    speaking.cancel()
+    await kept.close()
+
+
+async def test_a_receiver_that_refuses_for_good_ends_it() -> None:
+    kept = Kept(Attempts(outcomes=[RefusedForGood("the receiver refused: it knows no such call")]))
+    await kept.far.close()
+    reason = await asyncio.wait_for(kept.link.wait_closed(), 30)
+    assert reason == "the call cannot be resumed, the receiver refused: it knows no such call"
+    await kept.close()
+
+
+async def test_a_call_by_hand_keeps_no_state(tmp_path: Path) -> None:
+    with pytest.raises(SignallingError, match="joined by hand cannot be resumed"):
+        async with calling("by-hand", HELLO, IceSettings(), state=tmp_path / "state"):
+            pass

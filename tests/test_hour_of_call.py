@@ -1,0 +1,59 @@
+"""An hour of call in accelerated time: nothing that the halves keep grows."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import pytest
+from simulated_call import SimulatedCall
+
+from sender.refresh import EveryN
+
+MINUTE = 60.0
+
+
+def elements(thing: object, seen: set[int] | None = None) -> int:
+    """How many things are kept in all containers that can be reached from a thing of ours."""
+    seen = set() if seen is None else seen
+    if id(thing) in seen:
+        return 0
+    seen.add(id(thing))
+    match thing:
+        case dict():
+            inside = [*thing.keys(), *thing.values()]
+        case list() | tuple() | set() | frozenset() | deque():
+            inside = list(thing)
+        case _ if type(thing).__module__.partition(".")[0] in ("sender", "receiver", "shared"):
+            slots = [getattr(thing, name) for name in getattr(type(thing), "__slots__", ()) if hasattr(thing, name)]
+            return sum(elements(each, seen) for each in [*getattr(thing, "__dict__", {}).values(), *slots])
+        case _:
+            return 0
+    return len(inside) + sum(elements(each, seen) for each in inside)
+
+
+def test_the_count_sees_what_grows_deep_inside() -> None:
+    call = SimulatedCall(fps=5.0)
+    call.run(2)
+    before = elements(call.outgoing)
+    call.outgoing._pacer.add(7, [b"x"] * 500)
+    assert elements(call.outgoing) >= before + 500
+
+
+@pytest.mark.parametrize("fps", [5.0, pytest.param(25.0, marks=pytest.mark.slow)])
+def test_an_hour_keeps_no_more_than_a_quarter_of_it(fps: float) -> None:
+    call = SimulatedCall(16_000.0, fps=fps, policy=EveryN(round(20 * fps)))
+    call.keep = False
+    most = {"sender": 0, "receiver": 0}
+    early = dict(most)
+    for minute in range(60):
+        call.run(MINUTE)
+        now = {"sender": elements(call.outgoing), "receiver": elements(call.incoming)}
+        most = {side: max(most[side], count) for side, count in now.items()}
+        if minute == 14:
+            early = dict(most)
+    assert call.outgoing.counts.frames_sent > 3500 * fps
+    assert call.incoming.counts.frames_shown > 3500 * fps
+    assert call.incoming.counts.sources_received > 150
+    for side, count in most.items():
+        assert count <= 1.05 * early[side] + 20, side
+    assert len(call.incoming.delays_ms()) <= 1 << 16
