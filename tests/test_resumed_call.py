@@ -15,6 +15,7 @@ from call_examples import FPS, ColourEngine, make_basis, outgoing_half, picture
 
 from receiver import reception
 from receiver.call import ReceiverSettings, Studio
+from receiver.incoming import IncomingHalf
 from receiver.reception import Receiver
 from receiver.upscale import Bicubic
 from sender.outgoing import OutgoingHalf
@@ -93,7 +94,8 @@ class Receiving:
     @property
     def shown(self) -> int:
         """Frames shown in the call that is on."""
-        return max((talk._half.counts.frames_shown for talk in self.receiver._talking.values()), default=0)
+        halves = [part.half for parts in self.receiver._talking.values() for part in parts]
+        return max((half.counts.frames_shown for half in halves if isinstance(half, IncomingHalf)), default=0)
 
 
 class Sending:
@@ -175,9 +177,9 @@ async def test_a_connection_that_the_receiver_drops_is_made_anew(capsys: pytest.
         async with sending(url) as call:
             await until(lambda: receiving.shown > 5, call.work, receiving.work)
             for n in range(2):
-                (talk,) = receiving.receiver._talking.values()
-                assert isinstance(talk._link, ResumingLink)
-                await talk._link.carrier.close()
+                (line,) = receiving.receiver._guests.lines._lines.values()
+                assert line.link is not None
+                await line.link.carrier.close()
                 await until(lambda n=n: call.link.renewals == n + 1, call.work, receiving.work)  # type: ignore[misc]
                 shown = receiving.shown
                 await until(lambda shown=shown: receiving.shown > shown + 5, call.work, receiving.work)  # type: ignore[misc]
@@ -205,7 +207,8 @@ async def test_a_sender_that_was_killed_comes_back_into_the_same_call(
     async with Receiving(capsys) as receiving:
         (url,) = await receiving.links(1)
         gone = calling(url, HELLO, IceSettings(), state=state, say=lambda text: None)
-        first = Sending(await gone.__aenter__())
+        link, _ = await gone.__aenter__()
+        first = Sending(link)
         await until(lambda: receiving.shown > 5, first.work, receiving.work)
         unplug(first.link)  # the same as SIGKILL, seen from outside
         kept = state.read_bytes()

@@ -62,10 +62,10 @@ def test_damaged_people_are_said_before_the_call(tmp_path: Path, content: bytes)
 def test_both_commands_take_the_options(tmp_path: Path) -> None:
     options = ["--who", "anna", "--config", str(tmp_path)]
     expected = TrustSettings(tmp_path, True, "anna")
-    assert receiver_settings(options).trust == expected
-    assert sender_settings(["--peer", "by-hand", *options]).trust == expected
-    assert receiver_settings(["--no-identity"]).trust == TrustSettings(identity=False)
-    assert receiver_settings([]).trust == TrustSettings()
+    assert receiver_settings(options).receiving.trust == expected
+    assert sender_settings(["--peer", "by-hand", *options]).sending.trust == expected
+    assert receiver_settings(["--no-identity"]).receiving.trust == TrustSettings(identity=False)
+    assert receiver_settings([]).receiving.trust == TrustSettings()
 
 
 @pytest.mark.parametrize(
