@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from receiver.call import OwnSide, Place, ReceiverSettings, Receiving, Studio
+from receiver.call import ReceiverSettings, Studio
 from receiver.entrance import let_in
 from receiver.guests import Guests
 from receiver.marks import announcement
 from receiver.page.stage import Stage
+from receiver.receiving import OwnSide, Place, Receiving
 from receiver.record import RecordError
 from receiver.virtual_camera import VirtualCameraError
 from shared.desktop import DisplayError

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads of two busy processes stall each other
 
-from receiver.call import Place, ReceiverSettings, Receiving, Studio
+from receiver.call import ReceiverSettings, Studio
 from receiver.options import add_showing_options, showing_settings
 from receiver.page.server import page
+from receiver.receiving import Place, Receiving
 from receiver.record import RecordError
 from receiver.virtual_camera import VirtualCameraError
 from sender.call import SenderSettings, send_call

@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 from call_examples import outgoing_half
 
-from receiver.call import Place, ReceiverSettings, Studio
+from receiver.call import ReceiverSettings, Studio
 from receiver.incoming import IncomingHalf, PreparedSource
 from receiver.page.stage import OnStage, Stage
+from receiver.receiving import Place
 from receiver.reception import Receiver
 from receiver.sinks import Sinks
 from receiver.upscale import Bicubic

@@ -16,7 +16,8 @@ from call_examples import ColourEngine, make_basis, outgoing_half, picture, read
 
 from receiver import __main__ as receiver_main
 from receiver import reception
-from receiver.call import Place, ReceiverSettings, Studio
+from receiver.call import ReceiverSettings, Studio
+from receiver.receiving import Place
 from receiver.reception import Receiver
 from receiver.upscale import Bicubic
 from shared.link.base import LinkClosed
