@@ -15,6 +15,7 @@ import numpy as np
 from sender.adaptation import BACKLOG, LinkAdaptation
 from sender.analysis import Analysis
 from sender.budget import Budget
+from sender.bundling import Bundler, clock_ms
 from sender.first_source import FirstSource
 from sender.framing import Framer, cut, whole_square
 from sender.profile import LARGEST_BUNDLE
@@ -22,13 +23,11 @@ from sender.refresh import RefreshPolicy
 from sender.sources import Job, Result, Sources, code_source
 from sender.voice import Packet
 from shared.codec import control
-from shared.codec.bundle import Bundle, BundleEncoder
 from shared.codec.errors import MalformedMessage
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import DEFAULT_QUALITY, Quality
 from shared.codec.picture import Picture as PictureMessage
 from shared.codec.pieces import split
-from shared.codec.sound import FURTHEST_MS, SoundPacket
 from shared.gallery import Gallery
 from shared.link.base import MAX_USER_DATA, PACKET_HEADERS, Channel, chunk_cost
 from shared.link.pacing import FIRST_PIECE, PIECE, PicturePacer
@@ -42,8 +41,6 @@ HEARTBEAT_SECONDS = 2.0
 _MAX_MALFORMED = 20
 _REST = 2.0
 """From one source to the next on a link that carries less than usual, as a multiple of the time that one takes."""
-_SOUND_WAITS = 16
-"""Packets of sound that wait for a bundle at most, a second of them: older ones would come too late."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +70,6 @@ class SentSource(NamedTuple):
     source_id: int
     size: int
     """Bytes of its message."""
-
-
-class _Frame(NamedTuple):
-    """A frame of motion that waits for its bundle."""
-
-    number: int
-    clock: float
-    motion: Motion | None
 
 
 @dataclass
@@ -118,7 +107,7 @@ class OutgoingHalf:
         self.first_frame: float | None = None
         self.last_frame: float | None = None
         """When the first and the last frame were taken in for sending."""
-        self._engine, self._encoder = engine, BundleEncoder(basis)
+        self._engine, self._bundler = engine, Bundler(basis, settings.fps)
         self._link = LinkAdaptation(settings.bundle, settings.step, settings.fps, settings.picture_size)
         self._sources = Sources(self._code, engine, policy, budget, first)
         self._pacer = pacer or PicturePacer()
@@ -126,8 +115,6 @@ class OutgoingHalf:
         self._cut_size = max(engine.size, settings.picture_size)
         self._crop_number = 0
         self._out: list[Outgoing] = []
-        self._bundle: list[_Frame] = []
-        self._sound: list[Packet] = []
         self._frame_number = 0
         self._step = settings.step
         self._flushed: tuple[int, int, int] | None = None
@@ -168,7 +155,7 @@ class OutgoingHalf:
         self._say_whether_face(analysis is not None)
         if self.gallery.sources:
             self._append(analysis, clock, now)
-        elif self._sound or self._bundle:  # what is said goes over although there is nobody to draw yet
+        elif self._bundler.waiting:  # what is said goes over although there is nobody to draw yet
             self._append(None, clock, now)
         if analysis is None or not self._connected or self._sources_wait(now):
             return None
@@ -176,7 +163,7 @@ class OutgoingHalf:
 
     def add_sound(self, packets: Sequence[Packet]) -> None:
         """Takes in what was said, on the clock of the frames; it goes with the next bundle."""
-        self._sound = [*self._sound, *packets][-_SOUND_WAITS:]
+        self._bundler.add_sound(packets)
 
     def push_no_more(self, now: float) -> Job | None:
         """The last frame was pushed: the job of a first source, if a better frame was still waited for."""
@@ -224,9 +211,7 @@ class OutgoingHalf:
         self._pacer.restart(nothing_held=False)
         if change is Change.LOST:
             return
-        self.counts.frames_sent -= len(self._bundle)
-        self.counts.frames_dropped += len(self._bundle)
-        self._bundle.clear()  # they are late by now
+        self._forget(self._bundler.clear())  # they are late by now
         settings = self.settings  # what was learnt of another path says nothing of this one
         self._link = LinkAdaptation(settings.bundle, settings.step, settings.fps, settings.picture_size)
         self._last_sent = float("-inf")  # a sign of life goes at once
@@ -244,7 +229,7 @@ class OutgoingHalf:
         self._loaded_bundles += rides and bool(pieces)
         out += [(Channel.PICTURES, piece) for piece in pieces]
         if not out and now - self._last_sent >= HEARTBEAT_SECONDS:
-            out.append((Channel.CONTROL, control.pack_control(control.Heartbeat(_clock_ms(now), None))))
+            out.append((Channel.CONTROL, control.pack_control(control.Heartbeat(clock_ms(now), None))))
         if out:
             self._last_sent = now
         return out
@@ -302,48 +287,27 @@ class OutgoingHalf:
             self._step = self._link.step
         if number % self._step:
             return
-        self._bundle.append(_Frame(number, clock, None if analysis is None else self._as_held(analysis)))
+        self._forget(self._bundler.add(number, clock, None if analysis is None else self._as_held(analysis)))
         self.counts.frames_sent += 1
         self.first_frame = now if self.first_frame is None else self.first_frame
         self.last_frame = now
         self.counts.no_face += analysis is None
-        if len(self._bundle) > LARGEST_BUNDLE:
-            del self._bundle[0]
-            self.counts.frames_sent -= 1
-            self.counts.frames_dropped += 1
-        if len(self._bundle) >= self._link.bundle and self._link_queued <= BACKLOG:
+        if len(self._bundler) >= self._link.bundle and self._link_queued <= BACKLOG:
             self._flush()
 
-    def _flush(self) -> None:
-        if not self._bundle:
-            return
-        bundle = Bundle(
-            first_frame=self._bundle[0].number & 0xFFFF,
-            clock_ms=_clock_ms(self._bundle[0].clock),
-            epoch=self.gallery.epoch,
-            frame_interval_ms=1000 * self._step / self.settings.fps,
-            frames=tuple(frame.motion for frame in self._bundle),
-            sound=self._sound_after(_clock_ms(self._bundle[0].clock)),
-        )
-        data = self._encoder.encode(bundle)
-        self._flushed = bundle.first_frame, len(bundle.frames), len(data)
-        self._bundle = []
-        self._out.append((Channel.MOTION, data))
+    def _forget(self, frames: int) -> None:
+        """So many frames that were taken in will never go."""
+        self.counts.frames_sent -= frames
+        self.counts.frames_dropped += frames
 
-    def _sound_after(self, clock_ms: int) -> tuple[SoundPacket, ...]:
-        """The sound that waits, for a bundle of this clock."""
-        sound, self._sound = self._sound, []
-        half = 1 << 31  # the bundle's clock has wrapped at 32 bits
-        packets: list[SoundPacket] = []
-        for clock, data in sound:
-            packet = SoundPacket((clock - clock_ms + half) % (2 * half) - half, data)
-            if packets and packet.start_ms < packets[-1].start_ms:  # the clock was set back
-                packets.clear()
-            if abs(packet.start_ms) <= FURTHEST_MS:
-                packets.append(packet)
-        self.counts.sound_packets += sum(1 for each in packets if each.data)
-        self.counts.sound_bytes += sum(len(each.data) for each in packets)
-        return tuple(packets)
+    def _flush(self) -> None:
+        made = self._bundler.take(self.gallery.epoch, self._step)
+        if made is None:
+            return
+        self._flushed = made.first_frame, made.frames, len(made.data)
+        self._out.append((Channel.MOTION, made.data))
+        self.counts.sound_packets += sum(1 for each in made.sound if each.data)
+        self.counts.sound_bytes += sum(len(each.data) for each in made.sound)
 
     def _as_held(self, analysis: Analysis) -> Motion:
         """The motion in the crop that the receiver draws, which changes only when a new source is held."""
@@ -365,7 +329,7 @@ class OutgoingHalf:
                 self._bundles = self._loaded_bundles = 0
                 self._pacer.later_rate = self._link.picture_rate
                 if message.clock_ms is not None:
-                    reply = control.Heartbeat(_clock_ms(now), message.clock_ms)
+                    reply = control.Heartbeat(clock_ms(now), message.clock_ms)
                     self._out.append((Channel.CONTROL, control.pack_control(reply)))
             case control.Bye(reason=reason):
                 self.peer_bye = reason
@@ -387,7 +351,3 @@ class OutgoingHalf:
         if note != self._noted:
             self._noted = note
             self._out.append((Channel.CONTROL, control.pack_control(control.Note(note))))
-
-
-def _clock_ms(seconds: float) -> int:
-    return round(seconds * 1000) & 0xFFFFFFFF
