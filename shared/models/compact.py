@@ -227,7 +227,7 @@ class Generator(nn.Module):
         out = F.pixel_shuffle(self.out(x), 2)
         copied = torch.sigmoid(out[:, 3:] + 1)
         painted = torch.sigmoid(out[:, :3] * 2)
-        gain = 2 * torch.sigmoid(F.pixel_shuffle(self.gain(x), 2))
+        gain = softened(2 * torch.sigmoid(F.pixel_shuffle(self.gain(x), 2)))  # or it learns a grid, which looks sharp
         return Drawn(blend(painted, copied, fused.warped, gain), fused.warped, painted, copied, gain)
 
 
