@@ -95,7 +95,7 @@ async def calling(
 async def _first(caller: Caller, resumed: bool, state: Path | None) -> ResumingLink:
     try:
         connection = await caller.connect(first=True)
-        return ResumingLink(connection, lasting=caller.resumes)
+        return ResumingLink(connection, lasting=caller.resumes, resumed=resumed)
     except RefusedForGood as error:
         if not resumed or state is None:
             raise

@@ -11,10 +11,11 @@ from receiver.incoming import IncomingHalf
 from sender import outgoing as outgoing_module
 from sender.outgoing import OutgoingHalf
 from shared.codec import control
-from shared.link.base import Channel
-from shared.link.memory import MemoryLink, memory_pair
+from shared.link.base import Channel, Link
+from shared.link.memory import memory_pair
+from shared.link.resuming import ResumingLink
 from shared.session import call as module
-from shared.session.call import Outgoing, TooManyErrors, run_call
+from shared.session.call import Outgoing, TooManyErrors, follow, run_call
 from shared.session.pair import WAIT_SECONDS, Pair
 
 
@@ -28,11 +29,13 @@ def pair() -> tuple[Pair, OutgoingHalf, IncomingHalf]:
     return Pair(outgoing, incoming), outgoing, incoming
 
 
-async def converse(link: MemoryLink, both: tuple[Pair, OutgoingHalf, IncomingHalf], yaws: list[float]) -> list[float]:
+async def converse(link: Link, both: tuple[Pair, OutgoingHalf, IncomingHalf], yaws: list[float]) -> list[float]:
     """Films these yaws and says goodbye; the yaws that were seen of the other side."""
     half, outgoing, incoming = both
     ended, seen = asyncio.Event(), []
     loop = asyncio.get_running_loop()
+    for each in (outgoing, incoming):
+        follow(link, each)
     call = asyncio.ensure_future(run_call(link, half, ended))
 
     def look(now: float) -> None:
@@ -62,6 +65,24 @@ async def test_each_side_sees_the_other(monkeypatch: pytest.MonkeyPatch) -> None
     by_a, by_b = await asyncio.gather(converse(a, pair(), left), converse(b, pair(), right))
     assert len(by_a) > 5 and len(by_b) > 5
     assert min(by_a) >= 19 and max(by_b) <= -19
+
+
+async def test_a_side_that_was_started_again_is_seen_again_and_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TICK_SECONDS", 0.002)
+    (a, b), (again, to_again) = memory_pair(delay=0.002), memory_pair(delay=0.002)
+    stays, one, other = ResumingLink(b), pair(), pair()
+    staying = asyncio.ensure_future(converse(stays, one, [20.0 + n % 10 for n in range(300)]))
+    going = asyncio.ensure_future(converse(ResumingLink(a), other, [-20.0] * 300))
+    while not one[2].gallery.sources or not other[2].gallery.sources:
+        await asyncio.sleep(0.01)
+    going.cancel()  # as if it were killed: nothing is said
+    await asyncio.gather(going, return_exceptions=True)
+    stays.renew(to_again, replaced=True)
+    back = pair()
+    seen = await converse(ResumingLink(again, resumed=True), back, [-20.0 - n % 10 for n in range(80)])
+    assert len(seen) > 5 and min(seen) >= 19
+    assert max(await staying) <= -19
+    assert back[1].counts.sources_held > 0
 
 
 def test_messages_go_to_the_half_they_are_for() -> None:
