@@ -154,8 +154,8 @@ async def receive(half: IncomingHalf, sender: OutgoingHalf, log: Log) -> None:
                 log.not_drawable += frame.motion is not None
                 continue
             half.shown(frame, now)
-            held = {s.source_id for s in half.gallery.at(frame.epoch)}  # older ones may still be fading out
-            log.without_source += max(source.held.source_id for source, _ in sources) not in held
+            held = {s.source_id for s in half.gallery.at(frame.epoch)}  # others may still be fading out
+            log.without_source += not any(source.held.source_id in held for source, _ in sources)
             delay = 1000 * (now - frame.capture) % CLOCK_WRAP_MS
             log.shown.append((now, delay, sender.counts.sources_sent > sender.counts.sources_held))
         await asyncio.sleep(POLL_SECONDS)

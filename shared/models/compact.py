@@ -226,8 +226,9 @@ class Generator(nn.Module):
         x = self.paint(torch.cat([x, pixels_last(F.pixel_unshuffle(fused.warped, 2))], 1))
         out = F.pixel_shuffle(self.out(x), 2)
         copied = torch.sigmoid(out[:, 3:] + 1)
-        painted = torch.sigmoid(out[:, :3] * 2)
-        gain = softened(2 * torch.sigmoid(F.pixel_shuffle(self.gain(x), 2)))  # or it learns a grid, which looks sharp
+        # Both smooth from pixel to pixel, or they learn grids, which count as sharp.
+        painted = softened(torch.sigmoid(out[:, :3] * 2))
+        gain = softened(2 * torch.sigmoid(F.pixel_shuffle(self.gain(x), 2)))
         return Drawn(blend(painted, copied, fused.warped, gain), fused.warped, painted, copied, gain)
 
 
