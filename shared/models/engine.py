@@ -36,7 +36,7 @@ from shared.models.graphs import StaticFrames
 from shared.models.layers import KEYPOINTS
 from shared.models.motion_network import MOTION_INPUT
 from shared.models.openvino_frames import OpenVinoFrames, OpenVinoReading
-from shared.models.precision import HalfConvolutions, halve_weights
+from shared.models.precision import NarrowConvolutions, halve_weights
 from shared.motion import FloatArray, Motion
 
 logger = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ class CompactEngine:
         return numbers
 
     def _half(self) -> AbstractContextManager[object]:
-        return HalfConvolutions() if self._device.type == "cuda" else nullcontext()
+        return NarrowConvolutions() if self._device.type == "cuda" else nullcontext()
 
     def _tensor(self, picture: Picture) -> Tensor:
         """(1, 3, H, W) in 0..1; a (H, W, 3) picture is channels_last already, so nothing is copied twice."""

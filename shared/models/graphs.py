@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from shared.models.frame import Frame, Parts, Pictures, stacked
-from shared.models.precision import HalfConvolutions
+from shared.models.precision import NarrowConvolutions
 from shared.motion import FloatArray
 
 logger = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class _Recording:
         self._held = [list(row) for row in rows]
 
         def run() -> Tensor:
-            with HalfConvolutions():
+            with NarrowConvolutions():
                 pictures: Tensor = frame(self._numbers, *self._parts)
             return pictures
 

@@ -125,5 +125,5 @@ class MotionNetwork(nn.Module):
             features = [*features, seen]
             moved = patch(seen, hidden).float() @ axes.transpose(1, 2)
             index = torch.tensor([LANDMARKS.index(i) for i in corrected], device=moved.device)
-            corrections = corrections.index_add(1, index, F.pad(moved, (0, 1)))
+            corrections = corrections.index_add(1, index, F.pad(moved.float(), (0, 1)))
         return Reading(motion._replace(expression=motion.expression + corrections), features)

@@ -17,32 +17,39 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 HALF = torch.float16
-_NARROW = {F.conv2d, F.linear}
+_NARROW = {F.conv2d}
 _WIDE = {
     torch.einsum, torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.Tensor.softmax, F.grid_sample,
+    F.linear, F.group_norm,
 }  # fmt: skip
 
 
-class HalfConvolutions(TorchFunctionMode):
-    """Within it convolutions and linear layers compute in `HALF`, products, softmax and sampling in float32.
+class NarrowConvolutions(TorchFunctionMode):
+    """Within it convolutions compute in `dtype`; products, softmax, norms and sampling in float32.
 
-    Everything else takes what it gets; where the two meet, the result is float32. It is the same on every device.
+    Everything else takes what it gets; where the two meet, the result is float32. It is the same on every device, and
+    differentiable: gradients arrive in each parameter's own type.
     """
+
+    def __init__(self, dtype: torch.dtype = HALF) -> None:
+        super().__init__()
+        self._dtype = dtype
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         if func in _NARROW or func in _WIDE:
-            to = HALF if func in _NARROW else torch.float32
+            to = self._dtype if func in _NARROW else torch.float32
             args = tuple(_cast(each, to) for each in args)
+            kwargs = {name: _cast(each, to) for name, each in (kwargs or {}).items()}
         return func(*args, **(kwargs or {}))
 
 
-def halve_weights(network: nn.Module) -> None:
-    """Turns the weights of convolutions and linear layers to `HALF`, so that it is not done for every frame."""
+def halve_weights(network: nn.Module, dtype: torch.dtype = HALF) -> None:
+    """Turns the weights of convolutions to `dtype`, so that it is not done for every frame."""
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            module.to(HALF)
+        if isinstance(module, nn.Conv2d):
+            module.to(dtype)
 
 
 def _cast(value: Any, to: torch.dtype) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from shared.models.compact import GENERATORS, CompactNetwork, Source, SourceFeatures, Widths
 from shared.models.layers import KEYPOINTS, LANDMARKS, MotionTensors, grid, keypoints, warp
 from shared.models.motion_network import HIDDEN, MOTION_INPUT, MotionNetwork
+from shared.models.precision import NarrowConvolutions
 from weights.training import losses
 from weights.training.adversary import Adversary
 from weights.training.checkpoint import write_checkpoint, write_weights
@@ -229,8 +231,9 @@ class Trainer:
         teacher.load_state_dict(weights)
         return teacher
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
+    def _autocast(self) -> AbstractContextManager[object]:
+        """bf16 in convolutions only: autocast would narrow keypoints and flows, too, to steps of half a pixel."""
+        return NarrowConvolutions(torch.bfloat16) if self.half else nullcontext()
 
     def _snapshot(self) -> dict[str, Tensor]:
         return {k: v.detach().clone().float() for k, v in self.network.state_dict().items()}

@@ -22,7 +22,7 @@ from shared.models.engine import CompactEngine, Engine, EngineError, Picture
 from shared.models.frame import EagerFrames, Frame, Frames, Parts, Pictures, Reading, frame_numbers, stacked
 from shared.models.graphs import Recorded, Run, StaticFrames, repeated
 from shared.models.openvino_frames import COUNTS, OpenVinoFrames, OpenVinoReading, frame_inputs
-from shared.models.precision import HALF, HalfConvolutions, halve_weights
+from shared.models.precision import HALF, NarrowConvolutions, halve_weights
 from shared.models.registry import load_engine, locate
 from shared.motion import FloatArray, Motion
 
@@ -143,7 +143,7 @@ class NoHost(TorchDispatchMode):
 def test_a_frame_never_touches_the_host(scene: Scene, count: int, size: int) -> None:
     frame = halved(scene).to("meta")
     inputs = [each.to("meta") for each in frame_inputs(frame, count, size)]
-    with torch.inference_mode(), NoHost(), HalfConvolutions():
+    with torch.inference_mode(), NoHost(), NarrowConvolutions():
         assert frame(*inputs).shape == (1, size, size, 3)
 
 
@@ -155,7 +155,7 @@ def test_the_guard_of_the_host_notices(careless: Callable[[torch.Tensor], torch.
 
 def test_coordinates_stay_in_single_precision() -> None:
     x, weight = torch.rand(1, 2, 4, 4), torch.rand(2, 2, 1, 1)
-    with HalfConvolutions():
+    with NarrowConvolutions():
         convolved = F.conv2d(x, weight)
         assert convolved.dtype == HALF
         assert (convolved.flatten(2).transpose(1, 2) @ x[0, 0, :2, :2]).dtype == torch.float32
