@@ -19,6 +19,7 @@ from av.video.reformatter import ColorRange
 from shared.codec.errors import MalformedPicture
 from shared.codec.obu import FRAME, SEQUENCE_HEADER, TEMPORAL_DELIMITER, units
 from shared.codec.planes import RgbImage, to_planes, to_rgb
+from shared.codec.svt import calm_threads
 
 ENCODER = "libsvtav1"
 DECODER = "libdav1d"
@@ -50,6 +51,8 @@ def encode(rgb: RgbImage, crf: int) -> bytes:
     context.color_range = ColorRange.JPEG
     context.time_base = Fraction(1, 25)
     context.options = {"crf": str(crf), "preset": str(_PRESET), "svtav1-params": "lp=1:avif=1"}
+    context.open()
+    calm_threads()
     frame = av.VideoFrame.from_ndarray(to_planes(rgb), format="yuv420p")
     frame.color_range = ColorRange.JPEG
     frame.pts = 0

@@ -34,6 +34,7 @@ from shared.codec.obu import (
     units,
 )
 from shared.codec.planes import RgbImage, to_planes, to_rgb
+from shared.codec.svt import calm_threads
 
 SIZES = (64, 96, 128, 192, 256)
 """Sides in pixels."""
@@ -77,6 +78,8 @@ class BaseEncoder:
         context.framerate, context.time_base = _RATE, 1 / _RATE
         fixed = f"rtc=1:pred-struct=1:lp=1:keyint=-1:scd=0:crf={crf}"
         context.options = {"preset": str(preset), "svtav1-params": fixed}
+        context.open()
+        calm_threads()
         self.size, self.crf = size, crf
         self._context, self._count, self._key_is_due = context, 0, True
         self._sequence: SequenceHeader | None = None
