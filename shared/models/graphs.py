@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from shared.models.frame import Frame, Parts, Pictures, stacked
-from shared.models.precision import NarrowConvolutions
+from shared.models.precision import HALF, NarrowConvolutions
 from shared.motion import FloatArray
 
 logger = logging.getLogger(__name__)
@@ -34,13 +34,18 @@ Record = Callable[[Run], Recorded]
 
 
 class StaticFrames:
-    """Draws in half precision into buffers that stay. Threads may call it, one after the other draws."""
+    """Draws, as a rule in half precision, into buffers that stay. Threads may call it, one after the other draws."""
 
     sizes: tuple[int, ...] = BATCHES
 
-    def __init__(self, frame: Frame, device: torch.device, record: Record | None = None) -> None:
-        """`record` makes a run repeatable; without one, CUDA graphs do, as long as they can be captured."""
-        self._frame, self._device = frame, device
+    def __init__(
+        self, frame: Frame, device: torch.device, record: Record | None = None, dtype: torch.dtype = HALF
+    ) -> None:
+        """`record` makes a run repeatable; without one, CUDA graphs do, as long as they can be captured.
+
+        dtype: of convolutions.
+        """
+        self._frame, self._device, self.drawing_type = frame, device, dtype
         self._record = record or _GraphRecorder()
         self._recordings: dict[tuple[int, int], _Recording] = {}
         self._lock = threading.Lock()
@@ -58,14 +63,17 @@ class StaticFrames:
 
     def _recorded(self, numbers: FloatArray, rows: Sequence[Sequence[Parts]]) -> _Recording:
         try:
-            return _Recording(self._frame, self._device, self._record, numbers, rows)
+            return self._recording(numbers, rows)
         except RuntimeError as error:
             if self._record is repeated:
                 raise
             reason = str(error).strip().partition("\n")[0]
             logger.warning("no CUDA graph could be captured (%s): frames are drawn more slowly, step by step", reason)
             self._record = repeated
-            return _Recording(self._frame, self._device, self._record, numbers, rows)
+            return self._recording(numbers, rows)
+
+    def _recording(self, numbers: FloatArray, rows: Sequence[Sequence[Parts]]) -> _Recording:
+        return _Recording(self._frame, self._device, self._record, numbers, rows, self.drawing_type)
 
     def _on_stream(self) -> AbstractContextManager[object]:
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
@@ -75,8 +83,9 @@ class _Recording:
     """One run with its buffers, for one number of sources and one size of batch."""
 
     def __init__(
-        self, frame: Frame, device: torch.device, record: Record, numbers: FloatArray, rows: Sequence[Sequence[Parts]]
-    ) -> None:
+        self, frame: Frame, device: torch.device, record: Record, numbers: FloatArray, rows: Sequence[Sequence[Parts]],
+        dtype: torch.dtype,
+    ) -> None:  # fmt: skip
         self._on_gpu = device.type == "cuda"
         self._numbers = torch.from_numpy(numbers).to(device, copy=True)
         self._staged = torch.empty(numbers.shape, pin_memory=self._on_gpu)
@@ -84,7 +93,7 @@ class _Recording:
         self._held = [list(row) for row in rows]
 
         def run() -> Tensor:
-            with NarrowConvolutions():
+            with NarrowConvolutions(dtype):
                 pictures: Tensor = frame(self._numbers, *self._parts)
             return pictures
 
