@@ -223,12 +223,12 @@ class Generator(nn.Module):
         # not kd[:, PAINTED]: the list would go to a GPU with every frame, which no CUDA graph can hold
         heat = heatmaps(torch.stack([fused.kd[:, k] for k in PAINTED], 1), features.shape[-1], 0.0025)
         x = self.to_half(self.join(torch.cat([self.up(x) + features, pixels_last(heat)], 1)))
-        x = self.paint(torch.cat([x, pixels_last(F.pixel_unshuffle(fused.warped, 2))], 1))
-        out = F.pixel_shuffle(self.out(x), 2)
+        x = self.paint(torch.cat([x, pixels_last(F.pixel_unshuffle(fused.warped.to(x.dtype), 2))], 1))
+        out = F.pixel_shuffle(self.out(x).float(), 2)  # colours have more levels than bfloat16
         copied = torch.sigmoid(out[:, 3:] + 1)
         # Both smooth from pixel to pixel, or they learn grids, which count as sharp.
         painted = softened(torch.sigmoid(out[:, :3] * 2))
-        gain = softened(2 * torch.sigmoid(F.pixel_shuffle(self.gain(x), 2)))
+        gain = softened(2 * torch.sigmoid(F.pixel_shuffle(self.gain(x).float(), 2)))
         return Drawn(blend(painted, copied, fused.warped, gain), fused.warped, painted, copied, gain)
 
 

@@ -224,11 +224,10 @@ def _frames(
 
 def _eager(network: compact.CompactNetwork, frame: Frame, dtype: torch.dtype) -> EagerFrames:
     if dtype != torch.float32:
-        # what flows, shares and colours come from stays as it is
-        last = {network.dense_motion.head[0], network.dense_motion.visibility[0]}
-        last |= {network.generator.out, network.generator.gain}
+        # what flows and shares come from stays as it is
+        wide = {network.dense_motion.head[0], network.dense_motion.visibility[0]}
         for part in (network.dense_motion, network.generator):
-            narrow_for_good(part, dtype, last)
+            narrow_for_good(part, dtype, wide)
     return EagerFrames(frame, dtype)
 
 
