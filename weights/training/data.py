@@ -155,7 +155,7 @@ class Clips:
         bases: Path | None = None,
         store: Path | None = None,
     ) -> Clips:
-        """Decodes every `step`-th frame of each clip once. `wire` is a cache of coded sources, `bases` a folder of them.
+        """Decodes every `step`-th frame of each clip once. `wire` is a cache of coded sources, `bases` a folder.
 
         `store`: a file for the frames, if they are not to stay in memory. Raises ValueError.
         """
@@ -249,7 +249,7 @@ class Clips:
         return Batch(sides[:-1], sides[-1], [degrade(picture, random) for picture in received], base)
 
     def _based(self, driving: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """For driving frames (B,): frames that base pictures show, (B, S, S, 3) these pictures, (B, STATE) their state."""
+        """For driving frames (B,): frames that base pictures show, (B, S, S, 3) these pictures, (B, STATE) states."""
         assert self.bases is not None
         side = self.frames.shape[1]
         kind, late = torch.rand((2, len(driving)), generator=random)
