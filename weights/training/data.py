@@ -263,11 +263,23 @@ class Clips:
             rows, ages = bases.before(driving, back, self.numbers)
             for at in torch.nonzero(chosen & (presence(ages) > 0))[:, 0].tolist():
                 row, age = int(rows[at]), float(ages[at])
-                pixels = cv2.resize(bases.pictures[row].numpy(), (side, side), interpolation=cv2.INTER_CUBIC)
-                frame[at], picture[at] = bases.frame[row], torch.from_numpy(pixels)
+                frame[at], picture[at] = bases.frame[row], _enlarged(bases.pictures[row], side)
                 layer_side, crf = bases.layer[row].tolist()
                 state[at] = torch.tensor(base_state(float(presence(ages[at])), age, int(layer_side), int(crf)))
         return frame, picture, state
+
+    def newest_bases(self, driving: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """For driving frames (B,): frames that the newest small base pictures show, (B, size, size, 3) these pictures,
+        (B, STATE) states."""
+        assert self.bases is not None
+        rows, ages = self.bases["small"].before(driving, torch.zeros_like(driving), self.numbers)
+        bases = self.bases["small"]
+        pictures = [_enlarged(bases.pictures[row], size) for row in rows.tolist()]
+        states = [
+            base_state(float(presence(age)), float(age), int(layer[0]), int(layer[1]))
+            for age, layer in zip(ages, bases.layer[rows], strict=True)
+        ]
+        return bases.frame[rows], torch.stack(pictures), torch.tensor(states)
 
     def _coded(self, clips: Tensor, i: Tensor, random: torch.Generator, share: float) -> Tensor | None:
         """(B, S, S, 3) the sources as coded for the wire, for a share of the pairs; changes `i` to their frames."""
@@ -291,6 +303,11 @@ class Clips:
         mesh = torch.where(move.mirrored[:, None, None] > 0, mesh[:, self.mirror], mesh)
         rotation, scale, translation = (t[index] for t in self.poses)
         return Side(picture, move.points(mesh), self.ok[index], *move.pose(rotation, scale, translation))
+
+
+def _enlarged(picture: Tensor, side: int) -> Tensor:
+    """(side, side, 3) bytes, bicubically."""
+    return torch.from_numpy(cv2.resize(picture.numpy(), (side, side), interpolation=cv2.INTER_CUBIC))
 
 
 class _Frames:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shared.models.base_fusion import Base
 from shared.models.compact import GENERATORS, CompactNetwork, Source
 from shared.models.layers import LANDMARKS, MotionTensors, keypoints
 from weights.training.data import Clips
@@ -31,6 +32,8 @@ class Clip(NamedTuple):
     """(T, L, 3) of the supervised keypoints"""
     ok: Tensor
     """(T,)"""
+    bases: tuple[Tensor, Tensor, Tensor] | None = None
+    """(T, 3, S, S) frames that base pictures show, (T, 3, S, S) these, (T, STATE) their states"""
 
 
 def clips_of(dev: Clips, size: int) -> list[Clip]:
@@ -41,7 +44,11 @@ def clips_of(dev: Clips, size: int) -> list[Clip]:
         frames = dev.frames[index].permute(0, 3, 1, 2).float() / 255
         if frames.shape[-1] > size:
             frames = torch.nn.functional.avg_pool2d(frames, frames.shape[-1] // size)
-        out.append(Clip(frames, dev.mesh[index][:, list(LANDMARKS)].float(), dev.ok[index] > 0))
+        bases = None
+        if dev.bases is not None:
+            of, pictures, states = dev.newest_bases(index, size)
+            bases = dev.frames[of].permute(0, 3, 1, 2).float() / 255, pictures.permute(0, 3, 1, 2).float() / 255, states
+        out.append(Clip(frames, dev.mesh[index][:, list(LANDMARKS)].float(), dev.ok[index] > 0, bases))
     return out
 
 
@@ -54,7 +61,8 @@ def evaluate(
     `mouth`, `eyes`: correlation of openings with the landmarks'; `points_px`: error of the supervised keypoints; of
     what the motion network reads off the camera's frames, and with `drawn_` off the drawn ones. `psnr`, `freeze`: dB of
     RGB; `sharp`: Laplacian energy in the middle of the picture over the true one. `two_psnr`, `two_sharp`: drawn from
-    two sources at once, half of each, the other from the middle of the clip.
+    two sources at once, half of each, the other from the middle of the clip. `base_`: from the first frame and a base
+    layer of the newest picture, where the clips have one.
     """
     network = TrainedNetwork(GENERATORS[generator]).eval()
     network.load_state_dict(average)
@@ -76,6 +84,12 @@ def evaluate(
             figures["psnr"] = float((-10 * error.log10()).mean())
             figures["freeze"] = float((-10 * still.log10()).mean())
             figures["sharp"] = _sharpness(picture[1:]) / _sharpness(clip.frames[1:])
+            if clip.bases is not None:
+                picture = _with_bases(network, clip, motion)
+                error = (picture - clip.frames).square().mean((1, 2, 3)).clamp_min(1e-8)[1:]
+                figures["base_psnr"] = float((-10 * error.log10()).mean())
+                figures["base_sharp"] = _sharpness(picture[1:]) / _sharpness(clip.frames[1:])
+                figures |= {f"base_{k}": v for k, v in _read(network, clip._replace(frames=picture))[0].items()}
         worst = int((picture - clip.frames).square().mean((1, 2, 3)).argmax())
         columns.append(torch.cat([clip.frames[0], clip.frames[worst], picture[worst]], 1))
         rows.append(figures)
@@ -103,6 +117,19 @@ def _draw(
     encoded = [network.encoder(frames[t : t + 1]) for t in sources]
     given = [Source(features, m.canonical, m) for features, m in zip(encoded, own, strict=True)]
     return network.draw(given, torch.ones(1, len(sources)), _at(motion, driving)).picture
+
+
+def _with_bases(network: CompactNetwork, clip: Clip, motion: MotionTensors) -> Tensor:
+    """(T, 3, S, S) drawn from the first frame and base pictures."""
+    assert clip.bases is not None
+    true, pictures, states = clip.bases
+    of_bases = network.motion(motion_input(true))
+    encoded, own, drawn = network.encoder(clip.frames[:1]), _at(motion, 0), []
+    for t in range(FRAMES):
+        base = Base(pictures[t : t + 1], _at(of_bases, t), states[t : t + 1])
+        source = Source(encoded, own.canonical, own)
+        drawn.append(network.draw([source], torch.ones(1, 1), _at(motion, t), base).picture)
+    return torch.cat(drawn)
 
 
 def _at(motion: MotionTensors, frame: int) -> MotionTensors:
