@@ -1,6 +1,6 @@
 """Base layers of training clips, coded once as a call codes them: `python -m weights.training.bases --help`.
 
-Two layers of each clip go through the real encoder and decoder: a small one at points near a call's default, and a large
+Two layers of each clip go through the real encoder and decoder: a small one at points near a call's default, a large
 one of two seconds. What a receiver decodes is kept as bytes on the disk, from where training picks it row by row. This
 needs PyAV; reading does not.
 """

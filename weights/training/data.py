@@ -249,7 +249,7 @@ class Clips:
         return Batch(sides[:-1], sides[-1], [degrade(picture, random) for picture in received], base)
 
     def _based(self, driving: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """For driving frames (B,): frames that base pictures show, (B, S, S, 3) these pictures, (B, STATE) states."""
+        """For driving frames (B,): frames that base pictures show, (B, S, S, 3) these, (B, STATE) states."""
         assert self.bases is not None
         side = self.frames.shape[1]
         kind, late = torch.rand((2, len(driving)), generator=random)
