@@ -131,7 +131,7 @@ def main() -> int:
     parser.add_argument("--bases", type=Path, help="folder of coded base layers, see python -m weights.training.bases")
     parser.add_argument("--dev-bases", type=Path, help="the same of the clips of --dev")
     parser.add_argument("--perceptual", type=Path, metavar="FILE",
-    parser.add_argument("--bases", type=Path, help="folder of coded base layers: python -m weights.training.bases")
+                        help="of weights.training.perceptual: faces should look alike to it, too")  # fmt: skip
     parser.add_argument("--store", type=Path, metavar="FILE",
                         help="keep frames in this file and not in memory: 200 KB each at 256 px")  # fmt: skip
     parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints, log, sheets and weights")
