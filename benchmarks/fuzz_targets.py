@@ -20,7 +20,7 @@ from benchmarks.fuzz_calls import KEYPOINTS, hostile_receiver, hostile_sender, p
 from benchmarks.fuzz_pictures import picture_messages
 from shared.callfile import CallFileError, CallWriter, Message, Shown, Taken, read_call
 from shared.codec import control
-from shared.codec.base_section import MAX_BASE_BYTES, unpack_base
+from shared.codec.base_section import MAX_SECTION_BYTES, unpack_base
 from shared.codec.base_video import MAX_KEY_BYTES, MAX_PACKET_BYTES
 from shared.codec.bundle import MAX_BUNDLE_BYTES, Bundle, decode_bundle, encode_bundle
 from shared.codec.errors import MalformedBase, MalformedBundle, MalformedControl, MalformedPicture
@@ -74,13 +74,13 @@ def targets(scratch: Path) -> tuple[Target, ...]:
         Target("bundle", bundles(basis), lambda data: decode_bundle(data, basis), (MalformedBundle,),
                MAX_BUNDLE_BYTES, MB, 0.11),
         Target("sound", sounds(), unpack_sound, (MalformedBundle,), MAX_BUNDLE_BYTES, MB, 0.12),
-        Target("base", fuzz_base.sections(), unpack_base, (MalformedBundle,), MAX_BASE_BYTES + 64, MB, 0.06),
+        Target("base", fuzz_base.sections(), unpack_base, (MalformedBundle,), MAX_SECTION_BYTES + 64, MB, 0.06),
         Target("base_key", (fuzz_base.key().pack(),), fuzz_base.read_key, (MalformedBase,), MAX_KEY_BYTES + 64, 4 * MB,
                0.03, mend=with_checksum),
         Target("base_packet", tuple(each.data for each in fuzz_base.packets()), fuzz_base.read_packet, (MalformedBase,),
                MAX_PACKET_BYTES + 64, 4 * MB, 0.02),
         Target("base_track", fuzz_base.sections(), fuzz_base.Track(), (MalformedBase, MalformedBundle),
-               MAX_BASE_BYTES, 4 * MB, 0.01),
+               MAX_SECTION_BYTES, 4 * MB, 0.01),
         Target("picture", picture_messages(), read_picture, (MalformedPicture,), 16 * 1024, 4 * MB, 0.05,
                mend=with_checksum),
         Target("pieces", pieces(), Pieces(), (MalformedPicture,), 2 * MAX_PIECE, 2 * MB, 0.08),
