@@ -131,9 +131,9 @@ def play(name: str, layer: Layer, repeat: str, loss: float, seed: int) -> Row:
         while arrivals and arrivals[0][0] <= now:
             arrival, first, bundle = arrivals.pop(0)
             track.add_bundle(bundle, first, first / 25, arrival)
-        base = track.at(frame, frame / 25, 0)
-        if base is not None:
-            ages.append(frame / 25 - base.clock)
+        newest = track.at(frame, frame / 25, 0)
+        if newest is not None:
+            ages.append(frame / 25 - newest.clock)
     size = sum(len(pack_base(base)) for base in made if base)
     return Row(name, repeat, loss, kbps(size, frames / 25), len(ages) / frames, 1000 * mean(ages or [0.0]))
 

@@ -86,10 +86,10 @@ def pack_base(packets: Sequence[BasePacket]) -> bytes:
     step, encoder = _step(packets), RangeEncoder()
     head = bytearray([first.generation % GENERATIONS << 4 | len(packets) - 1, first.sequence % SEQUENCES])
     head += bytes([step << 5 | first.frame + _REGULAR]) if step else bytes([0, first.frame + FURTHEST])
-    for before, packet in zip((None, *packets), packets, strict=False):
-        encoder.encode(_DROPPABLE[before is not None and before.droppable], packet.droppable)
-        if before is not None and not step:
-            encoder.encode_uniform(packet.frame - before.frame, 8)
+    for index, packet in enumerate(packets):
+        encoder.encode(_DROPPABLE[index > 0 and packets[index - 1].droppable], packet.droppable)
+        if index and not step:
+            encoder.encode_uniform(packet.frame - packets[index - 1].frame, 8)
         bits = len(packet.data).bit_length()
         encoder.encode(_BITS[packet.droppable], bits)
         encoder.encode_uniform(len(packet.data) - (1 << bits - 1), bits - 1)
