@@ -39,6 +39,8 @@ from shared.session.call import Outgoing, TooManyErrors
 
 HEARTBEAT_SECONDS = 2.0
 """Silence after which a sign of life is sent; motion is one too."""
+_COUNT_EVERY = 0.1
+"""Seconds between two looks at the bytes that the budget has spent."""
 _PATIENCE = 0.15
 """Seconds that frames wait for another one beyond the time in which it should come."""
 _MAX_MALFORMED = 20
@@ -136,6 +138,9 @@ class OutgoingHalf:
         self._last_sent = float("-inf")
         self._connected = True
         """Whether it is known what the receiver holds: not from the loss of a connection until it says so."""
+        self.counted: Callable[[], tuple[int, int]] | None = None
+        """Gives the bytes on the wire so far, out and back, for the budget; without it `spent` is told."""
+        self._counted_at = float("-inf")
         self._newest: tuple[int, list[bytes]] | None = None
         """Id and pieces of the last source that was made."""
 
@@ -227,6 +232,9 @@ class OutgoingHalf:
     def tick(self, now: float, link_queued: int) -> list[Outgoing]:
         """Everything to send at `now`, while `link_queued` bytes wait in the link."""
         self._link_queued = link_queued
+        if self.counted is not None and now - self._counted_at >= _COUNT_EVERY:
+            self._counted_at = now
+            self.spent(*self.counted(), now)
         if len(self._bundler) and link_queued <= BACKLOG and now - self._taken_at > self._patience():
             self._flush()  # the camera has stopped: what it gave must not grow old
         out, self._out = self._out, []

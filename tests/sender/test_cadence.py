@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_as_many_go_as_are_wanted_of_a_camera_of_any_true_rate(
 ) -> None:
     frames = gone(Cadence(announced, step), true, step)
     assert len(frames) / 7 == pytest.approx(rate, rel=0.03)
-    apart = [b - a for a, b in zip(frames, frames[1:], strict=False)]
+    apart = [b - a for a, b in pairwise(frames)]
     assert max(apart) == pytest.approx(min(apart))
 
 
