@@ -53,11 +53,16 @@ class Bundler:
         self._encoder, self._fps = BundleEncoder(basis), fps
         self._frames: list[_Frame] = []
         self._sound: list[Packet] = []
+        self._last_clock: float | None = None
         self._last_number, self._last_place = -1, float("-inf")
 
     def __len__(self) -> int:
         """Frames that wait."""
         return len(self._frames)
+
+    def since_last(self, clock: float) -> float:
+        """Seconds from the last frame that was taken in to `clock`; 0 before the first."""
+        return clock - self._last_clock if self._last_clock is not None else 0.0
 
     @property
     def waiting(self) -> bool:
@@ -66,6 +71,7 @@ class Bundler:
 
     def add(self, clock: float, motion: Motion | None) -> int:
         """Takes in a frame, captured at `clock`; how many older ones went for it, as no more than a bundle may wait."""
+        self._last_clock = clock
         self._frames.append(_Frame(clock, motion))
         gone = max(0, len(self._frames) - LARGEST_BUNDLE)
         del self._frames[:gone]

@@ -41,8 +41,6 @@ HEARTBEAT_SECONDS = 2.0
 """Silence after which a sign of life is sent; motion is one too."""
 _COUNT_EVERY = 0.1
 """Seconds between two looks at the bytes that the budget has spent."""
-_PATIENCE = 0.15
-"""Seconds that frames wait for another one beyond the time in which it should come."""
 _MAX_MALFORMED = 20
 _REST = 2.0
 """From one source to the next on a link that carries less than usual, as a multiple of the time that one takes."""
@@ -122,8 +120,6 @@ class OutgoingHalf:
         self._crop_number = 0
         self._out: list[Outgoing] = []
         self._step = settings.step
-        self._taken_at = 0.0
-        """When the last frame was taken in."""
         self._flushed: tuple[int, int, int] | None = None
         """Of the bundle that goes with the next `tick`: number of its first frame, frames that the announced rate has
         in its time, bytes."""
@@ -235,8 +231,6 @@ class OutgoingHalf:
         if self.counted is not None and now - self._counted_at >= _COUNT_EVERY:
             self._counted_at = now
             self.spent(*self.counted(), now)
-        if len(self._bundler) and link_queued <= BACKLOG and now - self._taken_at > self._patience():
-            self._flush()  # the camera has stopped: what it gave must not grow old
         out, self._out = self._out, []
         rides = any(channel is Channel.MOTION for channel, _ in out)
         pieces = [] if self._link.pictures_wait(now) else self._pacer.pop_due(now, link_queued, rides)
@@ -300,21 +294,23 @@ class OutgoingHalf:
         if self._step != self._link.step:
             self._flush()  # frames of a bundle are as far apart as each other
             self._step = self._link.step
-        self._taken_at = now
         if not self._cadence.goes(clock, self._step):
             return
+        stopped = self._bundler.since_last(clock) > self._cadence.span(self._link.bundle, self._step)
+        if stopped:
+            self._flush_unless_stuck()  # what the camera gave before must not grow older
         self._forget(self._bundler.add(clock, None if analysis is None else self._as_held(analysis)))
         self.counts.frames_sent += 1
         self.first_frame = now if self.first_frame is None else self.first_frame
         self.last_frame = now
         self.counts.no_face += analysis is None
         enough = self._cadence.bundle(self._link.bundle, self._step)
-        if len(self._bundler) >= enough and self._link_queued <= BACKLOG:
-            self._flush()
+        if len(self._bundler) >= enough or stopped:
+            self._flush_unless_stuck()
 
-    def _patience(self) -> float:
-        """Seconds that frames wait for another one to share their bundle."""
-        return self._cadence.camera + _PATIENCE
+    def _flush_unless_stuck(self) -> None:
+        if self._link_queued <= BACKLOG:
+            self._flush()
 
     def _forget(self, frames: int) -> None:
         """So many frames that were taken in will never go."""

@@ -160,24 +160,24 @@ def test_a_rate_that_drifts_down_in_the_dark_is_followed() -> None:
 
 @pytest.mark.parametrize("gap", [0.5, 3.0, 40.0])
 def test_a_clock_that_jumps_ahead_jumps_on_display_by_as_much(gap: float) -> None:
-    clocks = even(25, 4) + even(25, 4, 14 + gap)
+    clocks = even(25, 4)[:-2] + even(25, 4, 14 + gap)  # a full bundle goes before
     call = Call(25)
     call.play(clocks)
     delays = call.delays(12)
     assert max(delays) - min(delays) <= 0.05
-    assert max(call.apart(12)) == pytest.approx(gap + 0.04, abs=0.05)
+    assert max(call.apart(12)) == pytest.approx(gap + 0.12, abs=0.05)
     assert call.slowest < 0.05
 
 
 def test_a_camera_that_stops_is_not_taken_for_a_thin_link() -> None:
-    clocks = even(25, 4)[:-3] + even(25, 4, 16.513)
+    filmed = even(25, 4)[:-3]
+    still = [filmed[-1] + LONGEST_STILL * n for n in range(1, 7)]  # the pump repeats the last motion
     call = Call(25)
-    sender = call.play(clocks)
+    sender = call.play(filmed + still + even(25, 4, 16.513))
     assert call.slowest < 0.05
     assert not sender._link.limited
-    before = [frame for _, frame in call.shown if frame.capture < 15]
-    assert before[-1].capture == pytest.approx(clocks[96], abs=0.002)
-    assert next(at for at, frame in call.shown if frame is before[-1]) < clocks[96] + 0.6
+    delays = call.delays(17.5)
+    assert max(delays) - min(delays) <= 0.05
 
 
 def test_a_frame_now_and_then_missing_costs_a_few_bytes_and_no_message() -> None:
