@@ -150,7 +150,7 @@ def _filled(run: Run, motions: Sequence[Motion | None]) -> tuple[Motion | None, 
     filled = list(motions[:1])
     for (a, before), (b, after) in pairwise(zip(run.places, motions, strict=True)):
         for place in range(a + 1, b):
-            both = before is not None and after is not None
-            filled.append(between(before, after, (place - a) / (b - a)) if both else None)
+            share = (place - a) / (b - a)
+            filled.append(None if before is None or after is None else between(before, after, share))
         filled.append(after)
     return tuple(filled)

@@ -290,7 +290,9 @@ def test_delays_of_an_hour_are_right_while_clocks_drift_apart() -> None:
     give(half, message(1), 0.0)
     for number in range(0, 3600, 2):
         now = float(number)
-        for asked in [m.clock_ms for m in messages(half, now) if isinstance(m, control.Stats) and m.clock_ms is not None]:
+        for asked in [
+            m.clock_ms for m in messages(half, now) if isinstance(m, control.Stats) and m.clock_ms is not None
+        ]:
             theirs = (now + 0.05) * (1 - drift)
             answer = control.Heartbeat(round(theirs * 1000), asked)
             half.receive(Channel.CONTROL, control.pack_control(answer), now + 0.1)
