@@ -11,6 +11,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
@@ -19,8 +20,9 @@ from receiver.player import share_cores
 from receiver.upscale import DEFAULT_UPSCALER, Upscaler, load_upscaler
 from sender.sample import sample_frames
 from shared.models import openvino_models
-from shared.models.batching import DrawsMany, Request, draw_many
-from shared.models.engine import Engine, EngineError, Picture
+from shared.models.batching import DrawsMany, draw_many
+from shared.models.engine import Engine, EngineError, Picture, Request
+from shared.models.exchange import BasePicture
 from shared.models.registry import ENGINES, load_engine
 from shared.models.warmup import warm_up
 from shared.motion import FloatArray, Motion
@@ -62,9 +64,17 @@ class Case:
         sources = [engine.prepare(pictures[at], *found[at]) for at in (0, -1)]
         return Case(engine, pictures, found[0][0], [motion for _, motion in found], sources)
 
-    def requests(self, count: int) -> Iterator[Request]:
-        """Frames from `count` sources, again and again."""
-        return cycle([([(source, 1.0) for source in self.sources[:count]], motion) for motion in self.motions])
+    def requests(self, count: int, with_base: bool = False) -> Iterator[Request]:
+        """Frames from `count` sources, again and again; with a base of 128 px that is a frame old."""
+        sources = [(source, 1.0) for source in self.sources[:count]]
+        bases: list[BasePicture | None] = [None] * len(self.motions)
+        if with_base:
+            small = [cv2.resize(picture, (128, 128), interpolation=cv2.INTER_AREA) for picture in self.pictures]
+            bases = [
+                BasePicture(np.asarray(p, np.uint8), m, 0.04, 63) for p, m in zip(small, self.motions, strict=True)
+            ]
+        before = [*bases[-1:], *bases[:-1]]
+        return cycle([Request(sources, motion, base) for motion, base in zip(self.motions, before, strict=True)])
 
 
 def engine_figures(
@@ -102,6 +112,7 @@ def _measured(engine: Engine, device: str, batches: Sequence[int], budget: Budge
 
 def _stages(case: Case, upscaler: Upscaler, device: str, budget: Budget) -> dict[str, Stage]:
     engine, pictures, singles, pairs = case.engine, cycle(case.pictures), case.requests(1), case.requests(2)
+    based = case.requests(2, True)
     first, own = case.pictures[0], case.motions[0]
     small = np.ascontiguousarray(first[:: engine.size // UPSCALED_FROM, :: engine.size // UPSCALED_FROM])
     works: dict[str, Callable[[], object]] = {
@@ -109,6 +120,7 @@ def _stages(case: Case, upscaler: Upscaler, device: str, budget: Budget) -> dict
         "source": lambda: engine.prepare(first, case.canonical, own),
         "synthesis": lambda: engine.draw(*next(singles)),
         "synthesis_two_sources": lambda: engine.draw(*next(pairs)),
+        "synthesis_two_sources_and_base": lambda: engine.draw(*next(based)),
         "upscale": lambda: upscaler.upscale(small, engine.size),
         "display": lambda: compose(first, "25.0 fps"),
     }

@@ -17,6 +17,7 @@ from shared.codec.motion_basis import ANGLE_LIMIT, EXPRESSION_LIMIT, MotionBasis
 from shared.codec.range_coder import TOTAL
 from shared.link.base import Channel
 from shared.models.engine import Picture, Weighted
+from shared.models.exchange import BasePicture
 from shared.motion import FloatArray, Motion
 from shared.session.call import Outgoing, TooManyErrors
 
@@ -64,7 +65,7 @@ class PlainEngine:
             raise AssertionError(f"a source of shape {picture.shape} got through")
         return 0
 
-    def draw(self, sources: Weighted, driving: Motion) -> Picture:
+    def draw(self, sources: Weighted, driving: Motion, base: BasePicture | None = None) -> Picture:
         """See `Engine`."""
         return np.zeros((self.size, self.size, 3), np.uint8)
 

@@ -22,6 +22,7 @@ from sender.refresh import First, RefreshPolicy
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.range_coder import TOTAL
 from shared.models.engine import Picture, Weighted
+from shared.models.exchange import BasePicture
 from shared.motion import FloatArray, Motion
 
 ROOT = Path(__file__).parents[1]
@@ -81,7 +82,7 @@ class ColourEngine:
             raise ValueError(f"a source has shape {picture.shape}")
         return round(float(picture[..., 1].mean()))
 
-    def draw(self, sources: Weighted, driving: Motion) -> Picture:
+    def draw(self, sources: Weighted, driving: Motion, base: BasePicture | None = None) -> Picture:
         source, yaw = max(sources, key=lambda each: each[1])[0], float(driving.rotation[0])
         self.drawn.append((source, yaw))
         return picture(yaw, source)

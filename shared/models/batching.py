@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from shared.models.engine import Engine, Picture, Weighted
+from shared.models.engine import Engine, Picture, Request, Weighted
+from shared.models.exchange import BasePicture
 from shared.motion import FloatArray, Motion
 
 GATHERING_SECONDS = 0.003
 """How long a frame waits at most for those of other calls."""
-Request = tuple[Weighted, Motion]
-"""What `Engine.draw` takes."""
 
 
 @runtime_checkable
@@ -33,7 +32,7 @@ def draw_many(engine: Engine, requests: Sequence[Request]) -> list[Picture]:
     """A picture for each request, by an engine that may only draw one at a time."""
     if isinstance(engine, DrawsMany):
         return engine.draw_many(requests)
-    return [engine.draw(sources, driving) for sources, driving in requests]
+    return [engine.draw(*request) for request in requests]
 
 
 def largest_batch(engine: Engine) -> int:
@@ -88,8 +87,8 @@ class Batcher:
     def prepare(self, picture: Picture, canonical: FloatArray, motion: Motion) -> Any:
         return self._engine.prepare(picture, canonical, motion)
 
-    def draw(self, sources: Weighted, driving: Motion) -> Picture:
-        mine = _Waiting((sources, driving))
+    def draw(self, sources: Weighted, driving: Motion, base: BasePicture | None = None) -> Picture:
+        mine = _Waiting(Request(sources, driving, base))
         with self._changed:
             self._waiting.append(mine)
             self._changed.notify_all()

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from shared.models.base_fusion import Base, BaseFusion, Told, enlarged_correction
 from shared.models.layers import (
     KEYPOINTS,
     MotionTensors,
@@ -32,6 +33,7 @@ from shared.models.layers import (
     keypoints,
     pixels_last,
     resize_flow,
+    softened,
     warp,
 )
 from shared.models.motion_network import MotionNetwork
@@ -106,6 +108,8 @@ class Drawn(NamedTuple):
     """(B, 1, S, S) share of the warped source, 0..1"""
     gain: Tensor
     """(B, 1, S, S) of the warped source's detail, 0..2: coding and warping have softened it"""
+    correction: Tensor | None = None
+    """(B, 3, S/2, S/2) what was added to have the colours, light and large shapes of a base layer"""
 
 
 class Fused(NamedTuple):
@@ -121,6 +125,8 @@ class Fused(NamedTuple):
     """(B, 3K + 6) of the sources' own motions"""
     fine: Tensor | None
     """(B, 3, n·S, n·S) the same as `warped`, in more detail"""
+    flows: list[Tensor]
+    """(B, S/4, S/4, 2) of each source"""
 
 
 class SourceEncoder(nn.Module):
@@ -158,7 +164,10 @@ class DenseMotion(nn.Module):
         nn.init.zeros_(seen.weight)
         self.visibility = nn.Sequential(seen, nn.PixelShuffle(2))
 
-    def forward(self, source: SourceFeatures, matrix: Tensor, ks: Tensor, kd: Tensor) -> Moved:
+    def forward(
+        self, source: SourceFeatures, matrix: Tensor, ks: Tensor, kd: Tensor, told: Tensor | None = None
+    ) -> Moved:
+        """`told`: (B, dense, S/8, S/8) of a base layer."""
         z = source.compressed
         batch, channels, size, _ = z.shape
         # candidate k maps driving point g to J (g - x_k^d) + x_k^s = J g + offset_k; candidate 0 leaves g where it is
@@ -169,7 +178,7 @@ class DenseMotion(nn.Module):
         # one call over all candidates: they sample the same features
         warped = warp(z, candidates.view(batch, -1, size, 2)).view(batch, channels * (KEYPOINTS + 1), size, size)
         moved = heatmaps(kd, size, 0.02) - heatmaps(ks, size, 0.02)
-        skips = [self.input(pixels_last(torch.cat([warped, moved], 1)))]
+        skips = [added(self.input, pixels_last(torch.cat([warped, moved], 1)), told)]
         for layer in self.down:
             skips.append(layer(skips[-1]))
         x = skips.pop()
@@ -214,22 +223,26 @@ class Generator(nn.Module):
             for parameter in layer.parameters():
                 nn.init.zeros_(parameter)
 
-    def forward(self, fused: Fused, driving: MotionTensors) -> Drawn:
+    def forward(self, fused: Fused, driving: MotionTensors, told: Told | None = None) -> tuple[Drawn, Tensor]:
+        """What is drawn, and the (B, half, S/2, S/2) features that it was drawn from."""
         features = pixels_last(fused.features)
         x = self.down(features)
         condition = torch.cat([driving.condition(), fused.condition], 1)
-        gain, shift = self.film(condition)[:, :, None, None].chunk(2, 1)
+        film = self.film(condition) if told is None else self.film(condition) + told.film
+        gain, shift = film[:, :, None, None].chunk(2, 1)
         x = self.body(x * (1 + gain) + shift)
         # not kd[:, PAINTED]: the list would go to a GPU with every frame, which no CUDA graph can hold
         heat = heatmaps(torch.stack([fused.kd[:, k] for k in PAINTED], 1), features.shape[-1], 0.0025)
-        x = self.to_half(self.join(torch.cat([self.up(x) + features, pixels_last(heat)], 1)))
-        x = self.paint(torch.cat([x, pixels_last(F.pixel_unshuffle(fused.warped, 2))], 1))
+        joined = torch.cat([self.up(x) + features, pixels_last(heat)], 1)
+        x = self.to_half(added(self.join, joined, None if told is None else told.join))
+        x = torch.cat([x, pixels_last(F.pixel_unshuffle(fused.warped, 2))], 1)
+        x = self.paint[1](added(self.paint[0], x, None if told is None else told.half))
         out = F.pixel_shuffle(self.out(x), 2)
         copied = torch.sigmoid(out[:, 3:] + 1)
         # Both smooth from pixel to pixel, or they learn grids, which count as sharp.
         painted = softened(torch.sigmoid(out[:, :3] * 2))
         gain = softened(2 * torch.sigmoid(F.pixel_shuffle(self.gain(x), 2)))
-        return Drawn(blend(painted, copied, fused.warped, gain), fused.warped, painted, copied, gain)
+        return Drawn(blend(painted, copied, fused.warped, gain), fused.warped, painted, copied, gain), x
 
 
 class CompactNetwork(nn.Module):
@@ -241,25 +254,40 @@ class CompactNetwork(nn.Module):
         self.encoder = SourceEncoder(widths.features)
         self.dense_motion = DenseMotion(widths.dense)
         self.generator = Generator(widths)
+        self.base = BaseFusion(widths.features, widths.dense, widths.deep, widths.half)
         self.nearness = nn.Parameter(torch.full((KEYPOINTS,), _NEARNESS / KEYPOINTS))
         """How much a source loses by each keypoint's distance from where it should be."""
 
-    def draw(self, sources: Sequence[Source], weights: Tensor, driving: MotionTensors) -> Drawn:
+    def draw(
+        self, sources: Sequence[Source], weights: Tensor, driving: MotionTensors, base: Base | None = None
+    ) -> Drawn:
         """The driving picture from encoded sources, as large as `fine` of the sources if they have it.
 
         weights: (B, N), at least one of each row positive, only their ratios matter: where two sources show a place
-        equally well, they share it so. A source of weight 0 has no influence.
+        equally well, they share it so. A source of weight 0 has no influence. With a `base`, colours, light and large
+        shapes are taken from it.
         """
-        fused = self.fuse(sources, weights, driving)
-        drawn: Drawn = self.generator(fused, driving)
-        return drawn if fused.fine is None else enlarged(drawn, fused.fine)
+        told = None if base is None else self.base(base, sources[0].canonical, driving)
+        return self.drawn(self.fuse(sources, weights, driving, told), driving, told)
 
-    def fuse(self, sources: Sequence[Source], weights: Tensor, driving: MotionTensors) -> Fused:
+    def drawn(self, fused: Fused, driving: MotionTensors, told: Told | None) -> Drawn:
+        """The driving picture from fused sources."""
+        drawn, features = self.generator(fused, driving, told)
+        out: Drawn = drawn
+        if told is not None:
+            correction = self.base.exchanged(drawn.picture, told, features)
+            picture = drawn.picture + enlarged_correction(correction, drawn.picture.shape[-1])
+            out = drawn._replace(picture=picture.clamp(0, 1), correction=correction)
+        return out if fused.fine is None else enlarged(out, fused.fine)
+
+    def fuse(
+        self, sources: Sequence[Source], weights: Tensor, driving: MotionTensors, told: Told | None = None
+    ) -> Fused:
         """Each source moved on its own; at every place those count most that show it best."""
         ks = [keypoints(s.canonical, s.motion) for s in sources]
         kd = [keypoints(s.canonical, driving) for s in sources]
         moved = [
-            self.dense_motion(s.features, flow_matrix(s.motion, driving), *points)
+            self.dense_motion(s.features, flow_matrix(s.motion, driving), *points, None if told is None else told.dense)
             for s, *points in zip(sources, ks, kd, strict=True)
         ]
         features = [warp(s.features.features, m.flow) * m.occlusion for s, m in zip(sources, moved, strict=True)]
@@ -268,7 +296,7 @@ class CompactNetwork(nn.Module):
         pictures = _moved([s.features.picture for s in sources], flows)
         fine = _moved([s.fine for s in sources if s.fine is not None], flows)
         if len(sources) == 1:
-            return Fused(features[0], pictures[0], kd[0], conditions[0], fine[0] if fine else None)
+            return Fused(features[0], pictures[0], kd[0], conditions[0], fine[0] if fine else None, flows)
         nearness = -self._distances(ks, kd)
         seen = torch.stack([m.visibility for m in moved], 1) + nearness[:, :, None, None, None]
         shares, sharply = shared_out(seen, weights), shared_out(_CHOOSINESS * seen, weights)
@@ -279,6 +307,7 @@ class CompactNetwork(nn.Module):
             _sum(kd, overall[..., None]),
             _sum(conditions, overall),
             _sum_large(fine, sharply) if len(fine) == len(sources) else None,
+            flows,
         )
 
     def _distances(self, ks: Sequence[Tensor], kd: Sequence[Tensor]) -> Tensor:
@@ -287,26 +316,30 @@ class CompactNetwork(nn.Module):
         return (apart * self.nearness.clamp_min(0)).sum(-1)
 
 
+def added(layers: nn.Module, x: Tensor, more: Tensor | None) -> Tensor:
+    """A convolution and its activation (see `layers.conv`), with something added in between."""
+    convolution, activation = layers.children()
+    y: Tensor = convolution(x)
+    out: Tensor = activation(y if more is None else y + more)
+    return out
+
+
 def enlarged(drawn: Drawn, fine: Tensor) -> Drawn:
     """The drawn picture at the size of `fine`, the warped sources in more detail: copied where they are copied."""
     size = fine.shape[-1]
     planes = torch.cat([drawn.painted, drawn.copied, drawn.gain], 1)
     planes = F.interpolate(planes, size=(size, size), mode="bicubic", align_corners=True)
     painted, copied, gain = planes[:, :3], planes[:, 3:4].clamp(0, 1), planes[:, 4:]
-    return Drawn(blend(painted, copied, fine, gain), fine, painted, copied, gain)
+    picture = blend(painted, copied, fine, gain)
+    if drawn.correction is not None:
+        picture = (picture + enlarged_correction(drawn.correction, size)).clamp(0, 1)
+    return Drawn(picture, fine, painted, copied, gain, drawn.correction)
 
 
 def blend(painted: Tensor, copied: Tensor, warped: Tensor, gain: Tensor) -> Tensor:
     """(B, 3, S, S) painted where not copied, copied with more detail (unsharp masking) where it is."""
     sharpened = (warped + gain * (warped - softened(warped))).clamp(0, 1)
     return painted + copied * (sharpened - painted)
-
-
-def softened(picture: Tensor) -> Tensor:
-    """(B, C, S, S) weighted mean of each place's neighbours, 1-2-1 both ways; the edge repeats."""
-    x = F.pad(picture, (1, 1, 1, 1), mode="replicate")
-    x = x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]
-    return (x[..., :-2, :] + 2 * x[..., 1:-1, :] + x[..., 2:, :]) / 16
 
 
 def shared_out(logits: Tensor, weights: Tensor) -> Tensor:

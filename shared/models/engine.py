@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from shared.models import compact, openvino_models
 from shared.models.batches import batches
+from shared.models.exchange import BasePicture
 from shared.models.frame import (
     NATIVE_SIDE,
     EagerFrames,
@@ -29,6 +30,7 @@ from shared.models.frame import (
     Parts,
     Pictures,
     Reading,
+    base_pixels,
     frame_numbers,
     parts_of,
 )
@@ -45,6 +47,15 @@ Picture = NDArray[np.uint8]
 """(H, W, 3) RGB."""
 Weighted = Sequence[tuple[Any, float]]
 """Prepared sources, each with its weight: positive, only ratios matter."""
+
+
+class Request(NamedTuple):
+    """What a frame is drawn from."""
+
+    sources: Weighted
+    """At least one"""
+    driving: Motion
+    base: BasePicture | None = None
 
 
 BACKENDS = ("auto", "torch", "openvino")
@@ -71,8 +82,11 @@ class Engine(Protocol):
     def prepare(self, picture: Picture, canonical: FloatArray, motion: Motion) -> Any:
         """What `draw` needs of a source; `picture` is (size, size, 3)."""
 
-    def draw(self, sources: Weighted, driving: Motion) -> Picture:
-        """(size, size, 3) the person of prepared sources, at least one, under the driving motion."""
+    def draw(self, sources: Weighted, driving: Motion, base: BasePicture | None = None) -> Picture:
+        """(size, size, 3) the person of prepared sources, at least one, under the driving motion.
+
+        With a base picture, colours, light and large shapes are that one's.
+        """
 
 
 class CompactEngine:
@@ -103,7 +117,9 @@ class CompactEngine:
         network = compact.CompactNetwork(compact.GENERATORS[generator_of(weights)])
         load_strictly(network.motion, motion)
         if generator is not None:
-            _fill(network, weights, generator.name, ignore="motion.")
+            # a generator that was trained before there was a base layer exchanges low frequencies, as an untrained one
+            known = any(name.startswith("base.") for name in weights)
+            _fill(network, weights, generator.name, ("motion.",) if known else ("motion.", "base."))
         network = network.eval().requires_grad_(False).to(self._device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on a CPU
         self._network = network
@@ -140,23 +156,27 @@ class CompactEngine:
             torch.cuda.current_stream(self._device).synchronize()  # frames are drawn on another stream
         return source
 
-    def draw(self, sources: Sequence[tuple[Parts, float]], driving: Motion) -> Picture:
-        return self.draw_many([(sources, driving)])[0]
+    def draw(self, sources: Weighted, driving: Motion, base: BasePicture | None = None) -> Picture:
+        return self.draw_many([Request(sources, driving, base)])[0]
 
     @property
     def largest_batch(self) -> int:
         """Frames that are better drawn together than one by one: one on a CPU."""
         return 1 if self._frames is None else self._frames.sizes[-1]
 
-    def draw_many(self, requests: Sequence[tuple[Sequence[tuple[Parts, float]], Motion]]) -> list[Picture]:
-        """A picture for each request, of the arguments that `draw` takes; those alike are drawn together."""
+    def draw_many(self, requests: Sequence[Request]) -> list[Picture]:
+        """A picture for each request; those alike are drawn together."""
         if self._frames is None:
             raise EngineError("this engine was loaded without a generator: it extracts but does not draw")
-        numbers = [frame_numbers([weight for _, weight in sources], driving) for sources, driving in requests]
-        rows = [[source for source, _ in sources] for sources, _ in requests]
+        numbers = [frame_numbers([weight for _, weight in r.sources], r.driving, r.base) for r in requests]
+        rows = [[source for source, _ in r.sources] for r in requests]
+        pixels = [None if r.base is None else base_pixels(r.base) for r in requests]
         drawn: dict[int, Picture] = {}
-        for batch in batches([len(row) for row in rows], self._frames.sizes):
-            pictures = self._frames.draw(np.stack([numbers[i] for i in batch]), [rows[i] for i in batch])
+        for batch in batches([2 * len(r.sources) + (r.base is not None) for r in requests], self._frames.sizes):
+            bases = [each for i in batch if (each := pixels[i]) is not None]
+            pictures = self._frames.draw(
+                np.stack([numbers[i] for i in batch]), [rows[i] for i in batch], np.stack(bases) if bases else None
+            )
             drawn |= zip(batch, pictures, strict=True)
         return [drawn[i] for i in range(len(requests))]
 
@@ -212,8 +232,8 @@ def load_strictly(module: torch.nn.Module, path: Path) -> None:
     _fill(module, _read(path), path.name)
 
 
-def _fill(module: torch.nn.Module, tensors: Mapping[str, Tensor], file: str, ignore: str = "\0") -> None:
-    """Fills a module with the tensors of a file; parameters that start with `ignore` stay as they are."""
+def _fill(module: torch.nn.Module, tensors: Mapping[str, Tensor], file: str, ignore: tuple[str, ...] = ()) -> None:
+    """Fills a module with the tensors of a file; parameters that start with one of `ignore` stay as they are."""
     wanted = {k: v.shape for k, v in module.state_dict().items() if not k.startswith(ignore)}
     found = {k: v.shape for k, v in tensors.items()}
     if wanted != found:

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from shared.models.base_fusion import STATE, Base, base_state
 from shared.models.compact import CompactNetwork, Source, SourceFeatures
+from shared.models.exchange import BasePicture
 from shared.models.layers import KEYPOINTS, MotionTensors
 from shared.models.motion_network import MotionNetwork
 from shared.motion import FloatArray, Motion
@@ -21,6 +24,7 @@ from shared.motion import FloatArray, Motion
 MOTION_NUMBERS = 6 + 3 * KEYPOINTS
 _CANONICAL_NUMBERS = 3 * KEYPOINTS
 SOURCE_NUMBERS = _CANONICAL_NUMBERS + MOTION_NUMBERS
+BASE_NUMBERS = MOTION_NUMBERS + STATE
 NATIVE_SIDE = 256
 """px of the source pictures that the networks see, whatever is drawn."""
 
@@ -36,8 +40,9 @@ class Frames(Protocol):
     sizes: tuple[int, ...]
     """Batches that are drawn at full speed, smallest first; others are to be filled up to one of these."""
 
-    def draw(self, numbers: FloatArray, rows: Sequence[Sequence[Parts]]) -> Pictures:
-        """(B, S, S, 3) from (B, N + MOTION_NUMBERS) `frame_numbers` and B rows of N sources. Threads may call it."""
+    def draw(self, numbers: FloatArray, rows: Sequence[Sequence[Parts]], bases: Pictures | None = None) -> Pictures:
+        """(B, S, S, 3) from B `frame_numbers`, B rows of N sources, and with a base layer (B, 256, 256, 3) of its
+        pictures, enlarged. Threads may call it."""
 
 
 def motion_numbers(motion: Motion) -> FloatArray:
@@ -46,9 +51,22 @@ def motion_numbers(motion: Motion) -> FloatArray:
     return np.concatenate([np.asarray(part, np.float32) for part in parts])
 
 
-def frame_numbers(weights: Sequence[float], driving: Motion) -> FloatArray:
-    """(N + MOTION_NUMBERS,) what a frame takes beside its sources, as one vector: one copy to the device."""
-    return np.concatenate([np.asarray(weights, np.float32), motion_numbers(driving)])
+def frame_numbers(weights: Sequence[float], driving: Motion, base: BasePicture | None = None) -> FloatArray:
+    """(N + MOTION_NUMBERS,) what a frame takes beside its sources, as one vector: one copy to the device.
+
+    With a base picture BASE_NUMBERS more.
+    """
+    parts = [np.asarray(weights, np.float32), motion_numbers(driving)]
+    if base is not None:
+        state = base_state(base.presence, base.age, base.picture.shape[0], base.crf)
+        parts += [motion_numbers(base.motion), np.asarray(state, np.float32)]
+    return np.concatenate(parts)
+
+
+def base_pixels(base: BasePicture) -> Pictures:
+    """(256, 256, 3) the picture of a base as a frame takes it."""
+    size = (NATIVE_SIDE, NATIVE_SIDE)
+    return np.asarray(cv2.resize(base.picture, size, interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def parts_of(features: SourceFeatures, canonical: FloatArray, motion: Motion, fine: Tensor | None) -> Parts:
@@ -71,12 +89,16 @@ class Frame(nn.Module):
         return int(self._network.encoder.compress.in_channels)
 
     def forward(self, numbers: Tensor, *parts: Tensor) -> Tensor:
-        """(B, S, S, 3) uint8 from (B, N + MOTION_NUMBERS) and the parts of N sources, one source after the other."""
-        count = numbers.shape[1] - MOTION_NUMBERS
+        """(B, S, S, 3) uint8 from `frame_numbers` and the parts of N sources, one source after the other; and with a
+        base layer, last, (B, 256, 256, 3) uint8 of its pictures."""
+        base, count = None, numbers.shape[1] - MOTION_NUMBERS
+        if count >= BASE_NUMBERS:
+            count -= BASE_NUMBERS
+            base, parts = _base(numbers[:, -BASE_NUMBERS:], parts[-1]), parts[:-1]
         each = len(parts) // count
         sources = [_source(*parts[at : at + each]) for at in range(0, len(parts), each)]
-        driving = _motion(sources[0].canonical, numbers[:, count:])
-        picture = self._network.draw(sources, numbers[:, :count], driving).picture
+        driving = _motion(sources[0].canonical, numbers[:, count : count + MOTION_NUMBERS])
+        picture = self._network.draw(sources, numbers[:, :count], driving, base).picture
         return (picture.permute(0, 2, 3, 1) * 255 + 0.5).clamp(0, 255).to(torch.uint8)
 
 
@@ -103,9 +125,11 @@ class EagerFrames:
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
 
-    def draw(self, numbers: FloatArray, rows: Sequence[Sequence[Parts]]) -> Pictures:
+    def draw(self, numbers: FloatArray, rows: Sequence[Sequence[Parts]], bases: Pictures | None = None) -> Pictures:
+        """See `Frames.draw`."""
+        more = () if bases is None else (torch.from_numpy(bases),)
         with torch.inference_mode():
-            drawn = self._frame(torch.from_numpy(numbers), *stacked(rows))
+            drawn = self._frame(torch.from_numpy(numbers), *stacked(rows), *more)
         return np.ascontiguousarray(drawn.numpy())
 
 
@@ -122,6 +146,11 @@ def _source(
     canonical = numbers[:, :_CANONICAL_NUMBERS].reshape(-1, KEYPOINTS, 3)
     motion = _motion(canonical, numbers[:, _CANONICAL_NUMBERS:])
     return Source(SourceFeatures(picture, features, compressed), canonical, motion, fine)
+
+
+def _base(numbers: Tensor, pixels: Tensor) -> Base:
+    motion = _motion(numbers[:, :0], numbers[:, :MOTION_NUMBERS])
+    return Base(pixels.permute(0, 3, 1, 2).float() / 255, motion, numbers[:, MOTION_NUMBERS:])
 
 
 def _motion(canonical: Tensor, numbers: Tensor) -> MotionTensors:

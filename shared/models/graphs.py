@@ -42,30 +42,30 @@ class StaticFrames:
         """`record` makes a run repeatable; without one, CUDA graphs do, as long as they can be captured."""
         self._frame, self._device = frame, device
         self._record = record or _GraphRecorder()
-        self._recordings: dict[tuple[int, int], _Recording] = {}
+        self._recordings: dict[tuple[int, int, bool], _Recording] = {}
         self._lock = threading.Lock()
         # a stream of its own: a frame does not wait for a source that is being enlarged
         self._stream = torch.cuda.Stream(device, priority=-1) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
-    def draw(self, numbers: FloatArray, rows: Sequence[Sequence[Parts]]) -> Pictures:
+    def draw(self, numbers: FloatArray, rows: Sequence[Sequence[Parts]], bases: Pictures | None = None) -> Pictures:
         """See `Frames.draw`."""
-        key = (len(rows), len(rows[0]))
+        key = (len(rows), len(rows[0]), bases is not None)
         with self._lock, torch.inference_mode(), self._on_stream():
             recording = self._recordings.get(key)
             if recording is None:
-                recording = self._recordings[key] = self._recorded(numbers, rows)
-            return recording.draw(numbers, rows)
+                recording = self._recordings[key] = self._recorded(numbers, rows, bases)
+            return recording.draw(numbers, rows, bases)
 
-    def _recorded(self, numbers: FloatArray, rows: Sequence[Sequence[Parts]]) -> _Recording:
+    def _recorded(self, numbers: FloatArray, rows: Sequence[Sequence[Parts]], bases: Pictures | None) -> _Recording:
         try:
-            return _Recording(self._frame, self._device, self._record, numbers, rows)
+            return _Recording(self._frame, self._device, self._record, numbers, rows, bases)
         except RuntimeError as error:
             if self._record is repeated:
                 raise
             reason = str(error).strip().partition("\n")[0]
             logger.warning("no CUDA graph could be captured (%s): frames are drawn more slowly, step by step", reason)
             self._record = repeated
-            return _Recording(self._frame, self._device, self._record, numbers, rows)
+            return _Recording(self._frame, self._device, self._record, numbers, rows, bases)
 
     def _on_stream(self) -> AbstractContextManager[object]:
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
@@ -75,25 +75,29 @@ class _Recording:
     """One run with its buffers, for one number of sources and one size of batch."""
 
     def __init__(
-        self, frame: Frame, device: torch.device, record: Record, numbers: FloatArray, rows: Sequence[Sequence[Parts]]
-    ) -> None:
+        self, frame: Frame, device: torch.device, record: Record, numbers: FloatArray,
+        rows: Sequence[Sequence[Parts]], bases: Pictures | None,
+    ) -> None:  # fmt: skip
         self._on_gpu = device.type == "cuda"
-        self._numbers = torch.from_numpy(numbers).to(device, copy=True)
-        self._staged = torch.empty(numbers.shape, pin_memory=self._on_gpu)
+        given = [numbers] if bases is None else [numbers, bases]
+        self._given = [torch.from_numpy(each).to(device, copy=True) for each in given]
+        self._staged = [torch.empty_like(each, device="cpu", pin_memory=self._on_gpu) for each in self._given]
         self._parts = [part.clone() for part in stacked(rows)]
         self._held = [list(row) for row in rows]
 
         def run() -> Tensor:
             with NarrowConvolutions():
-                pictures: Tensor = frame(self._numbers, *self._parts)
+                pictures: Tensor = frame(self._given[0], *self._parts, *self._given[1:])
             return pictures
 
         self._drawn, self._repeat = record(run)
         self._bytes = torch.empty(self._drawn.shape, dtype=torch.uint8, pin_memory=self._on_gpu)
 
-    def draw(self, numbers: FloatArray, rows: Sequence[Sequence[Parts]]) -> Pictures:
-        self._staged.copy_(torch.from_numpy(numbers))
-        self._numbers.copy_(self._staged, non_blocking=True)
+    def draw(self, numbers: FloatArray, rows: Sequence[Sequence[Parts]], bases: Pictures | None) -> Pictures:
+        given = [numbers] if bases is None else [numbers, bases]
+        for staged, buffer, each in zip(self._staged, self._given, given, strict=True):
+            staged.copy_(torch.from_numpy(each))
+            buffer.copy_(staged, non_blocking=True)
         self._hold(rows)
         self._repeat()
         self._bytes.copy_(self._drawn, non_blocking=True)

@@ -93,6 +93,13 @@ def resize_flow(flow: Tensor, size: int) -> Tensor:
     return F.interpolate(planes, size=(size, size), mode="bilinear", align_corners=True).permute(0, 2, 3, 1)
 
 
+def softened(picture: Tensor) -> Tensor:
+    """(B, C, S, S) weighted mean of each place's neighbours, 1-2-1 both ways; the edge repeats."""
+    x = F.pad(picture, (1, 1, 1, 1), mode="replicate")
+    x = x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]
+    return (x[..., :-2, :] + 2 * x[..., 1:-1, :] + x[..., 2:, :]) / 16
+
+
 def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     """Convolution and SiLU."""
     return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2), nn.SiLU())

@@ -32,15 +32,20 @@ class OpenVinoFrames:
 
     def __init__(self, drawing: Frame, side: int, cache: Path | None = None) -> None:
         """For pictures of `side` px. Raises ImportError or RuntimeError if OpenVINO is not there or fails."""
-        self._compiled = {count: Compiled(drawing, frame_inputs(drawing, count, side), cache) for count in COUNTS}
+        self._compiled = {
+            (count, base): Compiled(drawing, frame_inputs(drawing, count, side, base), cache)
+            for count in COUNTS
+            for base in (False, True)
+        }
 
-    def draw(self, numbers: FloatArray, rows: Sequence[Sequence[Parts]]) -> Pictures:
+    def draw(self, numbers: FloatArray, rows: Sequence[Sequence[Parts]], bases: Pictures | None = None) -> Pictures:
         """See `Frames.draw`; rows are drawn one after the other."""
-        return np.concatenate([self._draw(row[None], sources) for row, sources in zip(numbers, rows, strict=True)])
-
-    def _draw(self, numbers: FloatArray, sources: Sequence[Parts]) -> Pictures:
-        parts = [part.numpy() for source in sources for part in source]
-        return np.asarray(self._compiled[len(sources)]([numbers, *parts]), np.uint8)
+        drawn = []
+        for at, sources in enumerate(rows):
+            inputs = [numbers[at : at + 1], *(part.numpy() for source in sources for part in source)]
+            inputs += [] if bases is None else [bases[at : at + 1]]
+            drawn.append(np.asarray(self._compiled[len(sources), bases is not None](inputs), np.uint8))
+        return np.concatenate(drawn)
 
 
 class OpenVinoReading:
@@ -68,10 +73,11 @@ class OpenVinoReading:
         return lambda picture: np.asarray(compiled([picture]), np.float32)
 
 
-def frame_inputs(drawing: Frame, count: int, side: int) -> list[Tensor]:
+def frame_inputs(drawing: Frame, count: int, side: int, base: bool = False) -> list[Tensor]:
     """Inputs of a frame from `count` sources, of the right shapes; what they hold does not matter."""
     native, features = frame.NATIVE_SIDE, drawing.features
     shapes = [(3, native, native), (features, native // 4, native // 4), (compact.COMPRESSED, native // 8, native // 8)]
     fine = [] if side == native else [(3, side, side)]
     source = [torch.ones(1, *shape) for shape in [*shapes, (frame.SOURCE_NUMBERS,), *fine]]
-    return [torch.ones(1, count + frame.MOTION_NUMBERS), *source * count]
+    numbers = torch.ones(1, count + frame.MOTION_NUMBERS + base * frame.BASE_NUMBERS)
+    return [numbers, *source * count, *[torch.ones(1, native, native, 3, dtype=torch.uint8)] * base]

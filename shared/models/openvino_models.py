@@ -23,12 +23,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shared.models import compact, frame, layers, motion_network
+from shared.models import base_fusion, compact, frame, layers, motion_network
 
 logger = logging.getLogger(__name__)
 
 _MODEL = "network.xml"
-_CODE = (compact, frame, layers, motion_network)
+_CODE = (base_fusion, compact, frame, layers, motion_network)
 
 
 def installed() -> bool:

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from shared.models.engine import EngineError, Picture, Weighted, load_strictly
+from shared.models.exchange import BasePicture, exchange
 from shared.models.vox256.blocks import absent_norms, fold, without
 from shared.models.vox256.generator import Generator
 from shared.models.vox256.keypoint_detector import KEYPOINTS, KeypointDetector
@@ -93,7 +94,7 @@ class Vox256Engine:
             volume = self._generator.encode(self._tensor(picture))
         return Source(volume, canonical, keypoints(canonical, motion))
 
-    def draw(self, sources: Weighted, driving: Motion) -> Picture:
+    def draw(self, sources: Weighted, driving: Motion, base: BasePicture | None = None) -> Picture:
         if self._generator is None:
             raise EngineError("this engine was loaded without a generator: it extracts but does not draw")
         source: Source = max(sources, key=lambda each: each[1])[0]
@@ -102,7 +103,8 @@ class Vox256Engine:
             on_device = torch.from_numpy(points).to(self._device)
             drawn = self._generator.draw(source.volume, on_device[:1], on_device[1:]).picture[0]
             pixels = (drawn.permute(1, 2, 0) * 255 + 0.5).to(torch.uint8).cpu().numpy()
-        return _resized(np.ascontiguousarray(pixels), self.size)
+        picture = _resized(np.ascontiguousarray(pixels), self.size)
+        return picture if base is None else exchange(picture, base)
 
     def _tensor(self, picture: Picture) -> Tensor:
         """(1, 3, S, S) in 0..1 at the size that the networks were trained on."""

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from shared.models import batching
 from shared.models.batches import batches
-from shared.models.batching import Batcher, Request, draw_many, largest_batch
-from shared.models.engine import Picture, Weighted
+from shared.models.batching import Batcher, draw_many, largest_batch
+from shared.models.engine import Picture, Request, Weighted
+from shared.models.exchange import BasePicture
 from shared.models.warmup import warm_up
 from shared.motion import Motion
 
@@ -37,7 +38,7 @@ class ManyColours(ColourEngine):
         self.counts.append(len(requests[0][0]))
         self.begun.release()
         assert self.may_draw.wait(10)
-        if any(driving.rotation[0] > 50 for _, driving in requests):
+        if any(driving.rotation[0] > 50 for _, driving, *_ in requests):
             raise RuntimeError("no head turns so far")
         return [ColourEngine.draw(self, *request) for request in requests]
 
@@ -135,12 +136,12 @@ def test_an_error_goes_to_all_of_a_batch_and_the_next_one_is_drawn() -> None:
 
 def test_an_engine_that_draws_one_at_a_time_can_be_shared_too() -> None:
     class Single(ColourEngine):
-        def draw(self, sources: Weighted, driving: Motion) -> Picture:
-            return super().draw(sources, driving)
+        def draw(self, sources: Weighted, driving: Motion, base: BasePicture | None = None) -> Picture:
+            return super().draw(sources, driving, base)
 
     engine = Single()
     assert largest_batch(engine) == 1
-    drawn = draw_many(engine, [([(3, 1.0)], make_motion(5)), ([(4, 1.0)], make_motion(-5))])
+    drawn = draw_many(engine, [Request([(3, 1.0)], make_motion(5)), Request([(4, 1.0)], make_motion(-5))])
     assert (drawn[0] == picture(5, 3)).all() and (drawn[1] == picture(-5, 4)).all()
     batcher = Batcher(engine)
     assert (batcher.name, batcher.size, batcher.keypoint_count) == (engine.name, engine.size, engine.keypoint_count)
@@ -157,4 +158,4 @@ def test_warm_up_draws_every_size_that_calls_may_ask_for(calls: int, sizes: set[
 def test_warm_up_of_an_engine_that_draws_one_at_a_time_does_not_grow_with_the_calls() -> None:
     engine = ColourEngine()
     warm_up(engine, 2, 8)
-    assert len(engine.drawn) == 2
+    assert len(engine.drawn) == 4  # with and without a base layer

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from shared.models import compact, layers
+from shared.models import base_fusion, compact, layers
 
 
 def motions(batch: int, seed: int = 0) -> layers.MotionTensors:
@@ -72,9 +72,9 @@ def test_shapes_of_a_drawing(network: compact.CompactNetwork, size: int) -> None
     assert features.features.shape == (2, 48, size // 4, size // 4)
     assert features.compressed.shape == (2, compact.COMPRESSED, size // 8, size // 8)
     source, driving = motions(2), motions(2, 1)
-    drawn, warped, painted, copied, gain = draw(network, [(picture, source)], driving)
+    drawn, warped, painted, copied, gain, correction = draw(network, [(picture, source)], driving)
     assert drawn.shape == warped.shape == painted.shape == (2, 3, size, size)
-    assert copied.shape == gain.shape == (2, 1, size, size)
+    assert copied.shape == gain.shape == (2, 1, size, size) and correction is None
     assert 0 <= float(gain.min()) <= float(gain.max()) <= 2
     for each in (drawn, warped, painted, copied):
         assert -1e-5 < float(each.min()) <= float(each.max()) < 1 + 1e-5
@@ -180,3 +180,79 @@ def test_gain_brings_out_detail_and_leaves_what_is_flat() -> None:
         drawn = compact.blend(nothing, all_copied, picture, all_copied)
         assert float(drawn[..., 1:-1].std() - picture[..., 1:-1].std()) == pytest.approx(more, abs=2e-3)
     assert torch.equal(compact.softened(flat), flat)
+
+
+def told_of(network: compact.CompactNetwork, presence: float, picture: torch.Tensor) -> base_fusion.Base:
+    state = torch.tensor([base_fusion.base_state(presence, 0.04, 128, 63)]).expand(len(picture), -1)
+    return base_fusion.Base(picture, motions(len(picture), 1), state)
+
+
+def taught() -> compact.CompactNetwork:
+    """A network whose layers for the base are no longer nothing."""
+    torch.manual_seed(1)
+    network = compact.CompactNetwork().eval().requires_grad_(False)
+    for parameter in network.base.parameters():
+        parameter += 0.1 * torch.randn_like(parameter)
+    return network
+
+
+def with_base(
+    network: compact.CompactNetwork, base: base_fusion.Base | None, weights: tuple[float, ...] = (1.0,)
+) -> compact.Drawn:
+    torch.manual_seed(3)
+    given = [
+        compact.Source(network.encoder(torch.rand(2, 3, 128, 128)), motion.canonical, motion)
+        for motion in (motions(2, seed) for seed in range(len(weights)))
+    ]
+    return network.draw(given, torch.tensor([weights]).expand(2, -1), motions(2, 1), base)
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (0.7, 0.3)])
+def test_a_base_that_is_not_there_changes_nothing(weights: tuple[float, ...]) -> None:
+    network = taught()
+    none = with_base(network, None, weights)
+    absent = with_base(network, told_of(network, 0.0, torch.rand(2, 3, 128, 128)), weights)
+    there = with_base(network, told_of(network, 1.0, torch.rand(2, 3, 128, 128)), weights)
+    assert torch.allclose(none.picture, absent.picture, atol=1e-5)
+    assert none.correction is None and absent.correction is not None
+    assert float((none.picture - there.picture).abs().mean()) > 0.01
+
+
+def test_an_untrained_fusion_is_an_exchange_of_low_frequencies(network: compact.CompactNetwork) -> None:
+    without = with_base(network, None).picture
+    brighter = (without + 0.2).clamp(0, 0.9)  # nothing has moved since, as far as keypoints know
+    drawn = with_base(network, told_of(network, 1.0, brighter))
+    nearer = (drawn.picture - brighter).abs().mean() / (without - brighter).abs().mean()
+    assert float(nearer) < 0.3
+    assert torch.equal(drawn.painted, with_base(network, None).painted)
+
+
+def test_a_base_fades_in_evenly(network: compact.CompactNetwork) -> None:
+    white = torch.ones(2, 3, 128, 128)
+    levels = [float(with_base(network, told_of(network, each, white)).picture.mean()) for each in (0, 0.5, 1)]
+    assert levels[1] == pytest.approx((levels[0] + levels[2]) / 2, abs=0.02) and levels[2] > levels[0] + 0.1
+
+
+def test_a_base_picture_is_carried_along_by_the_keypoints() -> None:
+    picture = torch.zeros(1, 3, 128, 128)
+    picture[..., 60:68, 60:68] = 1
+    points = torch.zeros(1, layers.KEYPOINTS, 3)
+    now = points + torch.tensor([0.25, 0.0, 0.0])
+    carried = base_fusion.BaseFusion._carried(picture, points, now)[0, 0]
+    at = (carried.sum(0) * torch.arange(128.0)).sum() / carried.sum()
+    assert float(at) == pytest.approx(63.5 + 0.25 * 63.5, abs=1)
+    still = base_fusion.BaseFusion._carried(picture, points, points)
+    assert torch.allclose(still, picture, atol=1e-4)
+
+
+def test_a_larger_drawing_takes_the_same_correction(network: compact.CompactNetwork) -> None:
+    base = told_of(network, 1.0, torch.ones(2, 3, 128, 128))
+    encoded = network.encoder(torch.rand(2, 3, 128, 128))
+    small, large = (
+        network.draw(
+            [compact.Source(encoded, motions(2).canonical, motions(2), fine)], torch.ones(2, 1), motions(2), base
+        )
+        for fine in (None, torch.rand(2, 3, 256, 256))
+    )
+    assert large.picture.shape[-1] == 256
+    assert small.correction is not None and torch.equal(small.correction, large.correction)

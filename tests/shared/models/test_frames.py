@@ -18,8 +18,19 @@ from torch.utils._pytree import tree_leaves
 
 from shared.models import engine as engine_module
 from shared.models import openvino_models
-from shared.models.engine import CompactEngine, Engine, EngineError, Picture
-from shared.models.frame import EagerFrames, Frame, Frames, Parts, Pictures, Reading, frame_numbers, stacked
+from shared.models.engine import CompactEngine, Engine, EngineError, Picture, Request
+from shared.models.exchange import BasePicture
+from shared.models.frame import (
+    EagerFrames,
+    Frame,
+    Frames,
+    Parts,
+    Pictures,
+    Reading,
+    base_pixels,
+    frame_numbers,
+    stacked,
+)
 from shared.models.graphs import Recorded, Run, StaticFrames, repeated
 from shared.models.openvino_frames import COUNTS, OpenVinoFrames, OpenVinoReading, frame_inputs
 from shared.models.precision import HALF, NarrowConvolutions, halve_weights
@@ -52,6 +63,11 @@ def scene(engine: Engine, person: list[Picture]) -> Scene:
     return Scene(engine._network, sources, [motion for _, motion in found])
 
 
+def a_base(scene: Scene, age: float = 0.04) -> BasePicture:
+    grey = np.linspace(60, 200, 128).astype(np.uint8)
+    return BasePicture(np.broadcast_to(grey[:, None, None], (128, 128, 3)).copy(), scene.motions[0], age, 63)
+
+
 def eagerly(scene: Scene, count: int, frames: Sequence[int]) -> list[Picture]:
     drawing = EagerFrames(Frame(scene.network))  # type: ignore[arg-type]
     return [drawing.draw(scene.numbers(count, [at]), scene.rows(count, [at]))[0] for at in frames]
@@ -82,8 +98,8 @@ def test_requests_of_any_mixture_come_back_in_order(
 ) -> None:
     assert isinstance(engine, CompactEngine) and isinstance(engine._frames, EagerFrames)
     assert engine.largest_batch == 1
-    requests = [([(source, 1.0) for source in scene.sources[:count]], scene.motions[at])
-                for count, at in ((2, 1), (1, 2), (2, 3))]  # fmt: skip
+    requests = [Request([(source, 1.0) for source in scene.sources[:count]], scene.motions[at], base)
+                for base in (None, a_base(scene)) for count, at in ((2, 1), (1, 2), (2, 3))]  # fmt: skip
     singly = [engine.draw(*request) for request in requests]
     assert differ(engine.draw_many(requests), singly) == (0, 0.0)
     monkeypatch.setattr(engine._frames, "sizes", (1, 4))
@@ -98,6 +114,21 @@ def test_fixed_buffers_and_half_precision_draw_the_same(scene: Scene, count: int
         drawn = drawing.draw(scene.numbers(count, frames), scene.rows(count, frames))
         most, mean = differ(list(drawn), eagerly(scene, count, frames))
         assert most <= 2 and mean < 0.02
+
+
+def test_fixed_buffers_take_every_base(scene: Scene) -> None:
+    drawing, plain = StaticFrames(halved(scene), CPU, repeated), EagerFrames(Frame(scene.network))  # type: ignore[arg-type]
+    base = a_base(scene)
+    dark = BasePicture(base.picture // 2, base.motion, 0.08, 63)
+    seen = []
+    for each in (base, dark, None):
+        numbers = frame_numbers((1.0,), scene.motions[2], each)[None]
+        pixels = None if each is None else base_pixels(each)[None]
+        drawn = drawing.draw(numbers, scene.rows(1, [2]), pixels)
+        most, mean = differ(list(drawn), list(plain.draw(numbers, scene.rows(1, [2]), pixels)))
+        assert most <= 3 and mean < 0.05
+        seen.append(drawn)
+    assert float(seen[0].mean()) > float(seen[1].mean()) + 20
 
 
 def test_another_source_replaces_the_one_before_in_its_buffer(scene: Scene) -> None:
@@ -140,9 +171,10 @@ class NoHost(TorchDispatchMode):
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("size", [256, 512])
-def test_a_frame_never_touches_the_host(scene: Scene, count: int, size: int) -> None:
+@pytest.mark.parametrize("base", [False, True])
+def test_a_frame_never_touches_the_host(scene: Scene, count: int, size: int, base: bool) -> None:
     frame = halved(scene).to("meta")
-    inputs = [each.to("meta") for each in frame_inputs(frame, count, size)]
+    inputs = [each.to("meta") for each in frame_inputs(frame, count, size, base)]
     with torch.inference_mode(), NoHost(), NarrowConvolutions():
         assert frame(*inputs).shape == (1, size, size, 3)
 
@@ -238,11 +270,11 @@ def test_openvino_draws_the_same(scene: Scene, tmp_path: Path, caplog: pytest.Lo
             drawn = drawing.draw(scene.numbers(count, [1, 3]), scene.rows(count, [1, 3]))
             most, mean = differ(list(drawn), eagerly(scene, count, [1, 3]))
             assert most <= 2 and mean < 0.01
-    assert caplog.text.count("converting") == len(COUNTS)
+    assert caplog.text.count("converting") == 2 * len(COUNTS)
     for model in tmp_path.glob("*/network.xml"):
         model.write_text("damaged")
     OpenVinoFrames(Frame(scene.network), 256, tmp_path)  # type: ignore[arg-type]
-    assert caplog.text.count("it is made again") == len(COUNTS)
+    assert caplog.text.count("it is made again") == 2 * len(COUNTS)
 
 
 @pytest.mark.slow
@@ -270,7 +302,7 @@ def test_a_gpu_draws_the_same_by_graphs(person: list[Picture], size: int, caplog
     requests = []
     for engine in (ours, theirs):
         sources = [(engine.prepare(large[at], *found[at]), 1.0) for at in (0, 3)]
-        requests.append([(sources[:count], found[at][1]) for count in (1, 2) for at in (1, 2, 4)])
+        requests.append([Request(sources[:count], found[at][1]) for count in (1, 2) for at in (1, 2, 4)])
     most, mean = differ(theirs.draw_many(requests[1]), ours.draw_many(requests[0]))
     assert most <= 3 and mean < 0.1
     assert not caplog.records  # every graph could be captured
