@@ -1,8 +1,8 @@
 """One picture as one raw SVT-AV1 intra frame: a sequence header, a frame, nothing else.
 
-Colour is BT.601 full range, 4:2:0 with centred chroma, on both ends and by our own arithmetic, so nothing about it is
-left to what a bitstream says. The dimensions are read from the sequence header before a decoder sees the data: its
-reduced still-picture form (AV1 specification, 5.5.1) cannot be overridden by the frame header.
+Colour is that of `planes`, on both ends, so nothing about it is left to what a bitstream says. The dimensions are read
+from the sequence header before a decoder sees the data: its reduced still-picture form (AV1 specification, 5.5.1)
+cannot be overridden by the frame header.
 """
 
 from __future__ import annotations
@@ -13,27 +13,20 @@ from fractions import Fraction
 import av
 import av.error
 import av.video.codeccontext
-import cv2
 import numpy as np
 from av.video.reformatter import ColorRange
-from numpy.typing import NDArray
 
 from shared.codec.errors import MalformedPicture
-
-RgbImage = NDArray[np.uint8]
+from shared.codec.obu import FRAME, SEQUENCE_HEADER, TEMPORAL_DELIMITER, units
+from shared.codec.planes import RgbImage, to_planes, to_rgb
+from shared.codec.svt import calm_threads
 
 ENCODER = "libsvtav1"
 DECODER = "libdav1d"
 _PRESET = 4
 """14 % smaller than preset 6; 80 ms instead of 30 at 256x256, off the frame path."""
 
-_SEQUENCE_HEADER, _TEMPORAL_DELIMITER, _FRAME = 1, 2, 6
 _MOST_UNITS = 3
-
-_TO_YUV = np.array(
-    [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32
-)  # ITU-T T.871 (JFIF), section 7
-_TO_RGB = np.linalg.inv(_TO_YUV.astype(np.float64)).astype(np.float32)
 
 
 def available() -> bool:
@@ -58,17 +51,19 @@ def encode(rgb: RgbImage, crf: int) -> bytes:
     context.color_range = ColorRange.JPEG
     context.time_base = Fraction(1, 25)
     context.options = {"crf": str(crf), "preset": str(_PRESET), "svtav1-params": "lp=1:avif=1"}
-    frame = av.VideoFrame.from_ndarray(_to_planes(rgb), format="yuv420p")
+    context.open()
+    calm_threads()
+    frame = av.VideoFrame.from_ndarray(to_planes(rgb), format="yuv420p")
     frame.color_range = ColorRange.JPEG
     frame.pts = 0
     stream = b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])
-    return b"".join(obu for kind, obu, _ in _obus(stream) if kind != _TEMPORAL_DELIMITER)
+    return b"".join(obu for kind, obu, _ in _units(stream) if kind != TEMPORAL_DELIMITER)
 
 
 def decode(data: bytes, width: int, height: int) -> RgbImage:
     """The (height, width, 3) picture. Raises MalformedPicture if the data is anything but one frame of that size."""
-    obus = [obu for obu in _obus(data) if obu[0] != _TEMPORAL_DELIMITER]
-    if [kind for kind, _, _ in obus] != [_SEQUENCE_HEADER, _FRAME]:
+    obus = [obu for obu in _units(data) if obu[0] != TEMPORAL_DELIMITER]
+    if [kind for kind, _, _ in obus] != [SEQUENCE_HEADER, FRAME]:
         raise MalformedPicture("an AV1 picture is one sequence header and one frame, something else arrived")
     announced = _still_picture_size(obus[0][2])
     if announced != (width, height):
@@ -88,31 +83,11 @@ def decode(data: bytes, width: int, height: int) -> RgbImage:
     frame = frames[0]
     if (frame.width, frame.height) != (width, height) or frame.format.name not in ("yuv420p", "yuvj420p"):
         raise MalformedPicture(f"an AV1 picture decoded to {frame.width}x{frame.height} {frame.format.name}")
-    return _to_rgb(np.asarray(frame.to_ndarray(), np.uint8))
+    return to_rgb(np.asarray(frame.to_ndarray(), np.uint8))
 
 
-def _obus(data: bytes) -> list[tuple[int, bytes, bytes]]:
-    """Type, whole bytes and payload of each open bitstream unit. Raises MalformedPicture (specification, 5.3)."""
-    units, at = [], 0
-    while at < len(data):
-        header = data[at]
-        if header & 0x87 != 0x02:
-            raise MalformedPicture("an AV1 unit with an extension or without a size arrived")
-        length, body = 0, at + 1
-        for shift in range(0, 28, 7):
-            byte = data[body] if body < len(data) else 0
-            length |= (byte & 0x7F) << shift
-            body += 1
-            if byte < 0x80:
-                break
-        end = body + length
-        if end > len(data):
-            raise MalformedPicture(f"an AV1 unit ends at byte {end}, but only {len(data)} bytes arrived")
-        units.append((header >> 3 & 0xF, data[at:end], data[body:end]))
-        if len(units) > _MOST_UNITS:
-            raise MalformedPicture(f"an AV1 picture of more than {_MOST_UNITS} units arrived")
-        at = end
-    return units
+def _units(data: bytes) -> list[tuple[int, bytes, bytes]]:
+    return units(data, _MOST_UNITS, MalformedPicture)
 
 
 def _still_picture_size(header: bytes) -> tuple[int, int]:
@@ -123,21 +98,3 @@ def _still_picture_size(header: bytes) -> tuple[int, int]:
     width_bits, height_bits = int(bits[10:14], 2) + 1, int(bits[14:18], 2) + 1
     middle = 18 + width_bits
     return int(bits[18:middle], 2) + 1, int(bits[middle : middle + height_bits], 2) + 1
-
-
-def _to_planes(rgb: RgbImage) -> RgbImage:
-    """(3H/2, W) planes of full-range YUV 4:2:0."""
-    height, width = rgb.shape[:2]
-    yuv = rgb.astype(np.float32) @ _TO_YUV.T + np.array([0, 128, 128], np.float32)
-    chroma = yuv[..., 1:].reshape(height // 2, 2, width // 2, 2, 2).mean((1, 3))
-    planes = np.concatenate([yuv[..., 0].reshape(-1), chroma[..., 0].reshape(-1), chroma[..., 1].reshape(-1)])
-    return np.asarray(np.clip(np.rint(planes), 0, 255), np.uint8).reshape(height * 3 // 2, width)
-
-
-def _to_rgb(planes: RgbImage) -> RgbImage:
-    """Inverse of `_to_planes`, chroma interpolated."""
-    height, width = planes.shape[0] * 2 // 3, planes.shape[1]
-    chroma = planes[height:].reshape(2, height // 2, width // 2)
-    full = [cv2.resize(c, (width, height), interpolation=cv2.INTER_LINEAR) for c in chroma.astype(np.float32)]
-    yuv = np.stack([planes[:height].astype(np.float32), full[0] - 128, full[1] - 128], axis=-1)
-    return np.asarray(np.clip(np.rint(yuv @ _TO_RGB.T), 0, 255), np.uint8)

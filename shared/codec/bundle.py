@@ -9,10 +9,10 @@
     7       ...   motion alone; or sections: type (1), length (1, or 2 from 128 bytes on), content; the last one has 128
                   added to its type and no length
 
-All numbers are big-endian. Sections of unknown type are skipped; type 1 is motion, 2 is `sound`. Motion is one
-range-coded stream: per frame whether it shows a face, then its quantised numbers; by themselves for the first face, as
-differences to the face before for the rest, with tables that depend on how large the differences before were
-(`contexts`).
+All numbers are big-endian. Sections of unknown type are skipped; type 1 is motion, 2 is `sound`, 3 is `base_section`,
+each there once at most. Motion is one range-coded stream: per frame whether it shows a face, then its quantised
+numbers; by themselves for the first face, as differences to the face before for the rest, with tables that depend on
+how large the differences before were (`contexts`).
 """
 
 from __future__ import annotations
@@ -24,16 +24,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.codec.base_section import BASE_SECTION, MAX_BASE_BYTES, BasePacket, pack_base, unpack_base
 from shared.codec.errors import MalformedBundle
 from shared.codec.motion_basis import MAX_INTEGER, MotionBasis, Numbers
 from shared.codec.range_coder import TOTAL, FrequencyTable, RangeDecoder, RangeEncoder
-from shared.codec.sound import SOUND_SECTION, SoundPacket, pack_sound, unpack_sound
+from shared.codec.sound import MAX_SOUND_BYTES, SOUND_SECTION, SoundPacket, pack_sound, unpack_sound
 from shared.motion import Motion
 
 VERSION = 3
 MAX_FRAMES = 16
-MAX_BUNDLE_BYTES = 4096
-"""More than sixteen frames need even if every number is escaped, with room for sections to come."""
+MAX_MOTION_BYTES = 4096
+"""More than sixteen frames need even if every number is escaped."""
+MAX_BUNDLE_BYTES = 32 + MAX_MOTION_BYTES + MAX_SOUND_BYTES + MAX_BASE_BYTES
+"""The header, and every section as long as it may be: 16 KB. A usual bundle has 40 to 300 bytes."""
 
 CLOCK_WRAP_MS = 1 << 20
 """The capture clock starts again after so much: 17 minutes, more than any silence that a call survives."""
@@ -51,6 +54,7 @@ _VERSION_BITS = 0x7
 _LAST = 0x80
 _MAX_SECTION = 0x7FFF
 _MAX_INTERVAL = 0xFFF
+_NAMES = {MOTION_SECTION: "motion", SOUND_SECTION: "sound", BASE_SECTION: "base"}
 _ESCAPE_OFFSET = 1 << 15
 # A frame without a face is rare: telling it apart costs 0.02 bits on every other frame.
 _FACE_TABLE = FrequencyTable([TOTAL // 64, TOTAL - TOTAL // 64])
@@ -72,6 +76,8 @@ class Bundle:
     """1 to 16 frames; None where no face was found."""
     sound: tuple[SoundPacket, ...] = ()
     """What was said meanwhile, in its order."""
+    base: tuple[BasePacket, ...] = ()
+    """Pictures of the base layer, oldest first; those of earlier frames may be repeated."""
 
 
 def quantise(motions: Sequence[Motion | None], basis: MotionBasis) -> tuple[Motion | None, ...]:
@@ -102,7 +108,7 @@ class BundleEncoder:
         """The bytes of the next bundle. Raises ValueError for one that the format cannot hold."""
         frames = tuple(_integers(bundle.frames, self._basis, self._before))
         motions = _encode_motions(frames, self._basis)
-        data = _header(bundle) + (_with_sound(motions, bundle.sound) if bundle.sound else motions)
+        data = _header(bundle) + (_with_sections(motions, bundle) if _has_sections(bundle) else motions)
         self._before = next((each for each in reversed(frames) if each is not None), self._before)
         return data
 
@@ -112,9 +118,24 @@ def encode_bundle(bundle: Bundle, basis: MotionBasis) -> bytes:
     return BundleEncoder(basis).encode(bundle)
 
 
-def _with_sound(motions: bytes, sound: tuple[SoundPacket, ...]) -> bytes:
-    length = len(motions).to_bytes(1) if len(motions) < 0x80 else (len(motions) | _MAX_SECTION + 1).to_bytes(2, "big")
-    return bytes([MOTION_SECTION]) + length + motions + bytes([SOUND_SECTION | _LAST]) + pack_sound(sound)
+def _has_sections(bundle: Bundle) -> bool:
+    return bool(bundle.sound or bundle.base)
+
+
+def _with_sections(motions: bytes, bundle: Bundle) -> bytes:
+    sections = [(MOTION_SECTION, motions)]
+    if bundle.sound:
+        sections.append((SOUND_SECTION, pack_sound(bundle.sound)))
+    if bundle.base:
+        sections.append((BASE_SECTION, pack_base(bundle.base)))
+    body = b"".join(bytes([kind]) + _length(content) + content for kind, content in sections[:-1])
+    kind, content = sections[-1]
+    return body + bytes([kind | _LAST]) + content
+
+
+def _length(content: bytes) -> bytes:
+    length = len(content)
+    return length.to_bytes(1) if length < 0x80 else (length | _MAX_SECTION + 1).to_bytes(2, "big")
 
 
 def _header(bundle: Bundle) -> bytes:
@@ -125,7 +146,7 @@ def _header(bundle: Bundle) -> bytes:
         raise ValueError(f"a frame interval is 0.1 to 409.5 ms, this is {bundle.frame_interval_ms} ms")
     code = INTERVALS.index(interval) + 1 if interval in INTERVALS else 0
     timing = bundle.clock_ms % CLOCK_WRAP_MS << 4 | code
-    form = (_SECTIONS if bundle.sound else 0) | VERSION << 4 | len(bundle.frames) - 1
+    form = (_SECTIONS if _has_sections(bundle) else 0) | VERSION << 4 | len(bundle.frames) - 1
     header = _HEADER.pack(
         form, bundle.first_frame & 0xFFFF, timing >> 8, timing & 0xFF,
         bundle.epoch & 0xFF,
@@ -142,18 +163,24 @@ def decode_bundle(data: bytes, basis: MotionBasis) -> Bundle:
     if version != VERSION:
         raise MalformedBundle(f"bundle version {version} arrived, expected {VERSION}: both ends need one release")
     interval, body = _interval(low & 0xF, data[_HEADER.size :])
-    motion, sound = [body], []
-    if form & _SECTIONS:
-        sections = list(_sections(body))
-        motion = [content for kind, content in sections if kind == MOTION_SECTION]
-        sound = [content for kind, content in sections if kind == SOUND_SECTION]
-    if len(motion) != 1:
-        raise MalformedBundle(f"a bundle has one motion section, {len(motion)} arrived")
-    if len(sound) > 1:
-        raise MalformedBundle(f"a bundle has at most one section of sound, {len(sound)} arrived")
-    frames = _decode_motions(motion[0], (form & 0xF) + 1, basis)
-    packets = unpack_sound(sound[0]) if sound else ()
-    return Bundle(first_frame, high << 4 | low >> 4, epoch, interval / 10, frames, packets)
+    sections = _known(body) if form & _SECTIONS else {MOTION_SECTION: body}
+    if MOTION_SECTION not in sections:
+        raise MalformedBundle("a bundle has one motion section, 0 arrived")
+    frames = _decode_motions(sections[MOTION_SECTION], (form & 0xF) + 1, basis)
+    sound = unpack_sound(sections[SOUND_SECTION]) if SOUND_SECTION in sections else ()
+    base = unpack_base(sections[BASE_SECTION]) if BASE_SECTION in sections else ()
+    return Bundle(first_frame, high << 4 | low >> 4, epoch, interval / 10, frames, sound, base)
+
+
+def _known(body: bytes) -> dict[int, bytes]:
+    """Content by type of the sections that this release reads."""
+    known: dict[int, bytes] = {}
+    for kind, content in _sections(body):
+        if kind in known:
+            raise MalformedBundle(f"a bundle has at most one {_NAMES[kind]} section, 2 arrived")
+        if kind in _NAMES:
+            known[kind] = content
+    return known
 
 
 def _interval(code: int, data: bytes) -> tuple[int, bytes]:

@@ -17,3 +17,7 @@ class MalformedPicture(MalformedMessage):
 
 class MalformedControl(MalformedMessage):
     """A control message that does not follow the wire format."""
+
+
+class MalformedBase(MalformedMessage):
+    """A key or packet of the base layer that does not follow the wire format or cannot be decoded."""

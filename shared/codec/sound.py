@@ -22,6 +22,8 @@ SOUND_SECTION = 2
 MAX_PACKET_BYTES = 254
 MAX_PACKETS = 32
 """In one bundle, marks of silence included: a second of speech in packets of 60 ms, and more than fits the delay."""
+MAX_SOUND_BYTES = 2 + MAX_PACKETS * (4 + MAX_PACKET_BYTES)
+"""Of a section: as many packets as long as they may be, a gap before each."""
 
 FURTHEST_MS = 8000
 """From the bundle's clock at most: what is further away belongs to no call that goes on."""

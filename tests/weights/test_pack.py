@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from weights.training import pack, thinning, unpack, video
+from weights.training.clip_list import chosen_clips
 from weights.training.data import read_frames, read_mesh
 from weights.training.pack_format import read_manifest
 from weights.training.squeezed_mesh import restore, squeeze
@@ -122,10 +123,10 @@ def test_what_does_not_fit_is_said(folder: Path, tmp_path: Path, capsys: pytest.
     (tmp_path / "clips.csv").write_text("file,upstream\na.mp4,Some capture\nb.mp4,other\n")
     for name in ("a", "b"):
         (tmp_path / f"{name}.mp4").write_bytes((folder / f"{name}.mp4").read_bytes())
-    left = pack.chosen_clips([tmp_path], ["upstream=capture"], None)
+    left = chosen_clips([tmp_path], ["upstream=capture"], None)
     assert [path.stem for path, _ in left] == ["b"]
     with pytest.raises(ValueError, match="leaves no clip"):
-        pack.chosen_clips([tmp_path], ["upstream=o"], None)
+        chosen_clips([tmp_path], ["upstream=o"], None)
 
 
 def test_a_video_that_is_short_is_no_video(folder: Path) -> None:

@@ -7,6 +7,7 @@ time) and `ok` (frames with a face). Clips without landmarks train too, without 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -17,12 +18,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from shared.models.base_fusion import base_state
 from weights.training import face
-from weights.training.wire import WireSources, clip_paths
+from weights.training.bases import ODDS, STALE, Bases, presence
+from weights.training.clip_list import chosen_clips
+from weights.training.wire import WireSources
 
 RARE_SHARE = 0.35
 """Share of driving frames taken from those with shut eyes or an open mouth: few, and what a viewer watches."""
 _RAREST = 0.1
+FAR_SHARE = 0.2
+"""Share of driving frames that are the furthest turned away from the source among a few: a fast turn is rare, and what
+a call looks worst at."""
+_FAR_OF = 4
 MIN_FACES = 8
 """Fewer faces with landmarks than this make no mean face: such clips train without landmark losses."""
 
@@ -51,6 +59,18 @@ class Batch(NamedTuple):
     driving: Side
     received: list[Tensor]
     """(B, 3, S, S) each source as a receiver has it: coded and shrunken, or as it is"""
+    base: BaseSide | None = None
+
+
+class BaseSide(NamedTuple):
+    """The base layer of a batch."""
+
+    true: Tensor
+    """(B, 3, S, S) the frames that the base pictures show"""
+    picture: Tensor
+    """(B, 3, S, S) as decoded and enlarged"""
+    state: Tensor
+    """(B, STATE) as `shared.models.base_fusion.base_state`; presence 0 where a row has none"""
 
 
 @dataclass(frozen=True)
@@ -115,27 +135,49 @@ class Clips:
     """Indices of frames with shut eyes or an open mouth, and (clips + 1,) where each clip's begin in them"""
     step: int
     names: list[str]
+    numbers: Tensor
+    """(N,) number of each frame in its clip, at the clip's own rate"""
+    people: tuple[Tensor, Tensor]
+    """Indices of clips sorted by person, and (people + 1,) where each person's begin"""
     wire: WireSources | None = None
+    bases: dict[str, Bases] | None = None
+    """By kind"""
 
     @staticmethod
-    def load(folder: Path, size: int, step: int, limit: int | None = None, wire: Path | None = None) -> Clips:
-        """Decodes every `step`-th frame of each clip once; `wire` is a cache of coded sources."""
-        paths = clip_paths(folder)[:limit]
-        frames, meshes, oks, starts = [], [], [], [0]
-        for path in paths:
+    def load(
+        folders: Path | Sequence[Path],
+        size: int,
+        step: int,
+        limit: int | None = None,
+        wire: Path | None = None,
+        *,
+        without: Sequence[str] = (),
+        bases: Path | None = None,
+        store: Path | None = None,
+    ) -> Clips:
+        """Decodes every `step`-th frame of each clip once. `wire` is a cache of coded sources, `bases` a folder of them.
+
+        `store`: a file for the frames, if they are not to stay in memory. Raises ValueError.
+        """
+        chosen = chosen_clips([folders] if isinstance(folders, Path) else folders, without, limit)
+        kept, meshes, oks, starts = _Frames(store, size), [], [], [0]
+        for path, _ in chosen:
             clip = read_frames(path, size, step)
             mesh, ok = read_mesh(path.with_suffix(".npz"), len(clip), step)
-            frames.append(torch.from_numpy(clip))
+            kept.add(clip)
             meshes.append(mesh)
             oks.append(ok)
             starts.append(starts[-1] + len(clip))
         points, found = np.concatenate(meshes).astype(np.float64), np.concatenate(oks)
         poses, mirror = head_poses(points, found > 0)
-        names = [p.stem for p in paths]
+        names = [path.stem for path, _ in chosen]
+        numbers = np.concatenate([np.arange(b - a, dtype=np.int64) * step for a, b in itertools.pairwise(starts)])
         return Clips(
-            torch.cat(frames), torch.from_numpy(points).half(), torch.from_numpy(found),
+            kept.whole(), torch.from_numpy(points).half(), torch.from_numpy(found),
             poses, mirror, torch.tensor(starts), rare_frames(points, found > 0, starts), step, names,
+            torch.from_numpy(numbers), by_person([person for _, person in chosen]),
             None if wire is None else WireSources.load(wire, names, size),
+            None if bases is None else {kind: Bases.load(bases, kind, names, starts, numbers) for kind in ODDS},
         )  # fmt: skip
 
     def to(self, device: torch.device) -> Clips:
@@ -149,7 +191,7 @@ class Clips:
 
     def picked(self, batch: int, sources: int, random: torch.Generator) -> tuple[Tensor, list[Tensor], Tensor]:
         """(batch,) clips at random, and frames at random of each: sources, and a driving one."""
-        clips = torch.randint(len(self.starts) - 1, (batch,), generator=random)
+        clips = self._of_people(batch, random)
         low, length = self.starts[clips], self.starts[clips + 1] - self.starts[clips]
         pick = torch.rand((sources + 2, batch), generator=random)
         frames = [low + (each * length).long() for each in pick[2:]]
@@ -159,7 +201,25 @@ class Clips:
         if len(indices):
             rare = indices[(starts[clips] + (pick[0] * count).long()).clamp_max(len(indices) - 1)]
             driving = torch.where((pick[1] < RARE_SHARE) & (count > 0), rare, driving)
-        return clips, frames, driving
+        far = self._furthest(frames[0], low, length, random)
+        return clips, frames, torch.where(pick[1] > 1 - FAR_SHARE, far, driving)
+
+    def _of_people(self, batch: int, random: torch.Generator) -> Tensor:
+        """(batch,) clips: every person as often as any other, then every clip of theirs."""
+        order, starts = self.people
+        person = torch.randint(len(starts) - 1, (batch,), generator=random)
+        own = starts[person + 1] - starts[person]
+        return order[starts[person] + (torch.rand(batch, generator=random) * own).long()]
+
+    def _furthest(self, source: Tensor, low: Tensor, length: Tensor, random: torch.Generator) -> Tensor:
+        """(batch,) of a few frames of the clip the one whose head is turned furthest away from the source's."""
+        some = low + (torch.rand((_FAR_OF, len(low)), generator=random) * length).long()
+        rotation = self.poses[0].cpu()
+        # the trace of a relative rotation falls with its angle
+        trace = (rotation[some] * rotation[source][None]).sum((-2, -1))
+        best = torch.where(self.ok.cpu()[some] > 0, trace, torch.full_like(trace, 9.0)).argmin(0)
+        chosen: Tensor = some.gather(0, best[None])[0]
+        return chosen
 
     def batch(
         self,
@@ -169,6 +229,7 @@ class Clips:
         change: Augmentation,
         sources: int = 1,
         wire_share: float = 0.9,
+        with_base: bool = False,
     ) -> Batch:
         """A batch at `size` px: one random mirroring, turn, zoom, shift and colour for all pictures of a row."""
         device = self.frames.device
@@ -176,11 +237,37 @@ class Clips:
         coded = [self._coded(clips, i, random, wire_share) for i in frames]
         indices = [i.to(device) for i in (*frames, driving)]
         pictures = [self.frames[i] for i in indices] + [c for c in coded if c is not None]
+        based = None if self.bases is None or not with_base else self._based(driving, random)
+        pictures += [] if based is None else [self.frames[based[0].to(device)], based[1].to(device)]
         move = _Move(batch, random, change, device)
         moved = move.pictures(torch.cat(pictures), size, random, change).chunk(len(pictures))
         sides = [self._side(picture, i, move) for picture, i in zip(moved, indices, strict=False)]
+        base = None
+        if based is not None:
+            base, moved = BaseSide(moved[-2], moved[-1], based[2].to(device)), moved[:-2]
         received = moved[sources + 1 :] or moved[:sources]
-        return Batch(sides[:-1], sides[-1], [degrade(picture, random) for picture in received])
+        return Batch(sides[:-1], sides[-1], [degrade(picture, random) for picture in received], base)
+
+    def _based(self, driving: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """For driving frames (B,): frames that base pictures show, (B, S, S, 3) these pictures, (B, STATE) their state."""
+        assert self.bases is not None
+        side = self.frames.shape[1]
+        kind, late = torch.rand((2, len(driving)), generator=random)
+        back = (late > STALE[0]).long() + (late > STALE[1]).long()
+        frame, picture = driving.clone(), torch.full((len(driving), side, side, 3), 128, dtype=torch.uint8)
+        state = torch.zeros(len(driving), 4)
+        low = 0.0
+        for name, share in ODDS.items():
+            bases, chosen = self.bases[name], (kind >= low) & (kind < low + share)
+            low += share
+            rows, ages = bases.before(driving, back, self.numbers)
+            for at in torch.nonzero(chosen & (presence(ages) > 0))[:, 0].tolist():
+                row, age = int(rows[at]), float(ages[at])
+                pixels = cv2.resize(bases.pictures[row].numpy(), (side, side), interpolation=cv2.INTER_CUBIC)
+                frame[at], picture[at] = bases.frame[row], torch.from_numpy(pixels)
+                layer_side, crf = bases.layer[row].tolist()
+                state[at] = torch.tensor(base_state(float(presence(ages[at])), age, int(layer_side), int(crf)))
+        return frame, picture, state
 
     def _coded(self, clips: Tensor, i: Tensor, random: torch.Generator, share: float) -> Tensor | None:
         """(B, S, S, 3) the sources as coded for the wire, for a share of the pairs; changes `i` to their frames."""
@@ -204,6 +291,37 @@ class Clips:
         mesh = torch.where(move.mirrored[:, None, None] > 0, mesh[:, self.mirror], mesh)
         rotation, scale, translation = (t[index] for t in self.poses)
         return Side(picture, move.points(mesh), self.ok[index], *move.pose(rotation, scale, translation))
+
+
+class _Frames:
+    """Frames of one clip after the other, in memory or in a file."""
+
+    def __init__(self, store: Path | None, size: int) -> None:
+        self._store, self._size, self._count = store, size, 0
+        self._parts: list[Tensor] = []
+        self._file = None if store is None else store.open("wb")
+
+    def add(self, frames: np.ndarray) -> None:
+        self._count += len(frames)
+        if self._file is None:
+            self._parts.append(torch.from_numpy(frames))
+        else:
+            self._file.write(frames.tobytes())
+
+    def whole(self) -> Tensor:
+        """(N, size, size, 3)"""
+        if self._file is None or self._store is None:
+            return torch.cat(self._parts)
+        self._file.close()
+        shape = (self._count, self._size, self._size, 3)
+        return torch.from_file(str(self._store), shared=True, size=int(np.prod(shape)), dtype=torch.uint8).view(shape)
+
+
+def by_person(people: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Indices of clips sorted by the person each shows, and where each person's begin, and the end."""
+    order = sorted(range(len(people)), key=people.__getitem__)
+    begins = [at for at, i in enumerate(order) if at == 0 or people[i] != people[order[at - 1]]]
+    return torch.tensor(order), torch.tensor([*begins, len(order)])
 
 
 def head_poses(points: np.ndarray, found: np.ndarray) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:

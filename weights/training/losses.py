@@ -5,6 +5,8 @@ Lip and eyelid *openings* are supervised as differences of landmarks: errors of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,6 +25,10 @@ _B = [LANDMARKS.index(b) for _, b in _OPENINGS]
 _SUPERVISED = list(LANDMARKS)
 _FEATURES = [61, 291, 13, 14, 159, 145, 386, 374]
 """Landmarks around which the picture matters most."""
+
+
+_ALIKE = 0.02
+"""Difference of two pictures around a place, of 1, that means a movement."""
 
 
 def attention(mesh: Tensor, ok: Tensor, size: int, gain: float = 9.0) -> Tensor:
@@ -64,6 +70,21 @@ def texture(a: Tensor, b: Tensor, weight: Tensor, window: int = 16) -> Tensor:
 def undecided(copied: Tensor) -> Tensor:
     """How much of the blend (B, 1, S, S) is half and half: a hedge that pixel errors like and eyes do not."""
     return (copied * (1 - copied)).mean()
+
+
+def still(flows: Sequence[Tensor], sources: Sequence[Tensor], true: Tensor) -> Tensor:
+    """How far flows (B, h, w, 2) move what stands still: walls bend less if they are told not to.
+
+    A place stands still as far as (B, 3, S, S) source and driving picture are alike there and around.
+    """
+    total = true.new_zeros(())
+    for flow, source in zip(flows, sources, strict=True):
+        apart = F.adaptive_avg_pool2d((source - true).abs().mean(1, keepdim=True), flow.shape[1])
+        apart = F.max_pool2d(F.avg_pool2d(apart, 3, 1, 1), 5, 1, 2)
+        alike = torch.exp(-((apart / _ALIKE) ** 2))[:, 0]
+        moved = (flow - grid(flow.shape[1], flow.device)).abs().sum(-1)
+        total = total + (alike * moved).mean()
+    return total / len(flows)
 
 
 def landmark(points: Tensor, side: Side) -> Tensor:

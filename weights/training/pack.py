@@ -9,7 +9,6 @@ does not (`python -m weights.training.unpack`).
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 import zlib
@@ -23,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weights.training import thinning, video
+from weights.training.clip_list import chosen_clips
 from weights.training.data import read_mesh
 from weights.training.pack_format import NAME, PATTERN, packed_arrays, write_pack
 from weights.training.packed_wire import read_coded
 from weights.training.squeezed_mesh import squeeze
-from weights.training.wire import clip_paths
 from weights.training.workers import Spread, workers
 
 MIB = 1 << 20
@@ -64,25 +63,6 @@ class Thinned:
     video: bytes
     mesh: NDArray[np.float32]
     ok: NDArray[np.float32]
-
-
-def chosen_clips(folders: Sequence[Path], without: Sequence[str], limit: int | None) -> list[tuple[Path, str]]:
-    """(path, person) of the clips of some folders, but for those of which `clips.csv` says TEXT in COLUMN.
-
-    `without`: COLUMN=TEXT each. Of two clips of one name the first is taken. Raises ValueError if nothing is left.
-    """
-    found: dict[str, tuple[Path, str]] = {}
-    for folder in folders:
-        table = folder / "clips.csv"
-        rows = {row["file"]: row for row in csv.DictReader(table.open(encoding="utf-8"))} if table.exists() else {}
-        for path in clip_paths(folder)[:limit]:
-            row = rows.get(path.name, {})
-            if any(text in row.get(column, "") for column, _, text in (each.partition("=") for each in without)):
-                continue
-            found.setdefault(path.stem, (path, row.get("identity") or path.stem.partition("_")[0]))
-    if not found:
-        raise ValueError("--without leaves no clip: give less of it")
-    return [found[name] for name in sorted(found)]
 
 
 def seen(job: tuple[Path, str, int, tuple[int, ...]]) -> Seen:

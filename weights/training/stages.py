@@ -25,6 +25,8 @@ class Stage:
     adversary: bool = False
     sources: int = 1
     """Pictures that each frame is drawn from."""
+    base: bool = False
+    """Whether some rows have a base layer; without one nothing of its fusion learns."""
     change: Augmentation = Augmentation()  # noqa: RUF009 - frozen
 
 
@@ -36,6 +38,7 @@ RECIPE = (
     Stage("256", 256, 60, 6, 5e-4, False),
     Stage("sharp", 256, 60, 6, 3e-4, False, adversary=True),
     Stage("fused", 256, 60, 5, 3e-4, False, adversary=True, sources=2),
+    Stage("base", 256, 60, 5, 3e-4, False, adversary=True, sources=2, base=True),
 )
 
 

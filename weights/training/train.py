@@ -71,7 +71,10 @@ class Library:
         if size not in self._clips:
             args = self._args
             self._clips.clear()
-            clips = Clips.load(args.clips, size, args.step, args.limit, args.wire).to(torch.device(args.device))
+            clips = Clips.load(
+                args.clips, size, args.step, args.limit, args.wire, without=args.without, bases=args.bases,
+                store=args.store and args.store.with_suffix(f".{size}"),
+            ).to(torch.device(args.device))  # fmt: skip
             dev = Clips.load(args.dev, size, 5, args.limit) if args.dev else None
             print(f"{len(clips.names)} clips, {len(clips.frames)} frames at {size} px on {args.device}", flush=True)
             self._clips[size] = clips, dev
@@ -117,9 +120,15 @@ def main() -> int:
     recipe = ", ".join(f"{s.name} ({s.size} px, {s.minutes:g} min)" for s in RECIPE)
     parser = argparse.ArgumentParser(prog="python -m weights.training.train", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("--clips", type=Path, required=True, help="folder of training clips (NAME.mp4, NAME.npz)")
+    parser.add_argument("--clips", type=Path, nargs="+", required=True,
+                        help="folders of training clips (NAME.mp4, NAME.npz; clips.csv says who is who)")  # fmt: skip
+    parser.add_argument("--without", nargs="*", default=[], metavar="COLUMN=TEXT",
+                        help="leave out clips of which clips.csv says so, as upstream=Multiface")  # fmt: skip
     parser.add_argument("--dev", type=Path, help="folder of clips of other people, for the metrics in the log")
     parser.add_argument("--wire", type=Path, help="cache of coded sources, see python -m weights.training.wire")
+    parser.add_argument("--bases", type=Path, help="folder of coded base layers, see python -m weights.training.bases")
+    parser.add_argument("--store", type=Path, metavar="FILE",
+                        help="keep frames in this file and not in memory: 200 KB each at 256 px")  # fmt: skip
     parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints, log, sheets and weights")
     parser.add_argument("--init", metavar="FILE|embedded", help="weights to start from; what does not fit is random")
     parser.add_argument("--generator", choices=tuple(GENERATORS), default="compact",

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from shared.models.base_fusion import Base
 from shared.models.compact import GENERATORS, CompactNetwork, Source, SourceFeatures, Widths
 from shared.models.layers import KEYPOINTS, LANDMARKS, MotionTensors, grid, keypoints, warp
 from shared.models.motion_network import HIDDEN, MOTION_INPUT, MotionNetwork
@@ -70,6 +71,7 @@ class Trainer:
         own = {"motion": stage.motion, "mesh": stage.motion}
         for name, part in self.network.named_children():
             part.requires_grad_(own.get(name, stage.drawing))
+        self.network.base.requires_grad_(stage.drawing and stage.base)
         self.network.nearness.requires_grad_(stage.drawing)
         self._trained = [p for p in self.network.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(self._trained, lr=stage.rate, betas=(0.9, 0.99), weight_decay=1e-4)
@@ -116,19 +118,24 @@ class Trainer:
     def drawing_loss(self, batch: Batch) -> tuple[Tensor, Parts, Tensor]:
         """The loss of drawing the driving pictures from the received sources, its parts, and what was drawn."""
         network, true = self.network, batch.driving.picture
-        small = motion_input(torch.cat([*(s.picture for s in batch.sources), true]))
+        base = batch.base
+        seen = [*(s.picture for s in batch.sources), true] + ([] if base is None else [base.true])
+        small = motion_input(torch.cat(seen))
         small = small.contiguous(memory_format=torch.channels_last)
         count = len(batch.sources)
         with self._autocast():
             with torch.set_grad_enabled(self.stage.motion):
                 motion = network.motion(small)
-            *own, driving = _parted(motion, count + 1)
+            *own, driving = _parted(motion, len(seen))[: count + 1]
+            given = None if base is None else Base(base.picture, _parted(motion, len(seen))[-1], base.state)
             received = torch.cat(batch.received).contiguous(memory_format=torch.channels_last)
             encoded = zip(*(t.chunk(count) for t in network.encoder(received)), strict=True)
             sources = [Source(SourceFeatures(*e), m.canonical, m) for e, m in zip(encoded, own, strict=True)]
             weights = fading(len(true), count, self.random).to(true.device)
-            drawn = network.draw(sources, weights, driving)
-        picture, warped, painted, copied, _ = (t.float() for t in drawn)
+            told = None if given is None else network.base(given, own[0].canonical, driving)
+            fused = network.fuse(sources, weights, driving, told)
+            drawn = network.drawn(fused, driving, told)
+        picture, warped, painted, copied = (t.float() for t in drawn[:4])
         weight = losses.attention(batch.driving.mesh, batch.driving.ok, picture.shape[-1])
         parts = {
             "picture": losses.pyramid(picture, true, weight),
@@ -138,16 +145,18 @@ class Trainer:
             # of its own, or the blend shuts the unlearned painting out and it never learns
             "paint": losses.pyramid(painted, true, weight),
             "undecided": losses.undecided(copied),
+            "still": losses.still(fused.flows, [s.picture for s in batch.sources], true),
         }
         total = 2 * parts["picture"] + parts["gradient"] + 0.7 * parts["warp"] + 0.5 * parts["paint"]
-        total = total + 0.2 * parts["undecided"] + parts["texture"]
+        total = total + 0.2 * parts["undecided"] + parts["texture"] + 2 * parts["still"]
         if self.stage.motion:
             more, supervised = self._supervised(own[0], driving, batch)
             total, parts = total + 2 * more, parts | supervised
         else:  # a network that still learns is no judge
             drawn_small = motion_input(picture).contiguous(memory_format=torch.channels_last)
             with self._autocast():
-                features, points = losses.read_again(network.motion, drawn_small, small[-len(true) :], own[0].canonical)
+                shown = small[count * len(true) : (count + 1) * len(true)]
+                features, points = losses.read_again(network.motion, drawn_small, shown, own[0].canonical)
             parts |= {"features": features, "read": points}
             total = total + 0.5 * features + 5 * points
         return total, parts, picture
@@ -159,7 +168,8 @@ class Trainer:
         rate = self.stage.rate * min(1.0, (self.step + 1) / 50) * (0.03 + 0.97 * cosine)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        batch = clips.batch(self.stage.batch, self.stage.size, self.random, self.stage.change, self.stage.sources)
+        stage = self.stage
+        batch = clips.batch(stage.batch, stage.size, self.random, stage.change, stage.sources, with_base=stage.base)
         total, parts, drawn = self._loss(batch)
         if self.adversary is not None:
             faces = [face_of(picture, batch.driving) for picture in (drawn, batch.driving.picture)]

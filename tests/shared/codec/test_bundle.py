@@ -133,10 +133,10 @@ def test_bytes_that_are_no_bundle_are_refused(basis: MotionBasis) -> None:
         "interval of 0.0 ms": data[:5] + bytes([data[5] & 0xF0]) + data[6:7] + bytes(2) + data[7:],
         "interval of 409.6 ms": data[:5] + bytes([data[5] & 0xF0]) + data[6:7] + b"\x10\0" + data[7:],
         "0 arrived": header,
-        "2 arrived": header + with_length + motion,
+        "one motion section, 2 arrived": header + with_length + motion,
         "section ends": header + with_length[:-1],
         "left over": data + b"\xaa" * 10,
-        "4097 arrived": data.ljust(MAX_BUNDLE_BYTES + 1, b"\0"),
+        f"{MAX_BUNDLE_BYTES + 1} arrived": data.ljust(MAX_BUNDLE_BYTES + 1, b"\0"),
     }
     for message, malformed in cases.items():
         with pytest.raises(MalformedBundle, match=message):

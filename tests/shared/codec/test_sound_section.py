@@ -96,7 +96,7 @@ def test_two_sections_of_sound_are_refused(basis: MotionBasis) -> None:
     data = encode_bundle(bundle(basis, packet(0)), basis)
     content = pack_sound((packet(0),))
     doubled = data[:7] + bytes([2, len(content)]) + content + data[7:]
-    with pytest.raises(MalformedBundle, match="at most one section of sound, 2 arrived"):
+    with pytest.raises(MalformedBundle, match="at most one sound section, 2 arrived"):
         decode_bundle(doubled, basis)
 
 

@@ -1,0 +1,171 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from codec_examples import make_basis, make_motions
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.codec.base_section import (
+    FURTHEST,
+    MAX_BASE_BYTES,
+    MAX_PACKETS,
+    BasePacket,
+    pack_base,
+    unpack_base,
+)
+from shared.codec.base_video import MAX_PACKET_BYTES
+from shared.codec.bundle import (
+    MAX_BUNDLE_BYTES,
+    MAX_MOTION_BYTES,
+    Bundle,
+    BundleEncoder,
+    decode_bundle,
+    encode_bundle,
+)
+from shared.codec.errors import MalformedBundle
+from shared.codec.motion_basis import MotionBasis
+from shared.codec.sound import MAX_PACKETS as MAX_SOUND_PACKETS
+from shared.codec.sound import SoundPacket
+
+BASIS = make_basis()
+
+
+def run(*sizes: int, frame: int = 0, step: int = 2, sequence: int = 126) -> tuple[BasePacket, ...]:
+    """Packets of so many bytes, droppable where the size is given as negative."""
+    packets: list[BasePacket] = []
+    for size in sizes:
+        droppable = size < 0
+        if packets:
+            before = packets[-1]
+            frame += step if droppable or before.droppable else 2 * step
+            sequence = (before.sequence + (not before.droppable)) % 128
+        data = (bytes(range(256)) * 16)[: abs(size)]
+        packets.append(BasePacket(5, sequence, droppable, frame, data))
+    return tuple(packets)
+
+
+def bundle(basis: MotionBasis, *base: BasePacket, count: int = 5) -> Bundle:
+    return Bundle(7, 1000, 2, 40.0, make_motions(basis, count), (), base)
+
+
+def overhead(packets: tuple[BasePacket, ...]) -> int:
+    return len(pack_base(packets)) - sum(len(each.data) for each in packets)
+
+
+@pytest.mark.parametrize(
+    ("packets", "extra"),
+    [
+        (run(40), 3),
+        (run(40, -20, 159, -79, 90), 3 + 4),  # one byte for each length but the last
+        (run(46, 50, -20, 46, frame=-16), 3 + 3),  # two references repeated without what stands between them
+        (run(160, -80, 1024), 3 + 4),  # lengths of two bytes
+        (run(40, -20, 50, step=7), 3 + 1 + 2 * 2),  # no usual step
+        (run(40, -20, 50, frame=-17), 3 + 1 + 2 * 2),  # far away
+        (run(-20, frame=-FURTHEST), 3 + 1),
+        (run(*[40, -20] * 8), 3 + 15),
+        ((BasePacket(1, 3, False, 0, b"a"), BasePacket(1, 4, False, 2, b"b"), BasePacket(1, 5, False, 5, b"c")), 8),
+    ],
+)  # fmt: skip
+def test_packets_come_back_for_so_many_bytes_more(packets: tuple[BasePacket, ...], extra: int) -> None:
+    assert unpack_base(pack_base(packets)) == packets
+    assert overhead(packets) == extra
+
+
+def test_a_bundle_carries_a_base_for_three_bytes_more_than_its_section(basis: MotionBasis) -> None:
+    packets = run(50, -20, 45)
+    alone, both = encode_bundle(bundle(basis), basis), encode_bundle(bundle(basis, *packets), basis)
+    assert len(both) == len(alone) + 3 + len(pack_base(packets))
+    assert decode_bundle(both, basis).base == packets
+
+
+def test_motion_sound_and_base_go_together(basis: MotionBasis) -> None:
+    said = (SoundPacket(0, bytes([88] + [7] * 130)),)
+    sent = replace(bundle(basis, *run(200, -90, 45), count=16), sound=said)
+    seen = decode_bundle(encode_bundle(sent, basis), basis)
+    assert (seen.sound, seen.base, len(seen.frames)) == (said, sent.base, 16)
+
+
+def test_the_largest_sections_fit_a_bundle(basis: MotionBasis) -> None:
+    said = tuple(SoundPacket(200 * n, bytes([88]) * 254) for n in range(MAX_SOUND_PACKETS))
+    packets = run(*[MAX_BASE_BYTES // 2 - 10] * 2)
+    sent = replace(bundle(basis, *packets, count=16), sound=said)
+    data = encode_bundle(sent, basis)
+    motions = len(encode_bundle(bundle(basis, count=16), basis))
+    assert len(data) - motions + MAX_MOTION_BYTES < MAX_BUNDLE_BYTES
+    assert decode_bundle(data, basis).base == packets
+
+
+@pytest.mark.parametrize(
+    "packets",
+    [
+        (), run(*[5] * (MAX_PACKETS + 1)), run(MAX_PACKET_BYTES + 1), run(0), run(*[MAX_PACKET_BYTES] * 3),
+        run(5, frame=-FURTHEST - 1), run(5, frame=FURTHEST), run(5, 5)[::-1],
+        (run(5)[0], replace(run(5, 5)[1], generation=6)), (run(5)[0], replace(run(5, 5)[1], frame=0)),
+        (run(5)[0], replace(run(5, 5)[1], frame=256)),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_not_packed(packets: tuple[BasePacket, ...]) -> None:
+    with pytest.raises(ValueError, match="base"):
+        pack_base(packets)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "4 to"),
+        (b"\x50\x00\x50", "4 to"),
+        (bytes(MAX_BASE_BYTES + 1), "4 to"),
+        (b"\x51\x00\x50\x05abcde", "of 0 bytes"),
+        (b"\x51\x00\x50\x06abcde", "cut off"),
+        (b"\x51\x00\x50\xf0", "cut off"),
+        (b"\x51\x00\x50\xa0abc", "of 0 bytes"),
+        (b"\x52\x00\x50\x01ab", "cut off"),
+        (b"\x50\x00\x01\x80a", "without a step"),
+        (b"\x51\x00\x00\x80\x01a\x00b", "of one frame"),
+        (b"\x50\x00\x50" + bytes(MAX_PACKET_BYTES + 1), "of 2048 bytes"),
+    ],
+)
+def test_broken_sections_are_refused(content: bytes, message: str) -> None:
+    with pytest.raises(MalformedBundle, match=message):
+        unpack_base(content)
+
+
+def test_two_base_sections_are_refused(basis: MotionBasis) -> None:
+    data = encode_bundle(bundle(basis, *run(5)), basis)
+    content = pack_base(run(5))
+    with pytest.raises(MalformedBundle, match="at most one base section"):
+        decode_bundle(data[:7] + bytes([3, len(content)]) + content + data[7:], basis)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(content: bytes) -> None:
+    for head in (b"", b"\x52\x05\x50", b"\x53\x85\x00\x70", b"\x51\x05\x50\x03abc"):
+        try:
+            packets = unpack_base(head + content)
+        except MalformedBundle:
+            continue
+        assert 1 <= len(packets) <= MAX_PACKETS
+        assert all(1 <= len(each.data) <= MAX_PACKET_BYTES and 0 <= each.generation < 16 for each in packets)
+        assert unpack_base(pack_base(packets)) == packets
+
+
+@given(st.integers(0, 10_000), st.integers(0, 255), st.integers(0, 60))
+def test_mutated_bundles_with_a_base_are_decoded_or_refused(at: int, value: int, cut: int) -> None:
+    data = bytearray(encode_bundle(bundle(BASIS, *run(40, -20, 50)), BASIS))
+    data[at % len(data)] = value
+    for broken in (bytes(data), bytes(data[: len(data) - cut])):
+        try:
+            decode_bundle(broken, BASIS)
+        except MalformedBundle:
+            continue
+
+
+def test_golden_bundle_with_a_base(basis: MotionBasis, golden: Callable[[str, bytes], None]) -> None:
+    encoder = BundleEncoder(basis)
+    said = (SoundPacket(0, bytes([88, 1, 2, 3])),)
+    sent = (
+        bundle(basis, *run(40, -20, 200, frame=-4)),
+        replace(bundle(basis, *run(40, 50, -20, step=7)), sound=said),
+    )
+    golden("base_bundles.bin", b"".join(encoder.encode(each) for each in sent))
