@@ -27,16 +27,17 @@ class Leg:
 PLAN = (
     Leg("compact", "motion", 2.5),
     Leg("compact", "256", 1.5),
-    Leg("compact", "sharp", 1.0),
-    Leg("compact", "fused", 3.0),
+    Leg("compact", "fused", 2.0),
+    Leg("compact", "base", 2.0),
     Leg("standard", "256", 1.5),
-    Leg("standard", "fused", 2.5),
+    Leg("standard", "base", 2.5),
 )
 """For twelve minutes: what everything hangs on first, then what most machines draw with, then what a GPU draws with."""
 
 BATCHES = {
     ("compact", "motion"): 256, ("compact", "128"): 128, ("compact", "256"): 64, ("compact", "sharp"): 64,
-    ("compact", "fused"): 40, ("standard", "256"): 32, ("standard", "sharp"): 32, ("standard", "fused"): 20,
+    ("compact", "fused"): 40, ("compact", "base"): 40, ("standard", "256"): 32, ("standard", "sharp"): 32,
+    ("standard", "fused"): 20, ("standard", "base"): 20,
 }  # fmt: skip
 """Pairs a step on a GPU of 80 GB; a leg that is not here has its stage's own."""
 _BATCHES_TO_RATE = 0.5
