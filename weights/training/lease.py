@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from weights.training.train import initial
 from weights.training.trainer import Trainer
 from weights.training.unpack import unpack
 
+Clock = Callable[[], float]
 _BEGAN = time.monotonic()
 """Of the process: starting Python counts, too."""
 _FIGURES_EVERY = 100
@@ -46,12 +48,13 @@ _REHEARSED = 1.75
 class Lease:
     """One call."""
 
-    def __init__(self, args: argparse.Namespace, stop: Stop) -> None:
+    def __init__(self, args: argparse.Namespace, stop: Stop, began: float, clock: Clock) -> None:
         self._args, self._stop, self._device = args, stop, torch.device(args.device)
+        self._began, self._clock = began, clock
         self._published = Published(args.out)
         total = args.total or (args.minutes * _REHEARSED if args.device == "cpu" else sum(x.minutes for x in PLAN))
         self._legs = scaled(parsed(args.plan), total)
-        self._ends = _BEGAN + 60 * args.minutes - min(_SAVING_SECONDS, 6 * args.minutes)
+        self._ends = began + 60 * args.minutes - min(_SAVING_SECONDS, 6 * args.minutes)
 
     def run(self) -> None:
         """Trains as long as it may."""
@@ -63,7 +66,7 @@ class Lease:
         if not self._progress.weights:
             self._progress.weights["compact"] = initial(args.init) if args.init else {}
         self._published.begin(self._progress, args.resume)
-        self._say({"frames": len(self._clips.frames), "ready_s": round(time.monotonic() - _BEGAN, 1)})
+        self._say({"frames": len(self._clips.frames), "ready_s": round(self._clock() - self._began, 1)})
         for leg in self._legs:
             if not self._over():
                 self._train(leg)
@@ -78,7 +81,7 @@ class Lease:
         self._published.text("gpu_check.json", json.dumps(figures, indent=1))
 
     def _over(self) -> bool:
-        return self._stop.requested or time.monotonic() >= self._ends
+        return self._stop.requested or self._clock() >= self._ends
 
     def _train(self, leg: Leg) -> None:
         """A leg from where it is to its end, or to that of the call."""
@@ -89,26 +92,26 @@ class Lease:
         trainer = Trainer(stage, args.seed, self._device, args.compile, leg.generator)
         fresh = progress.begin(leg, trainer)
         self._say({"leg": leg.name, "batch": stage.batch, "rate": stage.rate, "at_random": fresh})
-        began, offset, first = time.monotonic(), trainer.seconds, trainer.step
+        began, offset, first = self._clock(), trainer.seconds, trainer.step
         looked, paused, parts = began, 0.0, dict[str, Tensor]()
         while True:
             parts = trainer.step_on(self._clips)
-            now = time.monotonic()
+            now = self._clock()
             trainer.seconds = offset + now - began - paused
             done = trainer.seconds >= 60 * leg.minutes or self._over()
             if (trainer.step - first) % _FIGURES_EVERY == 0:
                 self._say({"leg": leg.name, "step": trainer.step, **_floats(parts)}, quiet=True)
             if not done and now - looked < args.every:
                 continue
-            looked = time.monotonic()
+            looked = self._clock()
             speed = (trainer.step - first) * stage.batch / max(trainer.seconds - offset, 1e-6)
             self._say({
-                "leg": leg.name, "step": trainer.step, "minute": round((now - _BEGAN) / 60, 2),
+                "leg": leg.name, "step": trainer.step, "minute": round((now - self._began) / 60, 2),
                 "leg_minutes": round(trainer.seconds / 60, 2), "samples_per_s": round(speed, 1),
                 **_fullness(self._device), **_floats(parts),
             })  # fmt: skip
             self._look(leg, trainer)
-            paused += time.monotonic() - looked  # looking is not training
+            paused += self._clock() - looked  # looking is not training
             if done:
                 return
 
@@ -182,14 +185,14 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def main(given: list[str] | None = None) -> int:
-    """0, also when a signal ended it; 1 with a sentence on stderr."""
+def main(given: list[str] | None = None, clock: Clock = time.monotonic, began: float = _BEGAN) -> int:
+    """0, also when a signal ended it; 1 with a sentence on stderr. clock: seconds, as `began` is."""
     args = arguments().parse_args(given)
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = True
     try:
         with sole_trainer(args.state), Stop().listening() as stop:
-            lease = Lease(args, stop)
+            lease = Lease(args, stop, began, clock)
             lease.run()
             if not args.no_check and not stop.requested:
                 lease.check()

@@ -125,6 +125,8 @@ class Published:
 
     def begin(self, progress: Progress, resume: Path | None) -> None:
         """Copies what the calls before left, so that nothing is lost if this one is cut off."""
+        for half in self._folder.glob(".*.part"):
+            half.unlink()
         if resume is None:
             (self._folder / _LOG).unlink(missing_ok=True)
             for old in self._folder.glob("*-*.safetensors"):
