@@ -23,6 +23,7 @@ from shared.models import openvino_models
 from shared.models.batching import DrawsMany, draw_many
 from shared.models.engine import Engine, EngineError, Picture, Request
 from shared.models.exchange import BasePicture
+from shared.models.precision import narrow_pays
 from shared.models.registry import ENGINES, load_engine
 from shared.models.warmup import warm_up
 from shared.motion import FloatArray, Motion
@@ -80,17 +81,16 @@ class Case:
 def engine_figures(
     device: str, engines: Sequence[str], sizes: Sequence[int], batches: Sequence[int], budget: Budget
 ) -> dict[str, Any]:
-    """Figures by engine (and backend, on a CPU) and size; `left_out` says why an engine is not among them."""
+    """Figures by engine (and backend or precision, on a CPU) and size; `left_out` says why one is not among them."""
     figures: dict[str, Any] = {"device": _device_name(device), "left_out": {}}
     share_cores()
     for name in engines:
-        for backend in _backends(name, device):
-            label = name if backend == "torch" else f"{name}, {backend}"
+        for label, options in variants(name, device).items():
             for size in sizes:
                 print(f"measuring {label} at {size} px", file=sys.stderr, flush=True)
                 _reset_memory(device)
                 try:
-                    engine = load_engine(name, device, size=size, backend=backend)
+                    engine = load_engine(name, device, size=size, **options)
                 except EngineError as error:
                     figures["left_out"][f"{label} at {size} px"] = str(error)
                     break  # a larger picture takes the same files
@@ -171,9 +171,16 @@ def engine_table(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _backends(name: str, device: str) -> tuple[str, ...]:
-    choice = name == ENGINES[0] and device == "cpu" and openvino_models.installed()
-    return ("torch", "openvino") if choice else ("torch",)
+def variants(name: str, device: str) -> dict[str, dict[str, str]]:
+    """The ways in which an engine can draw on a device, by label: options of `load_engine`."""
+    if name != ENGINES[0] or device != "cpu":
+        return {name: {}}
+    found = {name: {"precision": "fp32"}}
+    if openvino_models.installed():
+        found[f"{name}, openvino"] = {"backend": "openvino"}
+    if narrow_pays(torch.device(device)):
+        found[f"{name}, bf16"] = {"precision": "bf16"}
+    return found
 
 
 def _finished(work: Callable[[], object], device: str) -> Callable[[], object]:

@@ -52,6 +52,7 @@ class PlainEngine:
     name: str = "compact"
     size: int = _SIDE
     keypoint_count: int = KEYPOINTS
+    precision: str = "fp32"
 
     def extract(self, picture: Picture) -> tuple[FloatArray, Motion]:
         """See `Engine`."""

@@ -108,7 +108,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     basis = load_basis(args.engine)
     torch.set_num_threads(1)  # as sender/call.py
     material = Material.make(load_engine(args.engine, args.device), basis, args.repeats)
-    report: dict[str, Any] = {"machine": _machine(), "settings": {"repeats": args.repeats, "seconds": args.seconds}}
+    settings = {"repeats": args.repeats, "seconds": args.seconds, "precision": material.engine.precision}
+    report: dict[str, Any] = {"machine": _machine(), "settings": settings}
     report["sender"] = sender_stages(material) | {"fps": sender_fps(args, basis)}
     report["receiver"] = receiver_stages(material)
     share_cores()
@@ -222,7 +223,7 @@ def table(report: dict[str, Any]) -> str:
     """The figures for people."""
     machine = report["machine"]
     lines = [f"{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}, "
-             f"load {machine['load']} before the measurement"]  # fmt: skip
+             f"load {machine['load']} before the measurement, {report['settings']['precision']}"]  # fmt: skip
     for end, does in (("sender", "captures, analyses and codes"), ("receiver", "decodes and draws")):
         lines += ["", f"{end + ', ms a frame':28}{'median':>9}{'p95':>9}"]
         for name, each in report[end].items():

@@ -120,6 +120,7 @@ class NotDrawing:
 
     def __init__(self, engine: Engine) -> None:
         self.name, self.size, self.keypoint_count = engine.name, engine.size, engine.keypoint_count
+        self.precision = engine.precision
         self.extract, self.draw = engine.extract, engine.draw
 
     def prepare(self, picture: Picture, canonical: Any, motion: Any) -> Any:

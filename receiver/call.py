@@ -45,6 +45,7 @@ class ReceiverSettings:
     calls: int = 1
     """Calls taken at a time, of which each has a recording and a report of its own."""
     backend: str = "auto"
+    precision: str = "auto"
     ice: IceSettings = field(default_factory=IceSettings)
     report: Path | None = None
     play: Path | None = None
@@ -86,7 +87,10 @@ class Studio:
         device = choose_device(settings.device)
         share_cores()
         size = settings.size or usual_size(settings.engine, device)
-        engine = load_engine(settings.engine, device, size=size, generator=settings.generator, backend=settings.backend)
+        engine = load_engine(
+            settings.engine, device, size=size, generator=settings.generator, backend=settings.backend,
+            precision=settings.precision,
+        )  # fmt: skip
         upscaler = load_upscaler(settings.upscaler, settings.upscaler_weights, device)
         if draws_quickly(settings.engine, device):
             warm_up(engine, calls=settings.calls)

@@ -247,8 +247,9 @@ class Receiving:
 
     def report(self) -> dict[str, Any]:
         """The figures of what was received."""
-        half = self.half
-        return {"source_kind": self._hello.source_kind} | self._watch.report() | vars(half.counts) | {
+        half, origin = self.half, {"source_kind": self._hello.source_kind}
+        return origin | self._watch.report() | vars(half.counts) | {
+            "precision": self._studio.engine.precision,
             "frames_late": half.playout.late, "frames_skipped": half.playout.skipped,
             "jitter_hidden_ms": round(1000 * half.playout.extra_delay, 1),
             "recorded_frames": self._sinks.recorded,

@@ -62,6 +62,8 @@ class SenderSettings:
     seconds: float | None = None
     engine: str = "compact"
     device: str = "auto"
+    precision: str = "auto"
+    """What the receiver's picture is drawn in here, for the default refresh."""
     ice: IceSettings = field(default_factory=IceSettings)
     report: Path | None = None
     out: Path | None = None
@@ -108,7 +110,9 @@ def prepare(settings: SenderSettings) -> Prepared:
         raise
     budget = settings.byte_budget(sound is not None)
     draws = quick and isinstance(settings.refresh, WhenWorse)
-    engine: Engine = load_engine(settings.engine, settings.device, draws=draws, backend="auto")
+    engine: Engine = load_engine(
+        settings.engine, settings.device, draws=draws, backend="auto", precision=settings.precision
+    )
     if quick:
         engine.extract(np.zeros((NATIVE_SIZE, NATIVE_SIZE, 3), np.uint8))  # the first takes long: not in the call
     refresh = affordable(settings.refresh, settings.engine, quick)

@@ -90,7 +90,8 @@ def sending_settings(
         peer=peer, source=source, refresh=args.refresh, budget=args.budget, profile=args.profile,
         picture_size=args.picture_size, picture_quality=args.picture_quality, bundle=args.bundle,
         framing=args.framing, seconds=seconds, engine=args.engine, device=args.device, ice=ice, report=args.report,
-        out=out, preview=preview, sound=SoundSettings(not args.no_audio, args.microphone, args.audio, args.mute),
+        precision=args.precision, out=out, preview=preview,
+        sound=SoundSettings(not args.no_audio, args.microphone, args.audio, args.mute),
     )  # fmt: skip
     settings.byte_budget()
     return settings

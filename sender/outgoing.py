@@ -112,6 +112,8 @@ class OutgoingHalf:
         self._sources = Sources(self._code, engine, policy, budget, first)
         self._pacer = pacer or PicturePacer()
         self._framer = Framer(settings.fps) if settings.framing == "auto" else None
+        self.precision = engine.precision
+        """What the engine draws in, for a policy that looks at what the receiver sees."""
         self._cut_size = max(engine.size, settings.picture_size)
         self._crop_number = 0
         self._out: list[Outgoing] = []

@@ -149,6 +149,7 @@ class Sending:
         counts = self.half.counts
         return (
             {"source": self._prepared.source, "source_kind": self._prepared.capture.source_kind}
+            | {"precision": self.half.precision}
             | self._watch.report()
             | {
                 "frames_repeated": self._pump.repeated,

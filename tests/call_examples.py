@@ -71,6 +71,7 @@ class ColourEngine:
     name: str = "compact"
     size: int = SIDE
     keypoint_count: int = KEYPOINTS
+    precision: str = "fp32"
     drawn: list[tuple[int, float]] = field(default_factory=list)
 
     def extract(self, picture: Picture) -> tuple[FloatArray, Motion]:

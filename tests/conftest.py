@@ -11,6 +11,7 @@ from call_examples import CLIP_FRAMES, write_clip
 from hypothesis import settings
 
 from sender.sample import sample_frames
+from shared.models import precision
 from shared.models.engine import Engine, Picture
 from shared.models.registry import load_engine
 
@@ -23,6 +24,14 @@ def _a_configuration_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> I
     """No test, and no program that one starts, makes or reads a key of the user's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _a_plain_processor() -> Iterator[None]:
+    """Nothing here is chosen by what the processor multiplies: tests of bf16 ask for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, "_cpu_multiplies_bf16", lambda: False)
         yield
 
 

@@ -19,8 +19,10 @@ FIGURES = {
 def test_a_clip_becomes_a_moving_person_at_the_other_end(clip: Path, person: list[Picture], tmp_path: Path) -> None:
     out, theirs, ours = tmp_path / "out.mp4", tmp_path / "r.json", tmp_path / "s.json"
     folders = tmp_path / "anna", tmp_path / "ben"
-    receiving = ("--listen", "127.0.0.1:0", "--out", out, "--report", theirs, "--config", folders[0], "--who", "ben")
-    sending = ("--source", clip, "--framing", "none", "--report", ours, "--config", folders[1])
+    receiving = ("--listen", "127.0.0.1:0", "--out", out, "--report", theirs, "--config", folders[0], "--who", "ben",
+                 "--precision", "fp32")  # fmt: skip
+    sending = ("--source", clip, "--framing", "none", "--report", ours, "--config", folders[1],
+               "--precision", "fp32")  # fmt: skip
     with Program("receiver", *receiving) as receiver:
         with Program("sender", "--peer", receiver.join_url(), *sending) as sender:
             code, by_sender = sender.end()
@@ -45,7 +47,7 @@ def test_a_clip_becomes_a_moving_person_at_the_other_end(clip: Path, person: lis
             assert FIGURES | {frame_count} <= set(part)
             assert set(part["delay_ms"]) == {"p50", "p95"}
             assert part["wire_bytes_out"] > 0 and part["wire_bytes_in"] > 0
-        assert report["sources_sent"] >= 1
+        assert report["sources_sent"] >= 1 and report["precision"] == "fp32"
         assert report["steady"]["payload_bytes"] < report["payload_bytes"]
         assert report["steady"]["wire_bytes_out"] < report["wire_bytes_out"]
     assert sent["frames_sent"] == shown["frames_received"] == CLIP_FRAMES

@@ -64,6 +64,7 @@ class Batcher:
     def __init__(self, engine: Engine, at_once: int = 1) -> None:
         """at_once: batches drawn at a time."""
         self.name, self.size, self.keypoint_count = engine.name, engine.size, engine.keypoint_count
+        self.precision = engine.precision
         self._engine, self._at_once, self._most = engine, at_once, largest_batch(engine)
         self._changed = threading.Condition()
         self._waiting: list[_Waiting] = []

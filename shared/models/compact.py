@@ -235,13 +235,13 @@ class Generator(nn.Module):
         heat = heatmaps(torch.stack([fused.kd[:, k] for k in PAINTED], 1), features.shape[-1], 0.0025)
         joined = torch.cat([self.up(x) + features, pixels_last(heat)], 1)
         x = self.to_half(added(self.join, joined, None if told is None else told.join))
-        x = torch.cat([x, pixels_last(F.pixel_unshuffle(fused.warped, 2))], 1)
+        x = torch.cat([x, pixels_last(F.pixel_unshuffle(fused.warped.to(x.dtype), 2))], 1)
         x = self.paint[1](added(self.paint[0], x, None if told is None else told.half))
-        out = F.pixel_shuffle(self.out(x), 2)
+        out = F.pixel_shuffle(self.out(x).float(), 2)  # colours have more levels than bfloat16
         copied = torch.sigmoid(out[:, 3:] + 1)
         # Both smooth from pixel to pixel, or they learn grids, which count as sharp.
         painted = softened(torch.sigmoid(out[:, :3] * 2))
-        gain = softened(2 * torch.sigmoid(F.pixel_shuffle(self.gain(x), 2)))
+        gain = softened(2 * torch.sigmoid(F.pixel_shuffle(self.gain(x).float(), 2)))
         return Drawn(blend(painted, copied, fused.warped, gain), fused.warped, painted, copied, gain), x
 
 
@@ -320,7 +320,7 @@ def added(layers: nn.Module, x: Tensor, more: Tensor | None) -> Tensor:
     """A convolution and its activation (see `layers.conv`), with something added in between."""
     convolution, activation = layers.children()
     y: Tensor = convolution(x)
-    out: Tensor = activation(y if more is None else y + more)
+    out: Tensor = activation(y if more is None else y + more.to(y.dtype))
     return out
 
 

@@ -38,7 +38,7 @@ from shared.models.graphs import StaticFrames
 from shared.models.layers import KEYPOINTS
 from shared.models.motion_network import MOTION_INPUT
 from shared.models.openvino_frames import OpenVinoFrames, OpenVinoReading
-from shared.models.precision import NarrowConvolutions, halve_weights
+from shared.models.precision import NAMES, NarrowConvolutions, drawing_type, halve_weights, narrow_for_good
 from shared.motion import FloatArray, Motion
 
 logger = logging.getLogger(__name__)
@@ -76,6 +76,10 @@ class Engine(Protocol):
     """Side of the pictures it draws, in px."""
     keypoint_count: int
 
+    @property
+    def precision(self) -> str:
+        """What its convolutions draw in: fp32, bf16 or fp16."""
+
     def extract(self, picture: Picture) -> tuple[FloatArray, Motion]:
         """(K, 3) canonical keypoints and the motion of a square picture of any size."""
 
@@ -92,8 +96,8 @@ class Engine(Protocol):
 class CompactEngine:
     """The `compact` engine on one device. Not thread-safe for drawing and extracting at once on the same object.
 
-    On a CPU it computes in single precision. On a GPU it extracts in single precision, without TF32 in the whole
-    process, and encodes and draws in half, as `shared.models.precision` says.
+    It extracts in single precision, on a GPU without TF32 in the whole process. It draws, and on a GPU encodes, in
+    `precision`, as `shared.models.precision` says.
     """
 
     name = "compact"
@@ -106,11 +110,12 @@ class CompactEngine:
         device: str = "cpu",
         size: int = NATIVE_SIZE,
         backend: str = "torch",
+        precision: str = "auto",
     ) -> None:
         """Loads the motion network and, for a receiver, the generator, whose widths are those of its weights.
 
-        `size`: one of SIZES. `backend`: one of BACKENDS. Raises EngineError for other files, and for a backend that is
-        not installed or not for this device.
+        `size`: one of SIZES. `backend`: one of BACKENDS. `precision`: one of PRECISIONS. Raises EngineError for other
+        files, and for a backend that is not installed, or not for this device or precision.
         """
         self._device, self.size = torch.device(device), size
         weights = {} if generator is None else _read(generator)
@@ -125,11 +130,18 @@ class CompactEngine:
         self._network = network
         if self._device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = False  # PyTorch's default is True: 10 bits of mantissa instead of 23
-        faster, self._reading = _takes_openvino(backend, self._device), Reading(network.motion)
+        self._drawing_type = drawing_type(precision, self._device)
+        faster, self._reading = _takes_openvino(backend, self._device, precision), Reading(network.motion)
         self._numbers = OpenVinoReading(self._reading, self._eagerly) if faster else self._eagerly
         self._frames: Frames | None = None
         if generator is not None:
-            self._frames = _frames(network, self._device, size, backend if faster else "torch")
+            # OpenVINO draws in single precision alone
+            backend = backend if faster and precision != "bf16" else "torch"
+            self._frames = _frames(network, self._device, size, backend, self._drawing_type)
+
+    @property
+    def precision(self) -> str:
+        return "fp32" if self._frames is None else NAMES[self._frames.drawing_type]
 
     def extract(self, picture: Picture) -> tuple[FloatArray, Motion]:
         if picture.shape[0] != MOTION_INPUT:
@@ -186,7 +198,7 @@ class CompactEngine:
         return numbers
 
     def _half(self) -> AbstractContextManager[object]:
-        return NarrowConvolutions() if self._device.type == "cuda" else nullcontext()
+        return NarrowConvolutions(self._drawing_type) if self._device.type == "cuda" else nullcontext()
 
     def _tensor(self, picture: Picture) -> Tensor:
         """(1, 3, H, W) in 0..1; a (H, W, 3) picture is channels_last already, so nothing is copied twice."""
@@ -194,25 +206,32 @@ class CompactEngine:
         return pixels.permute(2, 0, 1)[None].float().div_(255)
 
 
-def _takes_openvino(backend: str, device: torch.device) -> bool:
+def _takes_openvino(backend: str, device: torch.device, precision: str) -> bool:
     """Whether OpenVINO computes. Raises EngineError if it should and cannot."""
     if backend == "openvino" and device.type != "cpu":
         raise EngineError("--backend openvino computes on a CPU: leave it out, or use --device cpu")
     if backend == "openvino" and not openvino_models.installed():
         raise EngineError("OpenVINO is not installed: pip install 'pinhole[fast]', or use --backend torch")
+    if backend == "openvino" and precision == "bf16":
+        raise EngineError("--backend openvino draws in fp32: leave --precision out, or use --backend torch")
     return device.type == "cpu" and backend != "torch" and openvino_models.installed()
 
 
-def _frames(network: compact.CompactNetwork, device: torch.device, size: int, backend: str) -> Frames:
-    """What draws on a device. Raises EngineError if OpenVINO was asked for and fails; `auto` does without it then."""
+def _frames(
+    network: compact.CompactNetwork, device: torch.device, size: int, backend: str, dtype: torch.dtype
+) -> Frames:
+    """What draws on a device, by PyTorch in `dtype`.
+
+    Raises EngineError if OpenVINO was asked for and fails; `auto` does without it then.
+    """
     frame = Frame(network)
     if device.type == "cuda":
-        for part in (network.encoder, network.dense_motion, network.generator):
-            halve_weights(part)
-        return StaticFrames(frame, device)
+        for part in (network.encoder, network.dense_motion, network.generator, network.base):
+            halve_weights(part, dtype)
+        return StaticFrames(frame, device, dtype=dtype)
     # enlarging planes from 256 px costs OpenVINO as much time as it gains before
     if backend == "torch" or (backend == "auto" and size != NATIVE_SIZE):
-        return EagerFrames(frame)
+        return _eager(network, frame, dtype)
     try:
         return OpenVinoFrames(frame, size)
     except (ImportError, RuntimeError) as error:
@@ -220,7 +239,16 @@ def _frames(network: compact.CompactNetwork, device: torch.device, size: int, ba
         if backend == "openvino":
             raise EngineError(f"OpenVINO does not draw here ({reason}): use --backend torch") from error
         logger.warning("OpenVINO does not draw here (%s): PyTorch does", reason)
-        return EagerFrames(frame)
+        return _eager(network, frame, dtype)
+
+
+def _eager(network: compact.CompactNetwork, frame: Frame, dtype: torch.dtype) -> EagerFrames:
+    if dtype != torch.float32:
+        # what flows and shares come from stays as it is
+        wide = {network.dense_motion.head[0], network.dense_motion.visibility[0]}
+        for part in (network.dense_motion, network.generator, network.base):
+            narrow_for_good(part, dtype, wide)
+    return EagerFrames(frame, dtype)
 
 
 def _shrunk(picture: Picture, side: int) -> Picture:

@@ -93,10 +93,14 @@ class Esrgan:
     On a GPU it computes in half precision, on a CPU, where that is slow or missing, in single.
     """
 
-    def __init__(self, weights: Path, device: str = "cpu") -> None:
-        """Loads safetensors in any of the layouts of `esrgan_layouts`. Raises EngineError for other files."""
+    def __init__(self, weights: Path, device: str = "cpu", half: bool | None = None) -> None:
+        """Loads safetensors in any of the layouts of `esrgan_layouts`. Raises EngineError for other files.
+
+        half: whether it computes in half precision; None: by the device.
+        """
         self._device = torch.device(device)
-        self._dtype = torch.float16 if self._device.type == "cuda" else torch.float32
+        half = self._device.type == "cuda" if half is None else half
+        self._dtype = torch.float16 if half else torch.float32
         tensors = _read(weights)
         size = dimensions(tensors)
         network = RRDBNet(*size)

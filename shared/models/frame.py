@@ -39,6 +39,8 @@ class Frames(Protocol):
 
     sizes: tuple[int, ...]
     """Batches that are drawn at full speed, smallest first; others are to be filled up to one of these."""
+    drawing_type: torch.dtype
+    """What most convolutions compute in."""
 
     def draw(self, numbers: FloatArray, rows: Sequence[Sequence[Parts]], bases: Pictures | None = None) -> Pictures:
         """(B, S, S, 3) from B `frame_numbers`, B rows of N sources, and with a base layer (B, 256, 256, 3) of its
@@ -118,12 +120,12 @@ class Reading(nn.Module):
 
 
 class EagerFrames:
-    """Draws by calling the network: on a CPU, in single precision."""
+    """Draws by calling the network: on a CPU, as its convolutions are."""
 
     sizes: tuple[int, ...] = (1,)  # a core gains nothing from more
 
-    def __init__(self, frame: Frame) -> None:
-        self._frame = frame
+    def __init__(self, frame: Frame, dtype: torch.dtype = torch.float32) -> None:
+        self._frame, self.drawing_type = frame, dtype
 
     def draw(self, numbers: FloatArray, rows: Sequence[Sequence[Parts]], bases: Pictures | None = None) -> Pictures:
         """See `Frames.draw`."""

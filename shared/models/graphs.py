@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from shared.models.frame import Frame, Parts, Pictures, stacked
-from shared.models.precision import NarrowConvolutions
+from shared.models.precision import HALF, NarrowConvolutions
 from shared.motion import FloatArray
 
 logger = logging.getLogger(__name__)
@@ -34,13 +34,18 @@ Record = Callable[[Run], Recorded]
 
 
 class StaticFrames:
-    """Draws in half precision into buffers that stay. Threads may call it, one after the other draws."""
+    """Draws, as a rule in half precision, into buffers that stay. Threads may call it, one after the other draws."""
 
     sizes: tuple[int, ...] = BATCHES
 
-    def __init__(self, frame: Frame, device: torch.device, record: Record | None = None) -> None:
-        """`record` makes a run repeatable; without one, CUDA graphs do, as long as they can be captured."""
-        self._frame, self._device = frame, device
+    def __init__(
+        self, frame: Frame, device: torch.device, record: Record | None = None, dtype: torch.dtype = HALF
+    ) -> None:
+        """`record` makes a run repeatable; without one, CUDA graphs do, as long as they can be captured.
+
+        dtype: of convolutions.
+        """
+        self._frame, self._device, self.drawing_type = frame, device, dtype
         self._record = record or _GraphRecorder()
         self._recordings: dict[tuple[int, int, bool], _Recording] = {}
         self._lock = threading.Lock()
@@ -58,14 +63,17 @@ class StaticFrames:
 
     def _recorded(self, numbers: FloatArray, rows: Sequence[Sequence[Parts]], bases: Pictures | None) -> _Recording:
         try:
-            return _Recording(self._frame, self._device, self._record, numbers, rows, bases)
+            return self._recording(numbers, rows, bases)
         except RuntimeError as error:
             if self._record is repeated:
                 raise
             reason = str(error).strip().partition("\n")[0]
             logger.warning("no CUDA graph could be captured (%s): frames are drawn more slowly, step by step", reason)
             self._record = repeated
-            return _Recording(self._frame, self._device, self._record, numbers, rows, bases)
+            return self._recording(numbers, rows, bases)
+
+    def _recording(self, numbers: FloatArray, rows: Sequence[Sequence[Parts]], bases: Pictures | None) -> _Recording:
+        return _Recording(self._frame, self._device, self._record, numbers, rows, bases, self.drawing_type)
 
     def _on_stream(self) -> AbstractContextManager[object]:
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
@@ -76,7 +84,7 @@ class _Recording:
 
     def __init__(
         self, frame: Frame, device: torch.device, record: Record, numbers: FloatArray,
-        rows: Sequence[Sequence[Parts]], bases: Pictures | None,
+        rows: Sequence[Sequence[Parts]], bases: Pictures | None, dtype: torch.dtype,
     ) -> None:  # fmt: skip
         self._on_gpu = device.type == "cuda"
         given = [numbers] if bases is None else [numbers, bases]
@@ -86,7 +94,7 @@ class _Recording:
         self._held = [list(row) for row in rows]
 
         def run() -> Tensor:
-            with NarrowConvolutions():
+            with NarrowConvolutions(dtype):
                 pictures: Tensor = frame(self._given[0], *self._parts, *self._given[1:])
             return pictures
 

@@ -29,6 +29,7 @@ class OpenVinoFrames:
     """Draws in single precision. As many threads may draw at a time as PyTorch's threads leave cores for."""
 
     sizes: tuple[int, ...] = (1,)
+    drawing_type = torch.float32
 
     def __init__(self, drawing: Frame, side: int, cache: Path | None = None) -> None:
         """For pictures of `side` px. Raises ImportError or RuntimeError if OpenVINO is not there or fails."""

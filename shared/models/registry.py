@@ -83,12 +83,13 @@ def load_engine(
     size: int = NATIVE_SIZE,
     generator: str = "auto",
     backend: str = "torch",
+    precision: str = "auto",
 ) -> Engine:
     """An engine on `auto`, `cpu` or `cuda` that draws pictures of `size` px.
 
     draws: False leaves the generator out (a sender that only extracts). generator: one of GENERATORS, or a file with
-    weights of one on the same motion network; published engines have but their own. backend: one of BACKENDS, which
-    only `compact` has a choice of. Raises EngineError.
+    weights of one on the same motion network; published engines have but their own. backend: one of BACKENDS;
+    precision: one of PRECISIONS; only `compact` has a choice of either. Raises EngineError.
     """
     device = choose_device(device)
     if _known(name) in TRAINED_SIZES:
@@ -96,10 +97,12 @@ def load_engine(
             raise EngineError(f"{name} draws with its own generator: leave --generator out")
         if backend == "openvino":
             raise EngineError(f"{name} draws with PyTorch alone: leave --backend out")
+        if precision == "bf16":
+            raise EngineError(f"{name} draws in fp32 alone: leave --precision out")
         own = locate_stored(name, generator_file(name)) if draws else None
         return Vox256Engine(locate_stored(name, motion_file(name)), own, device, size, name)
     drawing = locate_generator(generator, device) if draws else None
-    return CompactEngine(locate("compact-motion"), drawing, device, size, backend)
+    return CompactEngine(locate("compact-motion"), drawing, device, size, backend, precision)
 
 
 def usual_size(engine: str, device: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from shared.models.precision import PRECISIONS
 from shared.models.registry import ENGINES
 from shared.session.certificate import add_trust_option
 from shared.session.ending import EXIT_STATUSES
@@ -22,6 +23,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXIT_STATUSES
     parser.add_argument("--engine", choices=ENGINES, default="compact", help="must be the same on both sides")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the networks run")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto",
+                        help="what --engine compact draws in: auto takes bf16 on a CPU that multiplies it, fp16 on a "
+                        "GPU, else fp32 (default: auto)")  # fmt: skip
     parser.add_argument("--stun", metavar="URL", help="STUN server, stun:HOST:PORT: finds the way through "
                         "most routers; give one on both sides (default: the rendezvous server's own, where you meet "
                         "at one)")  # fmt: skip

@@ -12,10 +12,10 @@ import torch
 from call_examples import ColourEngine
 
 from benchmarks import engine_speed
-from benchmarks.engine_speed import Budget, engine_figures, engine_table, runs
+from benchmarks.engine_speed import Budget, engine_figures, engine_table, runs, variants
 from benchmarks.speed import main, timed
 from receiver.upscale import Bicubic
-from shared.models import openvino_models
+from shared.models import openvino_models, precision
 from shared.models.engine import Engine, EngineError
 
 
@@ -72,18 +72,30 @@ class OneByOne(ColourEngine):
 def test_engines_without_weights_are_left_out_and_those_without_batches_draw_one_by_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def load(name: str, device: str, size: int, backend: str) -> Engine:
+    def load(name: str, device: str, size: int) -> Engine:
         if name == "adasr":
             raise EngineError("the weights of adasr are not on this machine")
         return OneByOne(name, size)
 
     monkeypatch.setattr(engine_speed, "load_engine", load)
     monkeypatch.setattr(engine_speed, "load_upscaler", lambda *_: Bicubic())
-    monkeypatch.setattr(openvino_models, "_version", lambda package: None)
     figures = engine_figures("cpu", ["vox256", "adasr"], [256], [1, 8], Budget(2, 1.0))
     assert figures["left_out"] == {"adasr at 256 px": "the weights of adasr are not on this machine"}
     assert list(figures["vox256"]["256"]["fps"]) == ["1"]
     assert "left out: adasr at 256 px: the weights" in engine_table(figures)
+
+
+@pytest.mark.parametrize("openvino", [False, True])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_every_way_to_draw_that_a_machine_has_is_measured(
+    openvino: bool, bf16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_models, "_version", lambda package: "2026.4" if openvino else None)
+    monkeypatch.setattr(precision, "_cpu_multiplies_bf16", lambda: bf16)
+    more = ["compact, openvino"] * openvino + ["compact, bf16"] * bf16
+    assert list(variants("compact", "cpu")) == ["compact", *more]
+    assert variants("vox256", "cpu") == {"vox256": {}}
+    assert variants("compact", "cuda") == {"compact": {}}
 
 
 def test_runs_stop_when_their_time_is_over() -> None:

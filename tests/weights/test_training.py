@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from shared.models import precision
 from shared.models.compact import CompactNetwork
 from shared.models.engine import CompactEngine, Picture
 from shared.models.layers import LANDMARKS
@@ -68,6 +69,7 @@ def test_a_blend_half_and_half_is_undecided() -> None:
     assert float(losses.undecided(torch.tensor([0.0, 1.0]))) == 0
 
 
+@pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize(
     ("stage", "networks"),
     [
@@ -79,9 +81,9 @@ def test_a_blend_half_and_half_is_undecided() -> None:
     ],
 )
 def test_each_stage_trains_its_networks_and_its_checkpoint_goes_on(
-    stage: Stage, networks: set[str], clips: Clips, tmp_path: Path
+    stage: Stage, networks: set[str], half: bool, clips: Clips, tmp_path: Path
 ) -> None:
-    trainer = Trainer(stage, 0, CPU)
+    trainer = Trainer(stage, 0, CPU, half=half)
     trainer.initialise(weights_of(trainer))
     before = weights_of(trainer)
     for _ in range(2):
@@ -90,11 +92,25 @@ def test_each_stage_trains_its_networks_and_its_checkpoint_goes_on(
     assert changed(trainer, before) == networks
 
     trainer.save(tmp_path / "checkpoint.pt")
-    again = Trainer(stage, 0, CPU)
+    again = Trainer(stage, 0, CPU, half=half)
     again.load(tmp_path / "checkpoint.pt")
     assert again.step == 2
     assert again.advance(clips) == pytest.approx(trainer.advance(clips), rel=2e-3, abs=1e-5)
     assert not (tmp_path / "checkpoint.part").exists()
+
+
+@pytest.mark.parametrize("stage", [MOTION, DRAWING])
+def test_half_precision_takes_the_same_steps_nearly(stage: Stage, clips: Clips) -> None:
+    single, narrow = (Trainer(stage, 0, CPU, half=half).advance(clips) for half in (False, True))
+    assert narrow == pytest.approx(single, rel=0.05, abs=1e-3)
+    assert narrow != single  # or nothing was narrowed
+
+
+def test_half_precision_is_taken_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    for multiplies in (True, False):
+        monkeypatch.setattr(precision, "_cpu_multiplies_bf16", lambda found=multiplies: found)
+        assert Trainer(MOTION, 0, CPU).half is multiplies
+    assert Trainer(MOTION, 0, CPU, half=True).half
 
 
 def test_free_keypoints_stay_where_a_trained_network_has_them(clips: Clips) -> None:

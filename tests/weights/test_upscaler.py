@@ -14,6 +14,7 @@ import torch
 from call_examples import psnr, write_clip
 from safetensors.torch import load_file
 
+from shared.models import precision
 from shared.models.engine import Picture
 from shared.models.esrgan import Esrgan, resampled
 from weights.training import upscaler_pairs
@@ -52,8 +53,8 @@ def pairs(cache: Path) -> dict[int, Pairs]:
     return load(cache, dev=False)
 
 
-def trainer(seed: int = 0) -> Trainer:
-    return Trainer(Settings(steps=100, batch=2, rate=1e-3, patch=16, gradient=0.5, seed=seed), CPU)
+def trainer(seed: int = 0, half: bool | None = None) -> Trainer:
+    return Trainer(Settings(steps=100, batch=2, rate=1e-3, patch=16, gradient=0.5, seed=seed), CPU, half=half)
 
 
 def test_pairs_by_size(pairs: dict[int, Pairs]) -> None:
@@ -130,17 +131,27 @@ def test_sharpness_is_gradient_energy_over_the_truth(person: list[Picture]) -> N
     assert sharpness(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)) == 0
 
 
-def test_training_lowers_the_loss_and_goes_on_where_it_stopped(pairs: dict[int, Pairs], tmp_path: Path) -> None:
-    one = trainer()
+@pytest.mark.parametrize("half", [False, True])
+def test_training_lowers_the_loss_and_goes_on_where_it_stopped(
+    half: bool, pairs: dict[int, Pairs], tmp_path: Path
+) -> None:
+    one = trainer(half=half)
     first = np.mean([one.advance(pairs)["pixel"] for _ in range(3)])
     for _ in range(25):
         last = one.advance(pairs)["pixel"]
     assert last < first
     one.save(tmp_path / "checkpoint.pt")
-    other = trainer(seed=5)
+    other = trainer(seed=5, half=half)
     other.load(tmp_path / "checkpoint.pt")
     assert one.advance(pairs) == other.advance(pairs)
     assert all(torch.equal(v, other.average[k]) for k, v in one.average.items())
+
+
+def test_half_precision_is_taken_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    for multiplies in (True, False):
+        monkeypatch.setattr(precision, "_cpu_multiplies_bf16", lambda found=multiplies: found)
+        assert trainer().half is multiplies
+    assert trainer(half=True).half
 
 
 def test_a_run_may_start_from_the_weights_of_another(tmp_path: Path) -> None:

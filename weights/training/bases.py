@@ -1,4 +1,4 @@
-"""Base layers of the training clips, coded once as a call codes them: `python -m weights.training.bases --help`.
+"""Base layers of training clips, coded once as a call codes them: `python -m weights.training.bases --help`.
 
 Two layers of each clip go through the real encoder and decoder: a small one at points near a call's default, and a
 large one of two seconds. What a receiver decodes is kept as bytes on the disk, from where training picks it row by row.

@@ -16,7 +16,7 @@ from shared.models.base_fusion import Base
 from shared.models.compact import GENERATORS, CompactNetwork, Source, SourceFeatures, Widths
 from shared.models.layers import KEYPOINTS, LANDMARKS, MotionTensors, grid, keypoints, warp
 from shared.models.motion_network import HIDDEN, MOTION_INPUT, MotionNetwork
-from shared.models.precision import NarrowConvolutions
+from shared.models.precision import NarrowConvolutions, narrow_pays
 from weights.training import losses
 from weights.training.adversary import Adversary
 from weights.training.checkpoint import write_checkpoint, write_weights
@@ -62,9 +62,10 @@ class Trainer:
     """Everything that a checkpoint holds."""
 
     def __init__(
-        self, stage: Stage, seed: int, device: torch.device, compiled: bool = False, generator: str = "compact"
-    ) -> None:
-        """`generator` is a key of GENERATORS."""
+        self, stage: Stage, seed: int, device: torch.device, compiled: bool = False, generator: str = "compact",
+        half: bool | None = None,
+    ) -> None:  # fmt: skip
+        """`generator` is a key of GENERATORS. `half`: whether convolutions compute in bf16; None: where that pays."""
         torch.manual_seed(seed)
         self.stage, self.device, self.generator = stage, device, generator
         self.network = TrainedNetwork(GENERATORS[generator]).to(device)
@@ -83,8 +84,7 @@ class Trainer:
         self.seed, self.random = seed, torch.Generator(device).manual_seed(seed)
         self.average = self._snapshot()
         self.step, self.seconds = 0, 0.0
-        # bf16 pays only where the processor multiplies it
-        self.half = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+        self.half = narrow_pays(device) if half is None else half
         loss = self.drawing_loss if stage.drawing else self.motion_loss
         self._loss = torch.compile(loss) if compiled else loss
 

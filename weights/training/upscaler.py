@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from shared.models.esrgan import RRDBNet
+from shared.models.precision import narrow_pays
 from weights.training.checkpoint import write_checkpoint, write_weights
 from weights.training.upscaler_figures import evaluate
 from weights.training.upscaler_pairs import Pairs, batch, load, prepare
@@ -66,7 +67,10 @@ def near_identity(network: RRDBNet) -> None:
 class Trainer:
     """Network, optimiser and moving-average weights."""
 
-    def __init__(self, settings: Settings, device: torch.device, compiled: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, device: torch.device, compiled: bool = False, half: bool | None = None
+    ) -> None:
+        """`half`: whether convolutions compute in bf16; None: where that pays."""
         torch.manual_seed(settings.seed)
         self.settings, self.device = settings, device
         self.network = RRDBNet(BLOCKS, CHANNELS, GROWTH)
@@ -76,8 +80,7 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.step, self.seconds = 0, 0.0
-        # bf16 pays only where the processor multiplies it
-        self.half = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+        self.half = narrow_pays(device) if half is None else half
         self._draw = torch.compile(self.network) if compiled else self.network
 
     def advance(self, pairs: dict[int, Pairs]) -> dict[str, float]:

@@ -59,6 +59,7 @@ class Vox256Engine:
     """
 
     keypoint_count = KEYPOINTS
+    precision = "fp32"
 
     def __init__(
         self, motion: Path, generator: Path | None, device: str = "cpu", size: int = 256, name: str = "vox256"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ LINUX = pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="this s
 
 
 def policies() -> set[int]:
-    return {os.sched_getscheduler(int(task)) for task in os.listdir("/proc/self/task")}
+    return {os.sched_getscheduler(int(task.name)) for task in Path("/proc/self/task").iterdir()}
 
 
 @LINUX

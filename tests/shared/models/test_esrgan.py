@@ -55,6 +55,12 @@ def test_parity_in_half_precision_on_a_gpu(published_file: Path) -> None:
     assert np.abs(out.float().cpu().numpy() - reference["output"]).max() < 1e-2 * np.abs(reference["output"]).max()
 
 
+def test_half_precision_enlarges_alike() -> None:
+    small = np.ascontiguousarray(data.astronaut()[60:76, 190:206])
+    single, narrow = (Esrgan(locate("compact-upscaler"), half=half).upscale(small, 64) for half in (False, True))
+    assert 0 < np.abs(single.astype(int) - narrow).max() <= 2
+
+
 def strip(length: int, height: int) -> torch.Tensor:
     """(1, 3, height, length) of a photograph, in 0..1."""
     pixels = np.ascontiguousarray(data.astronaut()[60 : 60 + height, :length])

@@ -7,17 +7,20 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from call_examples import psnr
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from shared.models import engine as engine_module
-from shared.models import openvino_models
+from shared.models import openvino_models, precision
+from shared.models.batching import Batcher
 from shared.models.engine import CompactEngine, Engine, EngineError, Picture, Request
 from shared.models.exchange import BasePicture
 from shared.models.frame import (
@@ -33,7 +36,15 @@ from shared.models.frame import (
 )
 from shared.models.graphs import Recorded, Run, StaticFrames, repeated
 from shared.models.openvino_frames import COUNTS, OpenVinoFrames, OpenVinoReading, frame_inputs
-from shared.models.precision import HALF, NarrowConvolutions, halve_weights
+from shared.models.precision import (
+    HALF,
+    NAMES,
+    PRECISIONS,
+    NarrowConvolutions,
+    drawing_type,
+    halve_weights,
+    narrow_for_good,
+)
 from shared.models.registry import load_engine, locate
 from shared.motion import FloatArray, Motion
 
@@ -131,6 +142,58 @@ def test_fixed_buffers_take_every_base(scene: Scene) -> None:
     assert float(seen[0].mean()) > float(seen[1].mean()) + 20
 
 
+@pytest.mark.parametrize("size", [256, 512])
+def test_bf16_on_a_cpu_draws_the_same(person: list[Picture], size: int) -> None:
+    files = locate("compact-motion"), locate("compact-generator")
+    single, narrow = (CompactEngine(*files, "cpu", size, precision=each) for each in ("fp32", "bf16"))
+    assert (single.precision, narrow.precision) == ("fp32", "bf16")
+    found = [single.extract(picture) for picture in person[:40:8]]
+    assert (narrow.extract(person[0])[1].vector() == found[0][1].vector()).all()  # motions are never narrowed
+    large = [np.repeat(np.repeat(p, size // 256, 0), size // 256, 1) for p in person[:40:8]]
+    pictures = []
+    for engine in (single, narrow):
+        sources = [(engine.prepare(large[at], *found[at]), 1.0) for at in (0, 3)]
+        pictures.append([engine.draw(sources[:count], found[at][1]) for count in (1, 2) for at in (1, 4)])
+    assert differ(*pictures) != (0, 0.0)
+    assert all(psnr(*pair) > 45 for pair in zip(*pictures, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_fixed_buffers_draw_in_the_type_they_are_told(scene: Scene, dtype: torch.dtype) -> None:
+    drawing = StaticFrames(Frame(scene.network), CPU, repeated, dtype)  # type: ignore[arg-type]
+    drawn, wanted = drawing.draw(scene.numbers(2, [1]), scene.rows(2, [1])), eagerly(scene, 2, [1])
+    assert (differ(list(drawn), wanted) == (0, 0.0)) is (dtype == torch.float32)
+    assert differ(list(drawn), wanted)[1] < 0.2
+
+
+@pytest.mark.parametrize(
+    ("device", "multiplies", "auto"),
+    [("cuda", True, "fp16"), ("cuda", False, "fp16"), ("cpu", True, "bf16"), ("cpu", False, "fp32")],
+)
+def test_what_draws_by_device_and_processor(
+    device: str, multiplies: bool, auto: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "_cpu_multiplies_bf16", lambda: multiplies)
+    found = {each: NAMES[drawing_type(each, torch.device(device))] for each in PRECISIONS}
+    assert found == {"auto": auto, "fp32": "fp32", "bf16": "bf16"}
+
+
+def test_an_engine_says_what_it_draws_in() -> None:
+    assert load_engine("compact", "cpu").precision == "fp32"
+    assert load_engine("compact", "cpu", precision="bf16").precision == "bf16"
+    assert load_engine("compact", "cpu", draws=False, precision="bf16").precision == "fp32"  # it draws nothing
+    assert Batcher(load_engine("compact", "cpu", precision="bf16")).precision == "bf16"
+
+
+def test_only_what_is_wide_keeps_its_type() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.SiLU(), torch.nn.Conv2d(4, 2, 1))
+    narrow_for_good(network, torch.bfloat16, {network[2]})
+    seen = [layer.weight.dtype for layer in (network[0], network[2])]  # type: ignore[union-attr]
+    assert seen == [torch.bfloat16, torch.float32]
+    assert network[:2](torch.rand(1, 3, 5, 5)).dtype == torch.bfloat16
+    assert network(torch.rand(1, 3, 5, 5)).dtype == torch.float32
+
+
 def test_another_source_replaces_the_one_before_in_its_buffer(scene: Scene) -> None:
     drawing, numbers = StaticFrames(halved(scene), CPU, repeated), scene.numbers(1, [2])
     first, other = ([source] for source in scene.sources)
@@ -212,6 +275,14 @@ def test_openvino_that_is_not_there_is_asked_for_in_vain(monkeypatch: pytest.Mon
         load_engine("compact", "cpu", draws, backend="openvino")
 
 
+def test_openvino_does_not_draw_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_models, "_version", lambda package: "2026.4")
+    with pytest.raises(EngineError, match="--backend openvino draws in fp32: leave --precision out, or"):
+        load_engine("compact", "cpu", backend="openvino", precision="bf16")
+    drawing = load_engine("compact", "cpu", backend="auto", precision="bf16")
+    assert drawing.precision == "bf16" and isinstance(drawing._frames, EagerFrames)  # type: ignore[attr-defined]
+
+
 def test_openvino_that_cannot_be_imported_is_an_error_if_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)  # makes importing it fail
     monkeypatch.setattr(openvino_models, "_version", lambda package: "2026.4")
@@ -248,6 +319,72 @@ def test_auto_is_pytorch_where_openvino_is_not_installed_or_fails(
     assert not caplog.records
 
 
+@pytest.fixture(
+    params=[
+        "a stand-in",
+        pytest.param("the library", marks=[pytest.mark.slow, pytest.mark.skipif(
+            not openvino_models.installed(), reason="OpenVINO is not installed: pip install 'pinhole[fast]'")]),
+    ],
+)  # fmt: skip
+def openvino(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """OpenVINO, or what looks like it and runs PyTorch; the settings that the stand-in has compiled with."""
+    compiled: list[dict[str, Any]] = []
+    if request.param == "a stand-in":
+        monkeypatch.setattr(openvino_models, "_version", lambda package: "2026.4")
+        library = SimpleNamespace(
+            Core=lambda: SimpleNamespace(read_model=torch.jit.load, compile_model=compile_model),
+            convert_model=lambda traced, example_input, input: traced,
+            save_model=lambda model, path, compress_to_fp16: (path.parent.mkdir(), torch.jit.save(model, path)),
+        )
+        monkeypatch.setitem(sys.modules, "openvino", library)  # type: ignore[arg-type]
+
+    def compile_model(model: Any, device: str, settings: dict[str, Any]) -> SimpleNamespace:
+        compiled.append(settings)
+        return SimpleNamespace(create_infer_request=lambda: StandInRequest(model))
+
+    return compiled
+
+
+class StandInRequest:
+    """Runs a traced network as OpenVINO's requests run a compiled one."""
+
+    def __init__(self, model: Callable[..., torch.Tensor]) -> None:
+        self._model = model
+
+    def infer(self, inputs: list[np.ndarray], share_inputs: bool) -> None:
+        with torch.inference_mode():
+            self._out = self._model(*map(torch.from_numpy, inputs)).numpy()
+
+    def get_output_tensor(self, number: int) -> SimpleNamespace:
+        return SimpleNamespace(data=self._out)
+
+
+@pytest.mark.parametrize(("cores", "threads", "at_once"), [(1, 1, 1), (8, 2, 4), (2, 4, 1), (None, 1, 1)])
+@pytest.mark.parametrize("openvino", ["a stand-in"], indirect=True)
+def test_openvino_has_the_cores_that_threads_of_pytorch_leave(
+    openvino: list[dict[str, Any]], cores: int | None, threads: int, at_once: int, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr("torch.get_num_threads", lambda: threads)
+    doubled = openvino_models.Compiled(torch.nn.Upsample(scale_factor=2), [torch.ones(1, 1, 2, 2)], tmp_path)
+    assert doubled([np.ones((1, 1, 2, 2), np.float32)]).shape == (1, 1, 4, 4)
+    assert (openvino[0]["NUM_STREAMS"], openvino[0]["INFERENCE_NUM_THREADS"]) == (at_once, at_once * threads)
+    assert openvino[0]["INFERENCE_PRECISION_HINT"] == "f32"
+
+
+@pytest.mark.parametrize("openvino", ["a stand-in"], indirect=True)
+@pytest.mark.usefixtures("openvino")
+def test_auto_is_openvino_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        engine_module, "OpenVinoFrames", lambda frame, size: SimpleNamespace(drawing_type=torch.float32)
+    )
+    engine = load_engine("compact", "cpu", backend="auto")
+    assert isinstance(engine._frames, SimpleNamespace)  # type: ignore[attr-defined]
+    assert isinstance(engine._numbers, OpenVinoReading)  # type: ignore[attr-defined]
+    assert engine.precision == "fp32"
+
+
 def test_what_openvino_converts_is_kept_under_all_that_it_depends_on(scene: Scene) -> None:
     frame = Frame(scene.network)  # type: ignore[arg-type]
     keys = {openvino_models.key(frame, frame_inputs(frame, n, side)) for n in (1, 2) for side in (256, 512)}
@@ -260,8 +397,7 @@ def test_what_openvino_converts_is_kept_under_all_that_it_depends_on(scene: Scen
     assert openvino_models.key(changed, inputs) not in keys
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not openvino_models.installed(), reason="OpenVINO is not installed: pip install 'pinhole[fast]'")
+@pytest.mark.usefixtures("openvino")
 def test_openvino_draws_the_same(scene: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     for _ in range(2):  # converted, then from the cache
@@ -277,8 +413,7 @@ def test_openvino_draws_the_same(scene: Scene, tmp_path: Path, caplog: pytest.Lo
     assert caplog.text.count("it is made again") == 2 * len(COUNTS)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not openvino_models.installed(), reason="OpenVINO is not installed: pip install 'pinhole[fast]'")
+@pytest.mark.usefixtures("openvino")
 def test_openvino_reads_the_same(scene: Scene, person: list[Picture], tmp_path: Path) -> None:
     def never(picture: Pictures) -> FloatArray:
         raise AssertionError("PyTorch read instead")

@@ -85,6 +85,11 @@ def test_a_published_engine_has_no_other_generator(no_store: Path) -> None:
         load_engine("vox256", "cpu", generator="compact")
 
 
+def test_a_published_engine_draws_in_single_precision(no_store: Path) -> None:
+    with pytest.raises(EngineError, match="vox256 draws in fp32 alone: leave --precision out"):
+        load_engine("vox256", "cpu", precision="bf16")
+
+
 def test_what_is_drawn_by_default_and_whether_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [usual_size(name, "cpu") for name in ENGINES] == [256, 256, 256]
     assert [usual_size(name, "cuda") for name in ENGINES] == [512, 256, 512]
