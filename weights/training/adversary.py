@@ -46,9 +46,7 @@ class Adversary:
     def __init__(self, device: torch.device, width: int = 48, rate: float = 2e-4) -> None:
         self.network = Discriminator(width).to(device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=rate, betas=(0.0, 0.99), fused=device.type == "cuda"
-        )
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=rate, betas=(0.0, 0.99), fused=True)
 
     def judge(self, drawn: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
         """The generator's losses: how unreal its pictures look, and how far their features are from the true ones'."""

@@ -77,7 +77,7 @@ class Trainer:
         self.network.nearness.requires_grad_(stage.drawing)
         self._trained = [p for p in self.network.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
-            self._trained, lr=stage.rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=device.type == "cuda"
+            self._trained, lr=stage.rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=True
         )
         self.adversary = Adversary(device) if stage.adversary else None
         self.teacher: MotionNetwork | None = None
