@@ -115,18 +115,16 @@ def _draw(
     drawn, together = [], _TOGETHER if frames.is_cuda else 1
     for at in range(0, len(driving), together):
         some = driving[at : at + together]
-        given = [
-            Source(SourceFeatures(*_repeated(e, len(some))), *_repeated((m.canonical,), len(some)),
-                   MotionTensors(*_repeated(m, len(some))))
-            for e, m in zip(encoded, own, strict=True)
-        ]  # fmt: skip
+        given = [_repeated(e, m, len(some)) for e, m in zip(encoded, own, strict=True)]
         weights = torch.ones(len(some), len(sources), device=frames.device)
         drawn.append(network.draw(given, weights, _at(motion, some)).picture)
     return torch.cat(drawn)
 
 
-def _repeated(parts: Sequence[Tensor], count: int) -> list[Tensor]:
-    return [part.expand(count, *part.shape[1:]) for part in parts]
+def _repeated(features: SourceFeatures, motion: MotionTensors, count: int) -> Source:
+    """A source for so many frames."""
+    encoded, own = ([part.expand(count, *part.shape[1:]) for part in each] for each in (features, motion))
+    return Source(SourceFeatures(*encoded), own[0], MotionTensors(*own))
 
 
 def _at(motion: MotionTensors, frames: Sequence[int]) -> MotionTensors:

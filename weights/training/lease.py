@@ -93,11 +93,11 @@ class Lease:
         fresh = progress.begin(leg, trainer)
         self._say({"leg": leg.name, "batch": stage.batch, "rate": stage.rate, "at_random": fresh})
         began, offset, first = self._clock(), trainer.seconds, trainer.step
-        looked, paused, parts = began, 0.0, dict[str, Tensor]()
+        looked, parts = began, dict[str, Tensor]()
         while True:
             parts = trainer.step_on(self._clips)
             now = self._clock()
-            trainer.seconds = offset + now - began - paused
+            trainer.seconds = offset + now - began  # looking counts, too: a leg has its time by the wall clock
             done = trainer.seconds >= 60 * leg.minutes or self._over()
             if (trainer.step - first) % _FIGURES_EVERY == 0:
                 self._say({"leg": leg.name, "step": trainer.step, **_floats(parts)}, quiet=True)
@@ -111,7 +111,6 @@ class Lease:
                 **_fullness(self._device), **_floats(parts),
             })  # fmt: skip
             self._look(leg, trainer)
-            paused += self._clock() - looked  # looking is not training
             if done:
                 return
 

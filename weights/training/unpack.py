@@ -19,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from weights.training.face import MESH
 from weights.training.pack_format import PATTERN, read_manifest, read_member, unpacked_arrays
 from weights.training.squeezed_mesh import restore
 from weights.training.video import decoded
@@ -105,7 +106,7 @@ def _section(name: str, packs: Sequence[tuple[Path, dict[str, Any]]], out: Path,
     }
     target, count, size = out / f"{name}_frames.npy", starts[-1], packs[0][1]["size"]
     np.lib.format.open_memmap(target, "w+", np.uint8, (count, size, size, 3))
-    mesh, ok = None, np.zeros(count, np.float32)
+    mesh, ok = np.zeros((count, MESH, 3), np.float16), np.zeros(count, np.float32)
     for path, manifest in packs:
         rows = []
         for clip in manifest[name]["clips"]:
@@ -113,8 +114,6 @@ def _section(name: str, packs: Sequence[tuple[Path, dict[str, Any]]], out: Path,
             work.append(Job(path, {"digests": manifest["digests"]}, clip["member"], target, own))
             rows += own
         points, found = restore(unpacked_arrays(read_member(path, manifest, manifest[name]["mesh"])))
-        if mesh is None:
-            mesh = np.zeros((count, *points.shape[1:]), np.float16)
         mesh[rows], ok[rows] = points, found
     np.save(out / f"{name}_mesh.npy", mesh)
     np.save(out / f"{name}_ok.npy", ok)
