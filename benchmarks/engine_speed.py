@@ -171,11 +171,11 @@ def engine_table(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def variants(name: str, device: str) -> dict[str, dict[str, str]]:
+def variants(name: str, device: str) -> dict[str, dict[str, Any]]:
     """The ways in which an engine can draw on a device, by label: options of `load_engine`."""
     if name != ENGINES[0] or device != "cpu":
         return {name: {}}
-    found = {name: {"precision": "fp32"}}
+    found: dict[str, dict[str, Any]] = {name: {"precision": "fp32"}}
     if openvino_models.installed():
         found[f"{name}, openvino"] = {"backend": "openvino"}
     if narrow_pays(torch.device(device)):

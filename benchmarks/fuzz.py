@@ -26,10 +26,11 @@ from benchmarks.progress import Progress
 from shared.session.report import report_path, write_report
 
 ABOUT = """\
-Damages valid messages of every kind (bundles, sound, pictures, pieces, control messages, offers and answers, sealed
-messages, join links, pasted texts, catalogues, recorded calls, weights, and whole calls against either half), in ways
-that the seed decides, and hands them to the parsers. A parser accepts an input or refuses it with an error of its own;
-anything else, an input that takes long or allocates much, ends this with status 1, and says how to have it again.
+Damages valid messages of every kind (bundles, sound, base layer, pictures, pieces, control messages, offers and
+answers, sealed messages, join links, pasted texts, catalogues, recorded calls, weights, and whole calls against either
+half), in ways that the seed decides, and hands them to the parsers. A parser accepts an input or refuses it with an
+error of its own; anything else, an input that takes long or allocates much, ends this with status 1, and says how to
+have it again.
 """
 EXAMPLES = """\
 examples:
@@ -187,9 +188,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         progress = Progress(sum(each.share for each in chosen))
         outcomes = fuzz(chosen, args.inputs, args.seed, Path(scratch), progress)
         progress.close(f"{sum(each.inputs for each in outcomes)} inputs, and every parser kept its word")
-    print(f"{'parser':<10} {'inputs':>8} {'accepted':>9} {'refused':>8} {'worst':>9} {'allocated':>10} {'grown':>7}")
+    print(f"{'parser':<11} {'inputs':>8} {'accepted':>9} {'refused':>8} {'worst':>9} {'allocated':>10} {'grown':>7}")
     for each in outcomes:
-        print(f"{each.name:<10} {each.inputs:>8} {each.accepted:>9} {each.refused:>8} {each.worst_ms:>6.1f} ms "
+        print(f"{each.name:<11} {each.inputs:>8} {each.accepted:>9} {each.refused:>8} {each.worst_ms:>6.1f} ms "
               f"{each.peak_bytes / 1024:>7.0f} KB {each.grown_mb:>4.0f} MB")  # fmt: skip
     if args.json is not None:
         write_report(args.json, {"seed": args.seed, "rows": [asdict(each) for each in outcomes]})

@@ -15,12 +15,15 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
+from benchmarks import fuzz_base
 from benchmarks.fuzz_calls import KEYPOINTS, hostile_receiver, hostile_sender, plain_basis
 from benchmarks.fuzz_pictures import picture_messages
 from shared.callfile import CallFileError, CallWriter, Message, Shown, Taken, read_call
 from shared.codec import control
+from shared.codec.base_section import MAX_SECTION_BYTES, unpack_base
+from shared.codec.base_video import MAX_KEY_BYTES, MAX_PACKET_BYTES
 from shared.codec.bundle import MAX_BUNDLE_BYTES, Bundle, decode_bundle, encode_bundle
-from shared.codec.errors import MalformedBundle, MalformedControl, MalformedPicture
+from shared.codec.errors import MalformedBase, MalformedBundle, MalformedControl, MalformedPicture
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import Picture, decode_picture
 from shared.codec.pieces import MAX_MESSAGE, MAX_PIECE, Reassembler, split
@@ -69,12 +72,19 @@ def targets(scratch: Path) -> tuple[Target, ...]:
     basis = plain_basis()
     return (
         Target("bundle", bundles(basis), lambda data: decode_bundle(data, basis), (MalformedBundle,),
-               MAX_BUNDLE_BYTES, MB, 0.13),
+               MAX_BUNDLE_BYTES, MB, 0.11),
         Target("sound", sounds(), unpack_sound, (MalformedBundle,), MAX_BUNDLE_BYTES, MB, 0.12),
+        Target("base", fuzz_base.sections(), unpack_base, (MalformedBundle,), MAX_SECTION_BYTES + 64, MB, 0.06),
+        Target("base_key", (fuzz_base.key().pack(),), fuzz_base.read_key, (MalformedBase,), MAX_KEY_BYTES + 64, 4 * MB,
+               0.03, mend=with_checksum),
+        Target("base_packet", tuple(each.data for each in fuzz_base.packets()), fuzz_base.read_packet, (MalformedBase,),
+               MAX_PACKET_BYTES + 64, 4 * MB, 0.02),
+        Target("base_track", fuzz_base.sections(), fuzz_base.Track(), (MalformedBase, MalformedBundle),
+               MAX_SECTION_BYTES, 4 * MB, 0.01),
         Target("picture", picture_messages(), read_picture, (MalformedPicture,), 16 * 1024, 4 * MB, 0.05,
                mend=with_checksum),
-        Target("pieces", pieces(), Pieces(), (MalformedPicture,), 2 * MAX_PIECE, 2 * MB, 0.14),
-        Target("control", controls(), control.unpack_control, (MalformedControl,), 2048, MB, 0.19,
+        Target("pieces", pieces(), Pieces(), (MalformedPicture,), 2 * MAX_PIECE, 2 * MB, 0.08),
+        Target("control", controls(), control.unpack_control, (MalformedControl,), 2048, MB, 0.15,
                tokens=PACKED),
         Target("offer", (write_offer(HELLO, "v=0"),), read_offer, (Refused,), BODY_LIMIT + 64, 16 * MB, 0.06,
                tokens=JSON),
@@ -123,7 +133,7 @@ CATALOGUE = json.dumps({
 
 
 def bundles(basis: MotionBasis) -> tuple[bytes, ...]:
-    """Bundles of 1 to 16 frames, with and without faces and sound."""
+    """Bundles of 1 to 16 frames, with and without faces, sound and base layer."""
     chance = np.random.default_rng(1)
 
     def motion() -> Motion:
@@ -135,7 +145,8 @@ def bundles(basis: MotionBasis) -> tuple[bytes, ...]:
     each = (
         plain, replace(plain, frames=plain.frames[:1]), replace(plain, frames=(None, motion(), None)),
         replace(plain, frames=tuple(motion() for _ in range(16)), frame_interval_ms=123.4),
-        replace(plain, sound=sound),
+        replace(plain, sound=sound), replace(plain, sound=sound, base=fuzz_base.packets()),
+        replace(plain, base=fuzz_base.packets()[2:]),
     )  # fmt: skip
     return tuple(encode_bundle(one, basis) for one in each)
 

@@ -17,7 +17,8 @@ from shared.codec.errors import MalformedControl
 from shared.session.hello import MAX_FPS, MIN_FPS, Hello, MalformedHello
 
 NAMES = (
-    *("bundle", "sound", "picture", "pieces", "control", "offer", "answer", "sealed", "link", "by_hand", "catalogue"),
+    *("bundle", "sound", "base", "base_key", "base_packet", "base_track"),
+    *("picture", "pieces", "control", "offer", "answer", "sealed", "link", "by_hand", "catalogue"),
     *("callfile", "basis", "weights", "receiver", "sender"),
 )
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

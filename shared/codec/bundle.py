@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.codec.base_section import BASE_SECTION, MAX_BASE_BYTES, BasePacket, pack_base, unpack_base
+from shared.codec.base_section import BASE_SECTION, MAX_SECTION_BYTES, BasePacket, pack_base, unpack_base
 from shared.codec.errors import MalformedBundle
 from shared.codec.motion_basis import MAX_INTEGER, MotionBasis, Numbers
 from shared.codec.range_coder import TOTAL, FrequencyTable, RangeDecoder, RangeEncoder
@@ -35,8 +35,8 @@ VERSION = 3
 MAX_FRAMES = 16
 MAX_MOTION_BYTES = 4096
 """More than sixteen frames need even if every number is escaped."""
-MAX_BUNDLE_BYTES = 32 + MAX_MOTION_BYTES + MAX_SOUND_BYTES + MAX_BASE_BYTES
-"""The header, and every section as long as it may be: 16 KB. A usual bundle has 40 to 300 bytes."""
+MAX_BUNDLE_BYTES = 32 + MAX_MOTION_BYTES + MAX_SOUND_BYTES + MAX_SECTION_BYTES
+"""The header, and every section as long as it may be: 17 KB. A usual bundle has 40 to 300 bytes."""
 
 CLOCK_WRAP_MS = 1 << 20
 """The capture clock starts again after so much: 17 minutes, more than any silence that a call survives."""

@@ -15,7 +15,8 @@ from benchmarks.fuzz_targets import Target, targets
 from benchmarks.mutation import Mutator
 
 NAMES = (
-    *("bundle", "sound", "picture", "pieces", "control", "offer", "answer", "sealed", "link", "by_hand", "catalogue"),
+    *("bundle", "sound", "base", "base_key", "base_packet", "base_track"),
+    *("picture", "pieces", "control", "offer", "answer", "sealed", "link", "by_hand", "catalogue"),
     *("callfile", "basis", "weights", "receiver", "sender"),
 )
 

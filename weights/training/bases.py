@@ -1,8 +1,8 @@
 """Base layers of training clips, coded once as a call codes them: `python -m weights.training.bases --help`.
 
-Two layers of each clip go through the real encoder and decoder: a small one at points near a call's default, and a
-large one of two seconds. What a receiver decodes is kept as bytes on the disk, from where training picks it row by row.
-This needs PyAV; reading does not.
+Two layers of each clip go through the real encoder and decoder: a small one at points near a call's default, a large
+one of two seconds. What a receiver decodes is kept as bytes on the disk, from where training picks it row by row. This
+needs PyAV; reading does not.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ KINDS = {
     "small": Kind(128, (128, 128, 128, 96), (58, 67), (2, 2, 2, 3, 4), None),
     "large": Kind(256, (256, 256, 192), (55, 68), (2, 2, 3), 50),
 }
-ODDS = {"small": 0.52, "large": 0.16}
+ODDS = {"small": 0.36, "large": 0.32}
 """Share of the rows that are drawn with a base of each kind; the rest without one."""
 STALE = (0.72, 0.88)
 """Share of the rows with the newest base picture, and with that or the one before: others are late in a call, too."""

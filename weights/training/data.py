@@ -257,7 +257,7 @@ class Clips:
         return Batch(sides[:-1], sides[-1], [degrade(picture, chance or random) for picture in received], base)
 
     def _based(self, driving: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """For driving frames (B,): frames that base pictures show, (B, S, S, 3) these, (B, STATE) their state."""
+        """For driving frames (B,): frames that base pictures show, (B, S, S, 3) these, (B, STATE) states."""
         assert self.bases is not None
         side, frame = self.frames.shape[1], driving
         kind, late = _uniform(random, 2, len(driving))
@@ -276,6 +276,15 @@ class Clips:
             frame = torch.where(use, bases.frame[rows], frame)
             picture = torch.where(use[:, None, None, None], enlarged(bases.pictures[rows], side), picture)
         return frame, picture, state
+
+    def newest_bases(self, driving: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """For driving frames (B,): frames that the newest small base pictures show, (B, size, size, 3) these pictures,
+        (B, STATE) states."""
+        assert self.bases is not None
+        bases = self.bases["small"]
+        rows, ages = bases.before(driving, torch.zeros_like(driving), self.numbers)
+        states = base_states(presence(ages), ages, bases.layer[rows])
+        return bases.frame[rows], enlarged(bases.pictures[rows], size), states
 
     def _coded(self, clips: Tensor, i: Tensor, random: torch.Generator, share: float) -> Tensor | None:
         """(B, S, S, 3) the sources as coded for the wire, for a share of the pairs; changes `i` to their frames."""

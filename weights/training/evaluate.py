@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shared.models.base_fusion import Base
 from shared.models.compact import GENERATORS, CompactNetwork, Source, SourceFeatures
 from shared.models.layers import LANDMARKS, MotionTensors, keypoints
 from weights.training.data import Clips
@@ -35,6 +36,13 @@ class Clip(NamedTuple):
     """(T, L, 3) of the supervised keypoints"""
     ok: Tensor
     """(T,)"""
+    bases: tuple[Tensor, Tensor, Tensor] | None = None
+    """(T, 3, S, S) frames that base pictures show, (T, 3, S, S) these, (T, STATE) their states"""
+
+    def to(self, device: torch.device) -> Clip:
+        """A copy on `device`."""
+        bases = None if self.bases is None else tuple(each.to(device) for each in self.bases)
+        return Clip(self.frames.to(device), self.landmarks.to(device), self.ok.to(device), bases)  # type: ignore[arg-type]
 
 
 def clips_of(dev: Clips, size: int) -> list[Clip]:
@@ -45,7 +53,11 @@ def clips_of(dev: Clips, size: int) -> list[Clip]:
         frames = dev.frames[index].permute(0, 3, 1, 2).float() / 255
         if frames.shape[-1] > size:
             frames = torch.nn.functional.avg_pool2d(frames, frames.shape[-1] // size)
-        out.append(Clip(frames, dev.mesh[index][:, list(LANDMARKS)].float(), dev.ok[index] > 0))
+        bases = None
+        if dev.bases is not None:
+            of, pictures, states = dev.newest_bases(index, size)
+            bases = dev.frames[of].permute(0, 3, 1, 2).float() / 255, pictures.permute(0, 3, 1, 2).float() / 255, states
+        out.append(Clip(frames, dev.mesh[index][:, list(LANDMARKS)].float(), dev.ok[index] > 0, bases))
     return out
 
 
@@ -63,14 +75,15 @@ def evaluate(
     `mouth`, `eyes`: correlation of openings with the landmarks'; `points_px`: error of the supervised keypoints; of
     what the motion network reads off the camera's frames, and with `drawn_` off the drawn ones. `psnr`, `freeze`: dB of
     RGB; `sharp`: Laplacian energy in the middle of the picture over the true one. `two_psnr`, `two_sharp`: drawn from
-    two sources at once, half of each, the other from the middle of the clip.
+    two sources at once, half of each, the other from the middle of the clip. `base_`: from the first frame and a base
+    layer of the newest picture, where the clips have one.
     """
     network = TrainedNetwork(GENERATORS[generator]).eval()
     network.load_state_dict(average)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     rows, columns = [], []
     for clip in clips_of(dev, size):
-        clip = Clip(*(part.to(device) for part in clip))
+        clip = clip.to(device)
         figures, motion = _read(network, clip)
         first = clip.frames[:1]
         picture = clip.frames
@@ -86,6 +99,12 @@ def evaluate(
             figures["psnr"] = float((-10 * error.log10()).mean())
             figures["freeze"] = float((-10 * still.log10()).mean())
             figures["sharp"] = _sharpness(picture[1:]) / _sharpness(clip.frames[1:])
+            if clip.bases is not None:
+                picture = _draw(network, clip.frames, motion, (0,), range(FRAMES), clip.bases)
+                error = (picture - clip.frames).square().mean((1, 2, 3)).clamp_min(1e-8)[1:]
+                figures["base_psnr"] = float((-10 * error.log10()).mean())
+                figures["base_sharp"] = _sharpness(picture[1:]) / _sharpness(clip.frames[1:])
+                figures |= {f"base_{k}": v for k, v in _read(network, clip._replace(frames=picture))[0].items()}
         worst = int((picture - clip.frames).square().mean((1, 2, 3)).argmax())
         columns.append(torch.cat([clip.frames[0], clip.frames[worst], picture[worst]], 1))
         rows.append(figures)
@@ -107,9 +126,15 @@ def _read(network: CompactNetwork, clip: Clip) -> tuple[dict[str, float], Motion
 
 
 def _draw(
-    network: CompactNetwork, frames: Tensor, motion: MotionTensors, sources: Sequence[int], driving: Sequence[int]
+    network: CompactNetwork,
+    frames: Tensor,
+    motion: MotionTensors,
+    sources: Sequence[int],
+    driving: Sequence[int],
+    bases: tuple[Tensor, Tensor, Tensor] | None = None,
 ) -> Tensor:
-    """(N, 3, S, S) the N driving frames from sources, in the batches that the device likes."""
+    """(N, 3, S, S) the N driving frames from sources, and maybe bases, in the batches that the device likes."""
+    of_bases = None if bases is None else network.motion(motion_input(bases[0]))
     own = [_at(motion, [t]) for t in sources]
     encoded = [network.encoder(frames[t : t + 1]) for t in sources]
     drawn, together = [], _TOGETHER if frames.is_cuda else 1
@@ -117,7 +142,10 @@ def _draw(
         some = driving[at : at + together]
         given = [_repeated(e, m, len(some)) for e, m in zip(encoded, own, strict=True)]
         weights = torch.ones(len(some), len(sources), device=frames.device)
-        drawn.append(network.draw(given, weights, _at(motion, some)).picture)
+        base = None
+        if bases is not None and of_bases is not None:
+            base = Base(bases[1][list(some)], _at(of_bases, some), bases[2][list(some)])
+        drawn.append(network.draw(given, weights, _at(motion, some), base).picture)
     return torch.cat(drawn)
 
 

@@ -62,6 +62,7 @@ class Lease:
         layout = unpack(sorted(args.data.glob(PATTERN)), args.state / "data", args.jobs)
         self._clips = packed_clips(args.state / "data", layout).to(self._device)
         self._dev = packed_clips(args.state / "data", layout, "dev") if "dev" in layout else None
+        self._perceptual = args.state / "data" / layout["perceptual"] if "perceptual" in layout else None
         self._progress = Progress.load(args.state, args.resume)
         if not self._progress.weights:
             self._progress.weights["compact"] = initial(args.init) if args.init else {}
@@ -89,7 +90,7 @@ class Lease:
         stage = stage_of(leg, args.batch, self._device.type == "cuda")
         if progress.seconds.get(leg.name, 0.0) >= 60 * leg.minutes:
             return
-        trainer = Trainer(stage, args.seed, self._device, args.compile, leg.generator)
+        trainer = Trainer(stage, args.seed, self._device, args.compile, leg.generator, perceptual=self._perceptual)
         fresh = progress.begin(leg, trainer)
         self._say({"leg": leg.name, "batch": stage.batch, "rate": stage.rate, "at_random": fresh})
         began, offset, first = self._clock(), trainer.seconds, trainer.step

@@ -79,7 +79,9 @@ class Library:
                 args.clips, size, args.step, args.limit, args.wire, without=args.without, bases=args.bases,
                 store=args.store and args.store.with_suffix(f".{size}"),
             ).to(torch.device(args.device))  # fmt: skip
-            dev = Clips.load(args.dev, size, 5, args.limit) if args.dev else None
+            dev = None
+            if args.dev:
+                dev = Clips.load(args.dev, size, 1 if args.dev_bases else 5, args.limit, bases=args.dev_bases)
             print(f"{len(clips.names)} clips, {len(clips.frames)} frames at {size} px on {args.device}", flush=True)
             self._clips[size] = clips, dev
         return self._clips[size]
@@ -94,7 +96,7 @@ def run_stage(
     if finished.exists():
         print(f"stage {stage.name} is finished", flush=True)
         return load_file(finished)
-    trainer = Trainer(stage, args.seed, device, args.compile, args.generator)
+    trainer = Trainer(stage, args.seed, device, args.compile, args.generator, perceptual=args.perceptual)
     if (run / f"{stage.name}.pt").exists():
         trainer.load(run / f"{stage.name}.pt")
         print(f"stage {stage.name} goes on at step {trainer.step}, minute {trainer.seconds / 60:.1f}", flush=True)
@@ -133,6 +135,9 @@ def main() -> int:
     parser.add_argument("--dev", type=Path, help="folder of clips of other people, for the metrics in the log")
     parser.add_argument("--wire", type=Path, help="cache of coded sources, see python -m weights.training.wire")
     parser.add_argument("--bases", type=Path, help="folder of coded base layers, see python -m weights.training.bases")
+    parser.add_argument("--dev-bases", type=Path, help="the same of the clips of --dev")
+    parser.add_argument("--perceptual", type=Path, metavar="FILE",
+                        help="of weights.training.perceptual: faces should look alike to it, too")  # fmt: skip
     parser.add_argument("--store", type=Path, metavar="FILE",
                         help="keep frames in this file and not in memory: 200 KB each at 256 px")  # fmt: skip
     parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints, log, sheets and weights")

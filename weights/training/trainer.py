@@ -22,6 +22,7 @@ from weights.training.adversary import Adversary
 from weights.training.checkpoint import write_checkpoint, write_weights
 from weights.training.data import Batch, Clips, Side
 from weights.training.face import MESH
+from weights.training.perceptual import Perceptual
 from weights.training.stages import Stage
 
 FACE = 128
@@ -63,9 +64,12 @@ class Trainer:
 
     def __init__(
         self, stage: Stage, seed: int, device: torch.device, compiled: bool = False, generator: str = "compact",
-        half: bool | None = None,
+        half: bool | None = None, perceptual: Path | None = None,
     ) -> None:  # fmt: skip
-        """`generator` is a key of GENERATORS. `half`: whether convolutions compute in bf16; None: where that pays."""
+        """`generator` is a key of GENERATORS. `half`: whether convolutions compute in bf16; None: where that pays.
+
+        `perceptual`: a file of `weights.training.perceptual`. Raises ValueError if it is another one.
+        """
         torch.manual_seed(seed)
         self.stage, self.device, self.generator = stage, device, generator
         self.network = TrainedNetwork(GENERATORS[generator]).to(device)
@@ -82,6 +86,7 @@ class Trainer:
         self.adversary = Adversary(device) if stage.adversary else None
         self.teacher: MotionNetwork | None = None
         self.seed, self.random = seed, torch.Generator(device).manual_seed(seed)
+        self.perceptual = None if perceptual is None or not stage.drawing else Perceptual.load(perceptual, device)
         self.average = self._snapshot()
         self.step, self.seconds = 0, 0.0
         self.half = narrow_pays(device) if half is None else half
@@ -161,7 +166,13 @@ class Trainer:
                 shown = small[count * len(true) : (count + 1) * len(true)]
                 features, points = losses.read_again(network.motion, drawn_small, shown, own[0].canonical)
             parts |= {"features": features, "read": points}
-            total = total + 0.5 * features + 5 * points
+            # with a base layer the picture is true by itself, and this would outweigh all that is said of pixels
+            total = total + 0.5 * features + (2 if self.stage.base else 5) * points
+        if self.perceptual is not None:
+            with self._autocast():
+                faces = [face_of(each, batch.driving) for each in (picture, true)]
+                parts["perceptual"] = self.perceptual.loss(*faces)
+            total = total + 0.65 * parts["perceptual"]
         return total, parts, picture
 
     def advance(self, clips: Clips) -> dict[str, float]:
