@@ -9,7 +9,7 @@ the sources know detail. Without a base, or with one of presence 0, nothing here
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +37,9 @@ _PASSES = 3
 """Of 1-2-1 means at half size: a Gaussian of 2.4 px of the picture, the best for a plain exchange."""
 _TRUST = (1.5, -1.0)
 """Logits at the start of training for the exchange of coarse and of fine differences."""
+
+
+N = TypeVar("N", float, Tensor)
 
 
 class Base(NamedTuple):
@@ -67,8 +70,8 @@ class Told(NamedTuple):
     """(B, 1, 1, 1) 0..1"""
 
 
-def base_state(presence: float, age: float, side: int, crf: int) -> tuple[float, float, float, float]:
-    """The numbers of a base picture: presence 0..1, age in seconds, side in px before enlarging, crf."""
+def base_state(presence: N, age: N, side: N, crf: N) -> tuple[N, N, N, N]:
+    """The numbers of a base picture, or of many: presence 0..1, age in seconds, side in px before enlarging, crf."""
     return presence, 10 * age, side / 128 - 1, (crf - 60) / 10
 
 
