@@ -25,7 +25,7 @@ from shared.codec.base_section import BasePacket, pack_base
 from shared.codec.base_video import MAX_CRF, SIZES, BaseDecoder, BaseEncoder
 from shared.mixture import Share
 from shared.models.engine import NATIVE_SIZE, Engine, EngineError
-from shared.models.exchange import BasePicture, exchange
+from shared.models.exchange import BasePicture, LaterPicture, exchange
 from shared.models.registry import load_basis, load_engine
 from shared.motion import Motion
 from shared.session.report import write_report
@@ -118,7 +118,7 @@ def coded(film: Film, point: Point) -> tuple[list[BasePicture | None], int]:
     encoder, decoder = BaseEncoder(point.size, point.crf, point.preset), BaseDecoder(point.size)
     size, waiting, references, key_bytes = 0, list[BasePacket](), 0, 0
     newest: tuple[int, Picture] | None = None
-    out: list[BasePicture | None] = []
+    shown: list[tuple[int, Picture] | None] = []
     for number, picture in enumerate(film.truth):
         if number % point.step == 0:
             small = cv2.resize(picture, (point.size, point.size), interpolation=cv2.INTER_AREA)
@@ -133,12 +133,23 @@ def coded(film: Film, point: Point) -> tuple[list[BasePicture | None], int]:
                     references += not packet.droppable
         if number % _BUNDLE == _BUNDLE - 1 and waiting:
             size, waiting = size + len(pack_base(waiting)) + 2, []
-        motion = None if newest is None else film.given[newest[0]][1]
-        if newest is None or motion is None:
-            out.append(None)
-        else:
-            out.append(BasePicture(newest[1], motion, (number - newest[0]) / film.fps, point.crf))
-    return out, size + key_bytes
+        shown.append(newest)
+    return [_base(film, point, shown, number) for number in range(len(shown))], size + key_bytes
+
+
+def _base(film: Film, point: Point, shown: Sequence[tuple[int, Picture] | None], number: int) -> BasePicture | None:
+    """What a receiver has for a frame: the newest base picture, and the next if it comes in the same bundle."""
+    newest = shown[number]
+    motion = None if newest is None else film.given[newest[0]][1]
+    if newest is None or motion is None:
+        return None
+    after = None
+    last = min(number // _BUNDLE * _BUNDLE + _BUNDLE, len(shown))
+    coming = next((each for each in shown[number + 1 : last] if each is not None and each[0] > number), None)
+    then = None if coming is None else film.given[coming[0]][1]
+    if number > newest[0] and coming is not None and then is not None:
+        after = LaterPicture(coming[1], then, (coming[0] - number) / film.fps)
+    return BasePicture(newest[1], motion, (number - newest[0]) / film.fps, point.crf, after)
 
 
 def drawn_with(film: Film, bases: Sequence[BasePicture | None], way: str, engine: Engine) -> list[Picture]:

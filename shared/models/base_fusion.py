@@ -51,6 +51,17 @@ class Base(NamedTuple):
     """Of the frame it belongs to; canonical keypoints do not count"""
     state: Tensor
     """(B, STATE), see `base_state`"""
+    after: After | None = None
+
+
+class After(NamedTuple):
+    """The base picture after the frame that is drawn, where it is there already: between two nothing jumps."""
+
+    picture: Tensor
+    """(B, 3, S, S)"""
+    motion: MotionTensors
+    share: Tensor
+    """(B, 1) of it in what the base shows now; 0 where there is none"""
 
 
 class Told(NamedTuple):
@@ -95,7 +106,11 @@ class BaseFusion(nn.Module):
 
     def forward(self, base: Base, canonical: Tensor, driving: MotionTensors) -> Told:
         presence = base.state[:, :1, None, None]
-        carried = self._carried(base.picture, keypoints(canonical, base.motion), keypoints(canonical, driving))
+        now = keypoints(canonical, driving)
+        carried = self._carried(base.picture, keypoints(canonical, base.motion), now)
+        if base.after is not None:
+            later = self._carried(base.after.picture, keypoints(canonical, base.after.motion), now)
+            carried = carried + base.after.share[:, :, None, None] * (later - carried)
         centred = (carried * 2 - 1) * (presence > 0)
         quarter = self.quarter(pixels_last(F.pixel_unshuffle(F.avg_pool2d(centred, 2), 2)))
         return Told(
