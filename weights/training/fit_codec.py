@@ -30,8 +30,8 @@ from weights.training.codec_tables import EDGES, with_tables
 
 Floats = NDArray[np.float64]
 
-TARGET_ERROR = 0.502
-"""RMS keypoint error in px on the clips fitted; 0.50 on other people."""
+TARGET_ERROR = 0.562
+"""RMS keypoint error in px on the clips fitted, strong grimaces among them; 0.50 on other people."""
 PIXELS = 128.0
 """Pixels per unit of picture coordinates in a 256-pixel picture."""
 DEPTH_WEIGHT = 0.25
