@@ -2,7 +2,7 @@
 
 A camera's clocks tremble, a frame is missing here and there, and the rate changes with the light. What trembles is put
 on a line fitted to the clocks. A frame that is missing has another in its place, half way between its neighbours as
-the receiver would draw it anyway: of a real face that takes about 6 bytes, while a second bundle takes 33, its chunk's
+the receiver would draw it anyway: of a face that talks that takes 2 bytes, while a second bundle takes 31, its chunk's
 header, its own and a first frame coded by itself. Only what no line holds begins a second bundle.
 """
 
@@ -23,7 +23,7 @@ _OFF_SHARE = 0.25
 """Of the interval, the same for fast cameras."""
 _MADE = 3
 """Frames in a row that may be made up."""
-_BUNDLE_COST, _MADE_COST = 33, 6
+_BUNDLE_COST, _MADE_COST = 31, 2
 """Bytes."""
 _LISTED_OFF = 0.001
 """Seconds by which the last frame may move so that the interval is a listed one, which saves two bytes."""
