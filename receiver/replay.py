@@ -62,11 +62,11 @@ def replay_call(settings: ReceiverSettings) -> dict[str, int]:
             last = number
             status.show(f"drew {frame.number + 1} frames", time.monotonic())
         keep_sound(sound.finish(), recorder, wav)
+        if not half.counts.frames_shown:
+            raise EngineError(f"{settings.play} holds no frame that can be drawn: no face was seen in that call")
     status.say(f"wrote {out}: {half.counts.frames_shown} frames from {half.counts.sources_received} sources")
     if half.face_changed is not None:
         status.say(face_changed(half.face_changed))
-    if not half.counts.frames_shown:
-        raise EngineError(f"{settings.play} holds no frame that can be drawn")
     return {"frames_shown": half.counts.frames_shown, "sources_received": half.counts.sources_received}
 
 

@@ -24,6 +24,7 @@ from receiver.virtual_camera import VirtualCameraError
 from sender.call import SenderSettings, send_call
 from sender.capture import SourceError, open_source
 from sender.devices import cameras, listing
+from sender.hints import WITHOUT_FACE, no_face
 from sender.options import add_sending_options, sending_settings
 from sender.preview import Preview, preview_alone
 from sender.recording import record_call
@@ -33,6 +34,7 @@ from shared.desktop import DisplayError
 from shared.link.base import Link, LinkClosed
 from shared.link.ice import IceSettings
 from shared.models.engine import EngineError
+from shared.part_file import CALL, FILM, WAVE
 from shared.session.call import TooManyErrors
 from shared.session.certificate import https_settings
 from shared.session.command import add_options, chosen
@@ -41,6 +43,7 @@ from shared.session.ending import FAILED, INTERRUPTED, OUT_OF_MEMORY, WELL, sent
 from shared.session.exchange import SignallingError
 from shared.session.hello import Hello
 from shared.session.interrupt import interruptible
+from shared.session.named_files import check_apart, check_endings, check_free
 from shared.session.signalling import CannotListen
 from shared.session.trust import add_trust_options, trust_settings
 from shared.sound.devices import SoundDeviceError
@@ -76,7 +79,7 @@ class Asked(NamedTuple):
 
 
 def parse(arguments: list[str] | None = None) -> Asked:
-    """Settings from the command line."""
+    """Settings from the command line. Raises PlaceError for a file that would be lost."""
     parser = argparse.ArgumentParser(
         prog="python -m sender", usage="python -m sender [options]", description=f"{ABOUT}\n\n{EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -106,6 +109,10 @@ def parse(arguments: list[str] | None = None) -> Asked:
     if problem:
         parser.error(problem)
     try:
+        check_apart(args)
+        check_endings(out=(args.out, FILM if args.receive else CALL), record=(args.record, CALL),
+                      out_audio=(args.out_audio, WAVE))  # fmt: skip
+        check_free(args)
         ice = IceSettings.parse(args.stun, args.turn, args.relay_only)
         out = None if args.receive else args.out
         sending = sending_settings(args, args.source, ice, args.peer, args.seconds, out, args.preview)
@@ -145,9 +152,9 @@ def _receiving(args: argparse.Namespace) -> ReceiverSettings | None:
 
 def main() -> int:
     """Runs a call; its exit status comes back, as `shared.session.ending` has it."""
-    sending, receiving = parse()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
+        sending, receiving = parse()
         if sending.out is not None:
             record_call(sending)
         elif sending.peer is None:
@@ -179,6 +186,9 @@ async def _make_call(sending: SenderSettings, receiving: ReceiverSettings | None
         f"{report['wire_bytes_in']} back on the wire{seen}",
         file=sys.stderr,
     )
+    if report["face_seen"] is False and not report.get("received", {}).get("frames_shown"):
+        print(f"{no_face(sending.source)}, so the other side saw nobody: {WITHOUT_FACE}", file=sys.stderr)
+        return FAILED
     return WELL
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sender.camera import CameraDevice, CameraError, open_camera
 from sender.devices import cameras, find_camera
 from sender.sample import sample_frames
+from shared.local_media import open_media
 from shared.session.hello import SourceKind
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ def open_source(spec: str) -> Capture:
             return _open_camera(spec.removeprefix("camera:"))
         except CameraError as error:
             raise SourceError(str(error)) from error
-    if not spec or "://" in spec:
+    if not spec or ("://" in spec and not Path(spec).is_file()):
         raise SourceError(f"'{spec}' is no source; give camera:0, the path of a video file, or sample.")
     return FileCapture(Path(spec))
 
@@ -232,8 +233,7 @@ def _open_file(path: Path) -> InputContainer:
     if path.stat().st_size == 0:
         raise SourceError(f"'{path}' is empty; was it copied completely?")
     try:
-        # A playlist must not make the sender fetch addresses that a file from elsewhere names.
-        container = av.open(str(path), options={"protocol_whitelist": "file"})
+        container = open_media(path)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SourceError(f"'{path}' cannot be read as a video ({reason}); try another file.") from error

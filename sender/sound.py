@@ -15,6 +15,7 @@ from av.container import InputContainer
 
 from sender.capture import Capture, SourceError
 from sender.voice import Packet, Voice
+from shared.local_media import open_media
 from shared.sound.codec import RATE, Samples
 from shared.sound.devices import MicrophoneStream, SoundDeviceError, open_microphone
 
@@ -152,8 +153,7 @@ def _open(path: Path) -> InputContainer:
     if not path.is_file():
         raise SourceError(f"there is no file '{path}'; give the path of a WAV or another file with sound.")
     try:
-        # As for pictures: a playlist must not make the sender fetch addresses.
-        container = av.open(str(path), options={"protocol_whitelist": "file"})
+        container = open_media(path)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SourceError(f"'{path}' cannot be read as sound ({reason}); try another file.") from error
@@ -165,7 +165,7 @@ def _open(path: Path) -> InputContainer:
 
 def _has_sound(path: Path) -> bool:
     try:
-        with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
+        with open_media(path) as container:
             return bool(container.streams.audio)
     except (av.error.FFmpegError, OSError, ValueError):
         return False
@@ -173,6 +173,6 @@ def _has_sound(path: Path) -> bool:
 
 def _first_frame(path: Path) -> float:
     """Seconds at which the pictures of a file begin."""
-    with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
+    with open_media(path) as container:
         stream = container.streams.video[0]
         return float((stream.start_time or 0) * (stream.time_base or 0))
