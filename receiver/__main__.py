@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads of two busy processes stall each other
 
 from receiver.call import ReceiverSettings, Studio
-from receiver.options import add_showing_options, showing_settings
+from receiver.options import add_showing_options, idle_showing, showing_settings
 from receiver.page.server import page
 from receiver.reception import CannotSend, Receiver
 from receiver.record import RecordError
@@ -37,6 +37,7 @@ from shared.session.command import add_options, chosen
 from shared.session.ending import FAILED, INTERRUPTED, OUT_OF_MEMORY, WELL, sentence
 from shared.session.exchange import SignallingError
 from shared.session.hello import Incompatible
+from shared.session.idle_options import NETWORK, TRUST, idle
 from shared.session.interrupt import interruptible
 from shared.session.join_link import parse_server
 from shared.session.named_files import check_apart, check_endings, check_free
@@ -122,6 +123,8 @@ def parse(arguments: list[str] | None = None) -> Asked:
         parser.error("--by-hand takes one call: leave out --keep and --calls, or use --rendezvous")
     if args.by_hand and args.state is not None:
         parser.error("a call joined by hand cannot be resumed: leave out --state, or use --rendezvous")
+    if problem := _idle(parser, args):
+        parser.error(problem)
     if args.play is not None and args.out is None:
         args.out = Path("replay.mp4")
     try:
@@ -142,6 +145,29 @@ def parse(arguments: list[str] | None = None) -> Asked:
         trust=trust, https=https_settings(parser, args), state=args.state, wait=args.wait,
     )  # fmt: skip
     return Asked(receiving, sending)
+
+
+def _idle(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
+    """What of the options would do nothing."""
+    problems = [idle_showing(parser, args)]
+    if args.play is not None:
+        live = ("window", "virtual_camera", "page", "record", "speaker", "keep", "calls", "listen", "rendezvous",
+                "by_hand", "qr", "certificate", "key", *NETWORK, *TRUST)  # fmt: skip
+        problems.append(idle(parser, args, live, "with --play, which draws into a film: leave it out"))
+        problems.append(idle(parser, args, ("engine",), "with --play: the engine is the recording's"))
+    if args.by_hand:
+        problems.append(idle(parser, args, ("listen", "qr", "ca"), "with --by-hand, which needs no server"))
+    elif args.rendezvous is not None:
+        problems.append(idle(parser, args, ("listen",), "with --rendezvous, which is where the caller comes"))
+    else:
+        problems.append(idle(parser, args, ("ca",), "without --rendezvous https://HOST"))
+    if (args.by_hand or args.rendezvous is not None) and args.page is None:
+        problems.append(idle(parser, args, ("certificate",), "where this machine serves nothing: add --page"))
+    if args.no_identity:
+        problems.append(idle(parser, args, ("config",), "with --no-identity, which keeps nothing: leave out one"))
+    if args.no_audio:
+        problems.append(idle(parser, args, ("mute",), "with --no-audio: leave out one of them"))
+    return next((each for each in problems if each), "")
 
 
 def main() -> int:

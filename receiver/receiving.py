@@ -160,6 +160,8 @@ class Receiving:
             place.out, place.window, hello.fps, studio.engine.size, kind, place.virtual_camera, place.page, sound,
             place.out_audio if sound else None,
         )  # fmt: skip
+        if place.out_audio is not None and not sound:
+            say(f"the other side sends no sound: {place.out_audio} is not written")
         self.half.faces.on_change = self._face_changed
         if self._sinks.sound is not None:
             self.half.ears.append(self._sinks.sound.push)

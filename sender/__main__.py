@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads of two busy processes stall each other
 
 from receiver.call import ReceiverSettings, Studio
-from receiver.options import add_showing_options, showing_settings
+from receiver.options import add_showing_options, idle_showing, showing_settings
 from receiver.page.server import page
 from receiver.receiving import Place, Receiving
 from receiver.record import RecordError
@@ -25,7 +25,7 @@ from sender.call import SenderSettings, send_call
 from sender.capture import SourceError, open_source
 from sender.devices import cameras, listing
 from sender.hints import WITHOUT_FACE, no_face
-from sender.options import add_sending_options, sending_settings
+from sender.options import SENDING, add_sending_options, sending_settings
 from sender.preview import Preview, preview_alone
 from sender.recording import record_call
 from sender.sending import Sending
@@ -42,6 +42,7 @@ from shared.session.conversation import Part
 from shared.session.ending import FAILED, INTERRUPTED, OUT_OF_MEMORY, WELL, sentence
 from shared.session.exchange import SignallingError
 from shared.session.hello import Hello
+from shared.session.idle_options import NETWORK, TRUST, idle, seconds
 from shared.session.interrupt import interruptible
 from shared.session.named_files import check_apart, check_endings, check_free
 from shared.session.signalling import CannotListen
@@ -96,7 +97,7 @@ def parse(arguments: list[str] | None = None) -> Asked:
     parser.add_argument("--receive", action="store_true", help="see and hear the other side, too, if it sends (its "
                         "receiver runs with --send): in a window, unless an option below says where else; with "
                         "loudspeakers the other side hears itself, so wear headphones")  # fmt: skip
-    parser.add_argument("--seconds", type=float, metavar="S", help="end the call after this much of the source")
+    parser.add_argument("--seconds", type=seconds, metavar="S", help="end the call after this much of the source")
     parser.add_argument("--out", type=Path, metavar="FILE", help="without --peer: write the call to FILE.pinhole "
                         "instead of calling; with --receive: record what is shown as FILE.mp4")  # fmt: skip
     parser.add_argument("--no-audio", action="store_true", help="no sound at all")
@@ -139,7 +140,28 @@ def _nonsense(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
         return "--preview goes with --peer or alone: a call into a file is faster than the eye"
     if not args.receive and (option := chosen(parser, args, "with --receive")):
         return f"{option} is for the other side's picture: add --receive"
-    return ""
+    return _idle(parser, args)
+
+
+def _idle(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
+    """What of the options would do nothing."""
+    problems = []
+    if args.peer is None and args.out is not None:
+        problems.append(idle(parser, args, (*NETWORK, *TRUST), "without a call: add --peer LINK, or leave it out"))
+        if args.microphone is not None and not args.source.startswith("camera:"):
+            problems.append("--microphone has no time to speak while a file is written: give --audio FILE")
+    if args.peer is None and args.out is None:
+        unseen = ("report", "engine", "device", "no_audio", *SENDING, *NETWORK, *TRUST)
+        problems.append(idle(parser, args, unseen, "in a preview alone: add --peer LINK or --out CALL.pinhole"))
+    if args.peer is not None and not args.peer.startswith("https:"):
+        problems.append(idle(parser, args, ("ca",), "with this link, which is not an https one"))
+    if args.receive:
+        problems.append(idle_showing(parser, args))
+    if args.no_identity:
+        problems.append(idle(parser, args, ("config",), "with --no-identity, which keeps nothing: leave out one"))
+    if args.no_audio:
+        problems.append(idle(parser, args, ("mute",), "with --no-audio: leave out one of them"))
+    return next((each for each in problems if each), "")
 
 
 def _receiving(args: argparse.Namespace) -> ReceiverSettings | None:

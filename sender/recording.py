@@ -18,6 +18,7 @@ from shared.callfile import CallFileError, CallWriter
 from shared.link.base import Channel
 from shared.models.engine import Picture
 from shared.session.call import TICK_SECONDS, Outgoing
+from shared.session.report import write_report
 from shared.session.status import StatusLine
 
 
@@ -41,7 +42,12 @@ def record_call(settings: SenderSettings) -> dict[str, int]:
     status.say(
         f"wrote {settings.out}: {half.counts.frames_sent} frames, {half.counts.sources_sent} sources, {size} bytes"
     )
-    return {"frames_sent": half.counts.frames_sent, "sources_sent": half.counts.sources_sent, "payload_bytes": size}
+    counts = half.counts
+    figures = {"frames_sent": counts.frames_sent, "sources_sent": counts.sources_sent, "payload_bytes": size}
+    if settings.report is not None:
+        more = {"source": settings.source, "source_kind": capture.source_kind, "duration_s": round(stamp, 3)}
+        write_report(settings.report, more | figures | {"frames_without_face": counts.no_face})
+    return figures
 
 
 def keep(file: CallWriter, stamp: float, channel: Channel, data: bytes) -> None:
