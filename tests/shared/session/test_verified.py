@@ -98,8 +98,8 @@ def test_people_are_recognised_in_the_next_call(tmp_path: Path) -> None:
     Wire(tmp_path, who="ben").talk()
     wire = Wire(tmp_path, who="ben")
     wire.talk()
-    assert wire.anna.told[0] == "this is ben, known from 3 November (1 call)"
-    assert wire.ben.told[0].startswith("this is the same person")
+    assert wire.anna.told[1] == "this is ben, known from 3 November (1 call)"
+    assert wire.ben.told[1].startswith("this is the same person")
 
 
 def test_another_key_is_shouted_about_and_stays_on_the_screen(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_compared_words_are_remembered(tmp_path: Path) -> None:
     assert wire.anna.verified.banner == () and wire.anna.verified.compared
     again = Wire(tmp_path)
     again.talk()
-    assert again.anna.told[0].endswith("(1 call, words compared)")
+    assert again.anna.told[1].endswith("(1 call, words compared)")
     assert again.anna.told[0].startswith("the words of this call:")
     assert again.anna.verified.banner == () != again.ben.verified.banner
 
@@ -137,7 +137,7 @@ def test_a_folder_that_cannot_be_written_does_not_end_the_call(tmp_path: Path, m
     wire = Wire(tmp_path)
     monkeypatch.setattr(trust_module, "write_private", full)
     wire.talk()
-    assert wire.anna.told[0].startswith("nobody is recognised") and PEOPLE_FILE in wire.anna.told[0]
+    assert wire.anna.told[1].startswith("nobody is recognised") and PEOPLE_FILE in wire.anna.told[1]
     assert wire.anna.verified.words == wire.ben.verified.words is not None
 
 
