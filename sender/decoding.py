@@ -54,7 +54,7 @@ class Decoding:
             except (av.error.FFmpegError, ValueError):
                 self.lost += 1
 
-    def _packets(self) -> Iterator[Packet]:
+    def _packets(self) -> Iterator[Packet[Any]]:
         """Every packet that can be read, the one that empties the decoder included."""
         packets, failures = self._container.demux(self._stream), 0
         while failures < _BROKEN_READS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import av
 import cv2
@@ -42,7 +43,7 @@ class Upright:
 
 def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
     """The nine numbers of a frame's display matrix, row by row; None if it has none."""
-    found = frame.side_data.get("DISPLAYMATRIX")
+    found: Any = frame.side_data.get("DISPLAYMATRIX")
     data = b"" if found is None else bytes(found)
     return tuple(np.frombuffer(data[:36], np.int32).tolist()) if len(data) >= 36 else None
 
