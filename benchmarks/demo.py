@@ -13,7 +13,6 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 
@@ -23,6 +22,7 @@ from receiver.record import Recorder, RecordError
 from sender.capture import Capture, SourceError, open_source
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.refresh import First
+from shared.local_media import open_media
 from shared.models.engine import EngineError, Picture
 from shared.models.registry import load_basis, load_engine
 from shared.session.report import write_report
@@ -57,7 +57,7 @@ def write_clip(path: Path, capture: Capture, seconds: float) -> None:
 
 def frames(path: Path) -> Iterator[Picture]:
     """The pictures of a video file, (H, W, 3) RGB."""
-    with av.open(str(path)) as container:
+    with open_media(path) as container:
         for frame in container.decode(video=0):
             yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
 
@@ -84,7 +84,8 @@ def side_by_side(clip: Path, drawn: Path, path: Path) -> None:
         _label("receiver (reconstructed)", sheet.shape[1]),
         sheet[size:],
     ]
-    cv2.imwrite(str(path), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))
+    if not cv2.imwrite(str(path), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR)):
+        raise CallFailed(f"'{path}' cannot be written; is the disk full?")
 
 
 def _label(text: str, width: int) -> Picture:
@@ -105,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     capture, person = open_person()
     print(f"the person in this call: {person}", flush=True)
     write_clip(clip, capture, args.seconds)
-    both = call(["--source", clip], ["--out", drawn], show_sender=True)
+    both = call(["--source", clip], ["--out", drawn, "--overwrite"], show_sender=True)
     side_by_side(clip, drawn, args.folder / "side_by_side.png")
     write_report(args.folder / "report.json", {"person": person, **both})
     _summary(both["sender"], both["receiver"])

@@ -18,6 +18,7 @@ import av
 from benchmarks.cache import Figures, digest
 from benchmarks.measure import Measurer, Shown
 from benchmarks.metrics import Picture
+from shared.local_media import create_media
 
 KEYS = ("sharp", "mouth_corr", "blink_corr", "akd_px", "pose_err_deg", "lost")
 """Gradient energy of the face over the true one's; correlation over time of mouth and eye opening; mean distance of
@@ -61,7 +62,7 @@ class Judge:
 
 def write_lossless(path: Path, pictures: Sequence[Picture], fps: float) -> None:
     """Writes (S, S, 3) RGB pictures as FFV1, so that nothing is judged but what was shown."""
-    with av.open(str(path), "w") as container:
+    with create_media(path, "matroska") as container:
         stream = container.add_stream("ffv1", rate=Fraction(fps).limit_denominator(1001))
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "bgr0"

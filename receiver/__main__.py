@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads of two busy processes stall each other
 
 from receiver.call import ReceiverSettings, Studio
-from receiver.options import add_showing_options, showing_settings
+from receiver.options import add_showing_options, idle_showing, showing_settings
 from receiver.page.server import page
 from receiver.reception import CannotSend, Receiver
 from receiver.record import RecordError
@@ -30,14 +30,17 @@ from shared.desktop import DisplayError
 from shared.link.base import LinkClosed
 from shared.link.ice import IceSettings
 from shared.models.engine import EngineError
+from shared.part_file import CALL, FILM, WAVE
 from shared.session.call import TooManyErrors
 from shared.session.certificate import add_server_options, https_settings
 from shared.session.command import add_options, chosen
 from shared.session.ending import FAILED, INTERRUPTED, OUT_OF_MEMORY, WELL, sentence
 from shared.session.exchange import SignallingError
 from shared.session.hello import Incompatible
+from shared.session.idle_options import NETWORK, TRUST, idle
 from shared.session.interrupt import interruptible
 from shared.session.join_link import parse_server
+from shared.session.named_files import check_apart, check_endings, check_free
 from shared.session.reaching import helped_by
 from shared.session.signalling import CannotListen
 from shared.session.status import StatusLine
@@ -75,7 +78,7 @@ class Asked(NamedTuple):
 
 
 def parse(arguments: list[str] | None = None) -> Asked:
-    """Settings from the command line."""
+    """Settings from the command line. Raises PlaceError for a file that would be lost."""
     parser = argparse.ArgumentParser(
         prog="python -m receiver", usage="python -m receiver [options]", description=f"{ABOUT}\n\n{EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -120,7 +123,14 @@ def parse(arguments: list[str] | None = None) -> Asked:
         parser.error("--by-hand takes one call: leave out --keep and --calls, or use --rendezvous")
     if args.by_hand and args.state is not None:
         parser.error("a call joined by hand cannot be resumed: leave out --state, or use --rendezvous")
+    if problem := _idle(parser, args):
+        parser.error(problem)
+    if args.play is not None and args.out is None:
+        args.out = Path("replay.mp4")
     try:
+        check_apart(args)
+        check_endings(out=(args.out, FILM), record=(args.record, CALL), out_audio=(args.out_audio, WAVE))
+        check_free(args)
         if args.rendezvous is not None:
             parse_server(args.rendezvous)
         ice = IceSettings.parse(args.stun, args.turn, args.relay_only)
@@ -137,12 +147,35 @@ def parse(arguments: list[str] | None = None) -> Asked:
     return Asked(receiving, sending)
 
 
+def _idle(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
+    """What of the options would do nothing."""
+    problems = [idle_showing(parser, args)]
+    if args.play is not None:
+        live = ("window", "virtual_camera", "page", "record", "speaker", "keep", "calls", "listen", "rendezvous",
+                "by_hand", "qr", "certificate", "key", *NETWORK, *TRUST)  # fmt: skip
+        problems.append(idle(parser, args, live, "with --play, which draws into a film: leave it out"))
+        problems.append(idle(parser, args, ("engine",), "with --play: the engine is the recording's"))
+    if args.by_hand:
+        problems.append(idle(parser, args, ("listen", "qr", "ca"), "with --by-hand, which needs no server"))
+    elif args.rendezvous is not None:
+        problems.append(idle(parser, args, ("listen",), "with --rendezvous, which is where the caller comes"))
+    else:
+        problems.append(idle(parser, args, ("ca",), "without --rendezvous https://HOST"))
+    if (args.by_hand or args.rendezvous is not None) and args.page is None:
+        problems.append(idle(parser, args, ("certificate",), "where this machine serves nothing: add --page"))
+    if args.no_identity:
+        problems.append(idle(parser, args, ("config",), "with --no-identity, which keeps nothing: leave out one"))
+    if args.no_audio:
+        problems.append(idle(parser, args, ("mute",), "with --no-audio: leave out one of them"))
+    return next((each for each in problems if each), "")
+
+
 def main() -> int:
     """Takes a call; its exit status comes back, as `shared.session.ending` has it."""
-    settings, sending = parse()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("shared.models").setLevel(logging.INFO)  # what takes its time before the call
     try:
+        settings, sending = parse()
         if settings.play is not None:
             replay_call(settings)
         else:
@@ -165,10 +198,14 @@ async def _take_calls(settings: ReceiverSettings, sending: SenderSettings | None
     if report is None:
         status.say("interrupted")
         return INTERRUPTED
-    wrote = f"; wrote {settings.out}" if settings.out and settings.calls == 1 else ""
+    wrote = f"; wrote {settings.out}" if settings.out and settings.calls == 1 and report["recorded_frames"] else ""
     which = "the call" if settings.calls == 1 else "the last call"
     status.say(f"{which} is over ({report['ended']}): {report['frames_shown']} frames shown{wrote}")
-    return WELL
+    if settings.calls > 1 or report["frames_shown"] or report.get("sent", {}).get("sources_held"):
+        return WELL
+    nobody = "no picture of the caller came" if report["face"] else "no face was seen at the other end"
+    status.say(f"python -m receiver: {nobody}, so nothing was shown or recorded")
+    return FAILED
 
 
 async def _run(

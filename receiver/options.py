@@ -9,6 +9,7 @@ from receiver.call import ReceiverSettings
 from receiver.upscale import DEFAULT_UPSCALER, UPSCALERS
 from shared.models.engine import BACKENDS, SIZES
 from shared.models.registry import GENERATORS
+from shared.session.idle_options import idle
 
 DEFAULT_PAGE_PORT = 8766
 
@@ -55,6 +56,19 @@ def add_showing_options(parser: argparse.ArgumentParser | argparse._ArgumentGrou
     parser.add_argument("--upscaler-weights", type=Path, metavar="FILE",
                         help="for --upscaler esrgan: x4 weights of ESRGAN or Real-ESRGAN as safetensors; for "
                         "--upscaler tfhub: a SavedModel folder (default: what was fetched)")  # fmt: skip
+
+
+def idle_showing(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
+    """A sentence on an option of `add_showing_options` that would do nothing; nothing if there is none."""
+    problems = []
+    if args.page is None:
+        problems.append(idle(parser, args, ("page_host",), "without a page: add --page"))
+    if args.no_audio:
+        problems.append(idle(parser, args, ("speaker", "out_audio"), "with --no-audio: leave out one of them"))
+    if args.upscaler in ("compact", "bicubic"):
+        why = f"with --upscaler {args.upscaler}, which takes none: use --upscaler esrgan"
+        problems.append(idle(parser, args, ("upscaler_weights",), why))
+    return next((each for each in problems if each), "")
 
 
 def showing_settings(args: argparse.Namespace, out: Path | None) -> ReceiverSettings:

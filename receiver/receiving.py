@@ -21,6 +21,7 @@ from receiver.recording import CallRecording
 from receiver.sinks import Sinks
 from shared.link.base import Link
 from shared.models.engine import Picture
+from shared.part_file import WAVE
 from shared.session.hello import SOUND, Hello
 from shared.session.report import Meter, Snapshot
 from shared.session.verified import Verified
@@ -117,7 +118,7 @@ class Place:
         if settings.record is not None:
             CallRecording.check(settings.record)
         if settings.out_audio is not None:
-            check_place(settings.out_audio)
+            check_place(settings.out_audio, WAVE)
         if settings.audio and settings.speaker is not None:
             open_speaker(settings.speaker).close()
 
@@ -159,6 +160,8 @@ class Receiving:
             place.out, place.window, hello.fps, studio.engine.size, kind, place.virtual_camera, place.page, sound,
             place.out_audio if sound else None,
         )  # fmt: skip
+        if place.out_audio is not None and not sound:
+            say(f"the other side sends no sound: {place.out_audio} is not written")
         self.half.faces.on_change = self._face_changed
         if self._sinks.sound is not None:
             self.half.ears.append(self._sinks.sound.push)
@@ -252,6 +255,6 @@ class Receiving:
             "precision": self._studio.engine.precision,
             "frames_late": half.playout.late, "frames_skipped": half.playout.skipped,
             "jitter_hidden_ms": round(1000 * half.playout.extra_delay, 1),
-            "recorded_frames": self._sinks.recorded,
+            "recorded_frames": self._sinks.recorded, "face": half.face,
             "face_changed_s": half.face_changed, "face_changes": half.faces.changes,
         }  # fmt: skip

@@ -162,7 +162,7 @@ class Receiver:
         resume = None if self._settings.by_hand else self._guests.lines.admit(mine, theirs, resumed)
         if resume is not None:
             self._passes[peer] = resume
-        self._answered += 1
+        self._answered = self._next_number()
         name = "" if calls == 1 else f"call {self._answered}: "
         serving = self._serve(peer, theirs, self._answered, name, back, resumed is not None)
         call = asyncio.create_task(serving, name=name)
@@ -245,6 +245,14 @@ class Receiver:
         if path is None or self._settings.calls == 1:
             return path
         return path.with_stem(f"{path.stem}-{number}")
+
+    def _next_number(self) -> int:
+        """Of the next call: the first whose files are not there yet, where several calls have files of their own."""
+        settings, number = self._settings, self._answered + 1
+        made = (settings.out, settings.record, settings.out_audio, settings.report)
+        while settings.calls > 1 and any((p := self._numbered(each, number)) and p.exists() for each in made):
+            number += 1
+        return number
 
     async def _watch(self) -> None:
         """Shows how all calls are doing."""

@@ -1,12 +1,15 @@
 """Writing the reconstructed pictures, and the sound, to an MP4 file that plays even if the process is killed.
 
-The file is fragmented: its header comes first and every second of pictures is complete in itself.
+The file is fragmented: its header comes first and every second of pictures is complete in itself. It comes to its place
+when it is whole; what a killed process leaves is `call.part.mp4`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from receiver.sound_stream import SoundStream
+from shared.local_media import create_media
+from shared.part_file import FILM, PartFile, PlaceError
 from shared.sound.codec import RATE, Samples
 
 log = logging.getLogger(__name__)
@@ -26,6 +31,8 @@ FLAGS = "frag_keyframe+empty_moov+default_base_moof"
 FRAGMENT_FRAMES = 25
 """Frames per fragment: what a killed process loses at most, beside what the encoder still holds."""
 
+_WORTH_KEEPING = 2 * FRAGMENT_FRAMES
+"""Frames after which a fragment is on the disk."""
 _SOUND_KEPT_SECONDS = 30
 """Sound kept at most until the first picture comes; the oldest goes first."""
 
@@ -53,6 +60,7 @@ class Recorder:
         self._comment = COMMENT + origin
         self._width, self._height = (size, size) if isinstance(size, int) else size
         self._rate = Fraction(fps).limit_denominator(1001)
+        self._part: PartFile | None = None
         self._container: av.container.OutputContainer | None = None
         self._stream: av.VideoStream | None = None
         self._with_sound = sound
@@ -64,7 +72,7 @@ class Recorder:
             raise RecordError(
                 f"cannot record {self._width}x{self._height} at {fps} fps; the sides must be even, the rate positive."
             )
-        check_place(self.path)
+        check_place(self.path, FILM)
 
     def write(self, rgb: NDArray[np.uint8]) -> None:
         """Append one (height, width, 3) uint8 RGB picture. Raises RecordError if the disk refuses it."""
@@ -81,8 +89,10 @@ class Recorder:
             if self._container is None or self._stream is None:
                 self._container, self._stream = self._start()
             self._container.mux(self._stream.encode(frame))
+        except PlaceError as error:
+            raise RecordError(str(error)) from error
         except (av.error.FFmpegError, OSError) as error:
-            raise RecordError(f"'{self.path}' cannot be written ({error}); is the disk full?") from error
+            raise self._failed(error) from error
         self.frames += 1
 
     def write_sound(self, samples: Samples) -> None:
@@ -99,7 +109,7 @@ class Recorder:
         try:
             self._sound.write(samples)
         except (av.error.FFmpegError, OSError) as error:
-            raise RecordError(f"'{self.path}' cannot be written ({error}); is the disk full?") from error
+            raise self._failed(error) from error
 
     def begin_at(self, seconds: float) -> None:
         """Leave out the sound of so many first seconds, whose pictures are left out; before the first picture."""
@@ -107,11 +117,14 @@ class Recorder:
             self._drop_early(round(seconds * RATE) - self._early_dropped)
 
     def close(self) -> None:
-        """Finish the file. Without any picture there is no file, which is logged. May be called more than once."""
+        """Finish the file and put it in its place. Without any picture there is none, which is logged.
+
+        May be called more than once. Raises RecordError if the disk refuses the end.
+        """
         if self._closed:
             return
         self._closed = True
-        if self._container is None or self._stream is None:
+        if self._container is None or self._stream is None or self._part is None:
             log.warning("No picture arrived, so nothing was recorded to '%s'.", self.path)
             return
         try:
@@ -119,8 +132,22 @@ class Recorder:
             if self._sound is not None:
                 self._sound.finish()
             self._container.close()
+            self._part.keep()
+        except PlaceError as error:
+            raise RecordError(str(error)) from error
         except (av.error.FFmpegError, OSError) as error:
-            log.warning("The end of '%s' could not be written (%s); what is there plays.", self.path, error)
+            raise self._failed(error) from error
+
+    def discard(self) -> None:
+        """End the recording and take it away, unless it was closed or could not be written."""
+        if self._closed:
+            return
+        self._closed = True
+        with contextlib.suppress(av.error.FFmpegError, OSError):
+            if self._container is not None:
+                self._container.close()
+        if self._part is not None:
+            self._part.discard()
 
     def __enter__(self) -> Self:
         return self
@@ -128,11 +155,15 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        if isinstance(error, Exception):  # Ctrl-C is none: what was recorded until then plays
+            self.discard()
+        else:
+            self.close()
 
     def _start(self) -> tuple[av.container.OutputContainer, av.VideoStream]:
         options = {"movflags": FLAGS, "flush_packets": "1"}
-        container = av.open(str(self.path), "w", format="mp4", options=options)
+        self._part = PartFile(self.path)
+        container = create_media(self._part.path, "mp4", options)
         container.metadata["title"] = "Pinhole call"
         container.metadata["comment"] = self._comment
         stream = container.add_stream("libx264", rate=self._rate)
@@ -145,18 +176,38 @@ class Recorder:
             self._sound.write(self._early)
         return container, stream
 
+    def _failed(self, error: Exception) -> RecordError:
+        """The disk refused something: what was written before stays under its other name, if it can be played."""
+        self._closed = True
+        assert self._part is not None
+        with contextlib.suppress(av.error.FFmpegError, OSError):
+            if self._container is not None:
+                self._container.close()
+        kept = self.frames > _WORTH_KEEPING
+        if not kept:
+            self._part.discard()
+        reason = getattr(error, "strerror", None) or error
+        return RecordError(
+            f"'{self.path}' cannot be written ({reason}); is the disk full?"
+            + (f" What came before is in '{self._part.path}'." if kept else "")
+        )
+
     def _drop_early(self, count: int) -> None:
         if count > 0:
             self._early = self._early[count:]
             self._early_dropped += count
 
 
-def check_place(path: Path) -> None:
-    """Raises RecordError for a path where no recording can be written."""
+def check_place(path: Path, endings: Sequence[str]) -> None:
+    """Raises RecordError for a path where no recording can be written, or whose name has none of these endings."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        return  # /dev/null takes everything
+    if path.suffix.lower() not in endings and not path.is_dir():
+        raise RecordError(f"'{path}' would hold {endings[0]}; name it {path.with_suffix(endings[0]).name}.")
     folder = path.parent
     if not folder.is_dir():
         raise RecordError(f"the folder '{folder}' for the recording does not exist; create it first.")
     if path.is_dir():
         raise RecordError(f"'{path}' is a folder; give the name of a file, such as call.mp4.")
-    if not os.access(path if path.exists() else folder, os.W_OK):
+    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise RecordError(f"'{path}' cannot be written; choose a place where you have write permission.")

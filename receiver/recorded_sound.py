@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import wave
 from pathlib import Path
+from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from receiver.places import Places
 from receiver.record import Recorder, RecordError, check_place
 from receiver.sound_track import SoundTrack
+from shared.part_file import WAVE, PartFile
 from shared.sound.codec import RATE, Samples
 
 LAG_SECONDS = 0.5
@@ -52,35 +54,61 @@ class RecordedSound:
 
 
 class WavFile:
-    """A WAV file, mono, 16 bits; good after every write."""
+    """A WAV file, mono, 16 bits; good after every write. It begins with the first samples."""
 
     def __init__(self, path: Path) -> None:
         """Raises RecordError if it cannot be written."""
-        check_place(path)
+        check_place(path, WAVE)
         self.path = path
-        try:
-            self._file = wave.open(str(path), "wb")  # noqa: SIM115
-        except OSError as error:
-            raise RecordError(f"'{path}' cannot be written ({error.strerror}); choose another place.") from error
-        self._file.setnchannels(1)
-        self._file.setsampwidth(2)
-        self._file.setframerate(RATE)
+        self._part: PartFile | None = None
+        self._file: wave.Wave_write | None = None
+        self._closed = False
 
     def write(self, samples: Samples) -> None:
         """Appends samples. Raises RecordError if the disk refuses them."""
+        if self._closed or not len(samples):
+            return
         try:
+            if self._file is None:
+                self._file = self._begin()
             self._file.writeframes(np.rint(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
         except OSError as error:
-            raise RecordError(f"'{self.path}' cannot be written ({error}); is the disk full?") from error
+            self._closed = True
+            if self._part is None:
+                raise RecordError(str(error)) from error
+            raise RecordError(
+                f"'{self.path}' cannot be written ({error.strerror}); is the disk full? What came before is in "
+                f"'{self._part.path}'."
+            ) from error
 
     def close(self) -> None:
-        """Ends the file. May be called more than once."""
-        self._file.close()
+        """Ends the file and puts it in its place, if it is whole. May be called more than once. Raises RecordError."""
+        if self._closed or self._file is None or self._part is None:
+            return
+        self._closed = True
+        try:
+            self._file.close()
+            self._part.keep()
+        except OSError as error:
+            raise RecordError(str(error)) from error
+
+    def _begin(self) -> wave.Wave_write:
+        self._part = PartFile(self.path)
+        file: wave.Wave_write = wave.open(str(self._part.path), "wb")  # noqa: SIM115
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        return file
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception) and not self._closed and self._part is not None:
+            self._part.discard()  # a film that cannot be drawn has no sound either
+            self._closed = True
         self.close()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from receiver.record import RecordError, check_place
 from shared.callfile import LARGEST_MESSAGE, LARGEST_STEP, CallFileError, CallWriter, Shown, Taken
 from shared.link.base import Channel
+from shared.part_file import CALL
 from shared.session.hello import Hello
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class CallRecording:
     @staticmethod
     def check(path: Path) -> None:
         """Raises RecordError for a place that could not be written later, before anybody calls."""
-        check_place(path)
+        check_place(path, CALL)
 
     def message(self, channel: Channel, data: bytes, now: float) -> None:
         """Keeps a message that came at `now`, seconds of any steady clock."""
@@ -61,10 +62,17 @@ class CallRecording:
         self._numbers.append(number)
 
     def close(self) -> None:
-        """Ends the file. May be called more than once."""
+        """Ends the file and puts it in its place, if it is whole. May be called more than once. Raises RecordError."""
         self._put_down()
-        self._failed = True  # nothing more is written
-        self._file.close()
+        if self._failed:
+            self._file.leave()
+            return
+        try:
+            self._file.close()
+        except CallFileError as error:
+            raise RecordError(str(error)) from error
+        finally:
+            self._failed = True  # nothing more is written
 
     def _put_down(self) -> None:
         if self._numbers:
@@ -82,6 +90,6 @@ class CallRecording:
         except OSError as error:
             self._failed = True
             log.warning(
-                "The recording '%s' ends after %.1f s (%s); what is there plays, the call goes on.",
-                self.path, self._time, error.strerror or error,
+                "The recording '%s' ends after %.1f s (%s); '%s' has what came before, and the call goes on.",
+                self.path, self._time, error.strerror or error, self._file.written,
             )  # fmt: skip

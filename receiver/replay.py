@@ -22,6 +22,7 @@ from shared.codec.picture import Picture as PictureMessage
 from shared.models.engine import EngineError, Picture
 from shared.models.registry import ENGINES, wire_hash
 from shared.session.hello import SOUND, Incompatible
+from shared.session.report import write_report
 from shared.session.status import StatusLine
 
 _LONGEST_GAP_SECONDS = 30.0
@@ -67,12 +68,18 @@ def replay_call(settings: ReceiverSettings) -> dict[str, int]:
             last = place
             status.show(f"drew {frame.number + 1} frames", time.monotonic())
         keep_sound(sound.finish(), recorder, wav)
+        if not half.counts.frames_shown:
+            raise EngineError(f"{settings.play} holds no frame that can be drawn: no face was seen in that call")
     status.say(f"wrote {out}: {half.counts.frames_shown} frames from {half.counts.sources_received} sources")
     if half.face_changed is not None:
         status.say(face_changed(half.face_changed))
-    if not half.counts.frames_shown:
-        raise EngineError(f"{settings.play} holds no frame that can be drawn")
-    return {"frames_shown": half.counts.frames_shown, "sources_received": half.counts.sources_received}
+    if settings.out_audio is not None and not with_sound:
+        status.say(f"the call has no sound: {settings.out_audio} is not written")
+    figures = {"frames_shown": half.counts.frames_shown, "sources_received": half.counts.sources_received}
+    if settings.report is not None:
+        more = {"source_kind": hello.source_kind, "fps": hello.fps}
+        write_report(settings.report, more | figures | vars(half.counts))
+    return figures
 
 
 def pictures(half: IncomingHalf, entries: Iterator[Entry]) -> Iterator[tuple[Frame, Picture]]:

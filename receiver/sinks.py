@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from receiver.display import Window
@@ -115,18 +117,22 @@ class Sinks:
         return self._window.show(self._last, status)
 
     async def close(self) -> None:
-        """Ends the recordings properly."""
+        """Ends the recordings properly, each whatever happens to the others. Raises what went wrong first."""
+        steps: list[Callable[[], None]] = []
         if self.sound is not None:
-            await asyncio.get_running_loop().run_in_executor(self._writer, self._keep_last, self.sound.finish())
-        if self._wav is not None:
-            self._wav.close()
-        if self._recorder is not None:
-            await asyncio.get_running_loop().run_in_executor(self._writer, self._recorder.close)
-        if self._camera is not None:
-            await asyncio.get_running_loop().run_in_executor(self._writer, self._camera.close)
+            steps.append(partial(self._keep_last, self.sound.finish()))
+        steps += [each.close for each in (self._wav, self._recorder, self._camera) if each is not None]
+        wrong: list[Exception] = []
+        for step in steps:
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._writer, step)
+            except Exception as error:
+                wrong.append(error)
         if self._window is not None:
             self._window.close()
         self._writer.shutdown()
+        if wrong:
+            raise wrong[0]
 
     def _record(self, place: int, picture: Picture) -> None:
         """Frames that were not shown repeat the one before, so that the recording lasts as long as the call; one that

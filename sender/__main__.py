@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads of two busy processes stall each other
 
 from receiver.call import ReceiverSettings, Studio
-from receiver.options import add_showing_options, showing_settings
+from receiver.options import add_showing_options, idle_showing, showing_settings
 from receiver.page.server import page
 from receiver.receiving import Place, Receiving
 from receiver.record import RecordError
@@ -24,7 +24,8 @@ from receiver.virtual_camera import VirtualCameraError
 from sender.call import SenderSettings, send_call
 from sender.capture import SourceError, open_source
 from sender.devices import cameras, listing
-from sender.options import add_sending_options, sending_settings
+from sender.hints import WITHOUT_FACE, no_face
+from sender.options import SENDING, add_sending_options, sending_settings
 from sender.preview import Preview, preview_alone
 from sender.recording import record_call
 from sender.sending import Sending
@@ -33,6 +34,7 @@ from shared.desktop import DisplayError
 from shared.link.base import Link, LinkClosed
 from shared.link.ice import IceSettings
 from shared.models.engine import EngineError
+from shared.part_file import CALL, FILM, WAVE
 from shared.session.call import TooManyErrors
 from shared.session.certificate import https_settings
 from shared.session.command import add_options, chosen
@@ -40,7 +42,9 @@ from shared.session.conversation import Part
 from shared.session.ending import FAILED, INTERRUPTED, OUT_OF_MEMORY, WELL, sentence
 from shared.session.exchange import SignallingError
 from shared.session.hello import Hello
+from shared.session.idle_options import NETWORK, TRUST, idle, seconds
 from shared.session.interrupt import interruptible
+from shared.session.named_files import check_apart, check_endings, check_free
 from shared.session.signalling import CannotListen
 from shared.session.trust import add_trust_options, trust_settings
 from shared.sound.devices import SoundDeviceError
@@ -76,7 +80,7 @@ class Asked(NamedTuple):
 
 
 def parse(arguments: list[str] | None = None) -> Asked:
-    """Settings from the command line."""
+    """Settings from the command line. Raises PlaceError for a file that would be lost."""
     parser = argparse.ArgumentParser(
         prog="python -m sender", usage="python -m sender [options]", description=f"{ABOUT}\n\n{EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -93,7 +97,7 @@ def parse(arguments: list[str] | None = None) -> Asked:
     parser.add_argument("--receive", action="store_true", help="see and hear the other side, too, if it sends (its "
                         "receiver runs with --send): in a window, unless an option below says where else; with "
                         "loudspeakers the other side hears itself, so wear headphones")  # fmt: skip
-    parser.add_argument("--seconds", type=float, metavar="S", help="end the call after this much of the source")
+    parser.add_argument("--seconds", type=seconds, metavar="S", help="end the call after this much of the source")
     parser.add_argument("--out", type=Path, metavar="FILE", help="without --peer: write the call to FILE.pinhole "
                         "instead of calling; with --receive: record what is shown as FILE.mp4")  # fmt: skip
     parser.add_argument("--no-audio", action="store_true", help="no sound at all")
@@ -106,6 +110,10 @@ def parse(arguments: list[str] | None = None) -> Asked:
     if problem:
         parser.error(problem)
     try:
+        check_apart(args)
+        check_endings(out=(args.out, FILM if args.receive else CALL), record=(args.record, CALL),
+                      out_audio=(args.out_audio, WAVE))  # fmt: skip
+        check_free(args)
         ice = IceSettings.parse(args.stun, args.turn, args.relay_only)
         out = None if args.receive else args.out
         sending = sending_settings(args, args.source, ice, args.peer, args.seconds, out, args.preview)
@@ -132,7 +140,28 @@ def _nonsense(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
         return "--preview goes with --peer or alone: a call into a file is faster than the eye"
     if not args.receive and (option := chosen(parser, args, "with --receive")):
         return f"{option} is for the other side's picture: add --receive"
-    return ""
+    return _idle(parser, args)
+
+
+def _idle(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
+    """What of the options would do nothing."""
+    problems = []
+    if args.peer is None and args.out is not None:
+        problems.append(idle(parser, args, (*NETWORK, *TRUST), "without a call: add --peer LINK, or leave it out"))
+        if args.microphone is not None and not args.source.startswith("camera:"):
+            problems.append("--microphone has no time to speak while a file is written: give --audio FILE")
+    if args.peer is None and args.out is None:
+        unseen = ("report", "engine", "device", "no_audio", *SENDING, *NETWORK, *TRUST)
+        problems.append(idle(parser, args, unseen, "in a preview alone: add --peer LINK or --out CALL.pinhole"))
+    if args.peer is not None and not args.peer.startswith("https:"):
+        problems.append(idle(parser, args, ("ca",), "with this link, which is not an https one"))
+    if args.receive:
+        problems.append(idle_showing(parser, args))
+    if args.no_identity:
+        problems.append(idle(parser, args, ("config",), "with --no-identity, which keeps nothing: leave out one"))
+    if args.no_audio:
+        problems.append(idle(parser, args, ("mute",), "with --no-audio: leave out one of them"))
+    return next((each for each in problems if each), "")
 
 
 def _receiving(args: argparse.Namespace) -> ReceiverSettings | None:
@@ -145,13 +174,13 @@ def _receiving(args: argparse.Namespace) -> ReceiverSettings | None:
 
 def main() -> int:
     """Runs a call; its exit status comes back, as `shared.session.ending` has it."""
-    sending, receiving = parse()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
+        sending, receiving = parse()
         if sending.out is not None:
             record_call(sending)
         elif sending.peer is None:
-            preview_alone(open_source(sending.source), Preview(), sending.seconds)
+            preview_alone(open_source(sending.source, sending.seconds), Preview(), sending.seconds)
         else:
             return asyncio.run(_make_call(sending, receiving))
     except (
@@ -179,6 +208,9 @@ async def _make_call(sending: SenderSettings, receiving: ReceiverSettings | None
         f"{report['wire_bytes_in']} back on the wire{seen}",
         file=sys.stderr,
     )
+    if report["face_seen"] is False and not report.get("received", {}).get("frames_shown"):
+        print(f"{no_face(sending.source)}, so the other side saw nobody: {WITHOUT_FACE}", file=sys.stderr)
+        return FAILED
     return WELL
 
 

@@ -102,7 +102,7 @@ def prepare(settings: SenderSettings) -> Prepared:
     quick = draws_quickly(settings.engine, settings.device)
     if quick:
         torch.set_num_threads(1)  # the motion network is too small to share between cores
-    capture = open_source(settings.source)
+    capture = open_source(settings.source, settings.seconds)
     try:
         sound = open_sound(settings.sound, settings.source, capture)
     except SourceError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import threading
 import time
@@ -15,12 +16,16 @@ import av
 import cv2
 import numpy as np
 from av.container import InputContainer
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from sender.camera import CameraDevice, CameraError, open_camera
+from sender.decoding import Decoding, picture_stream
 from sender.devices import cameras, find_camera
 from sender.pace import Thinner, announced, usual_rate, without_pauses
 from sender.sample import sample_frames
+from sender.upright import Upright
+from shared.local_media import open_media
 from shared.session.hello import SourceKind
 
 log = logging.getLogger(__name__)
@@ -34,6 +39,8 @@ CAMERA_PATIENCE_S = 5.0
 """A camera that delivers nothing for this long has gone."""
 _STAMPS_LOOKED_AT = 250
 """Of a file, to know at which rate its frames usually come."""
+_STILL_FPS = 25.0
+"""Of a photograph that is held."""
 SAMPLE_FPS = 25.0
 SAMPLE_SIZE = 256
 
@@ -76,8 +83,11 @@ class Capture(ABC):
         self.close()
 
 
-def open_source(spec: str) -> Capture:
-    """The capture for `camera:N`, `camera:NAME`, `sample` or the path of a video file. Raises SourceError."""
+def open_source(spec: str, hold: float | None = None) -> Capture:
+    """The capture for `camera:N`, `camera:NAME`, `sample` or the path of a video file. Raises SourceError.
+
+    `hold`: seconds for which a photograph is shown; None: one frame.
+    """
     if spec == "sample":
         return SampleCapture()
     if spec.startswith("camera:"):
@@ -85,9 +95,9 @@ def open_source(spec: str) -> Capture:
             return _open_camera(spec.removeprefix("camera:"))
         except CameraError as error:
             raise SourceError(str(error)) from error
-    if not spec or "://" in spec:
+    if not spec or ("://" in spec and not Path(spec).is_file()):
         raise SourceError(f"'{spec}' is no source; give camera:0, the path of a video file, or sample.")
-    return FileCapture(Path(spec))
+    return FileCapture(Path(spec), hold)
 
 
 class SampleCapture(Capture):
@@ -110,25 +120,26 @@ class SampleCapture(Capture):
 
 
 class FileCapture(Capture):
-    """A video file by its own time stamps, turned upright as its metadata asks.
+    """A video file by its own time stamps, as its metadata asks for it to be shown; or a photograph, held.
 
     A picture that stands for long is given again meanwhile; of more than about 60 a second some are left out.
     """
 
     kind = "file"
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._container = _open_file(path)
+    def __init__(self, path: Path, hold: float | None = None) -> None:
+        """`hold`: seconds for which the only picture of a file is shown; None: one frame. Raises SourceError."""
+        self._path, self._hold = path, hold
+        self._container, stream = _open_file(path)
         self._lock = threading.Lock()  # closing a container while another thread decodes crashes the process
-        self._closed = self._damaged = False
-        stream = self._container.streams.video[0]
+        self._closed = False
+        self._decoding, self._upright = Decoding(self._container, stream), Upright(stream.sample_aspect_ratio)
         stream.thread_type = "AUTO"
         self.fps = announced(usual_rate(_first_stamps(path), float(stream.average_rate or 0)), SAMPLE_FPS)
         length = stream.duration * stream.time_base if stream.duration and stream.time_base else None
         self.duration = float(length) if length is not None else (self._container.duration or 0) / av.time_base or None
         try:
-            self._refuse_large(stream.width, stream.height)
+            self._refuse_large(*self._upright.size(stream.width, stream.height))
         except SourceError:
             self.close()
             raise
@@ -138,8 +149,9 @@ class FileCapture(Capture):
 
     def _frames(self) -> Iterator[Frame]:
         thinner = Thinner()
-        decoded = self._container.decode(video=0)
+        decoded = iter(self._decoding)
         first: float | None = None
+        count = 0
         last = -1 / self.fps
         while (frame := self._next(decoded)) is not None:
             stamp = frame.time
@@ -147,14 +159,22 @@ class FileCapture(Capture):
                 first = stamp or 0.0
             since = last + 1 / self.fps if stamp is None or stamp - first <= last else stamp - first
             last = since
-            self._refuse_large(frame.width, frame.height)
+            self._refuse_large(*self._upright.size(frame.width, frame.height))
+            count += 1
             if thinner.takes(since):
-                yield since, _upright(frame)
+                picture = self._upright(frame)
+                yield since, picture
+        if count == 1 and self._decoding.lost == 0:
+            yield from self._held(picture)
         if self._closed:
             return
         if first is None:
             raise SourceError(f"'{self._path}' holds no picture that can be decoded; try another file.")
-        if self._damaged or (self.duration is not None and last + 1 < self.duration):
+        if self._decoding.lost:
+            log.warning(
+                "'%s' is damaged: %d packets of its pictures could not be decoded.", self._path, self._decoding.lost
+            )
+        if count > 1 and self.duration is not None and last + 1 < self.duration:
             log.warning("'%s' is damaged: its pictures end after %.1f s.", self._path, last)
 
     def close(self) -> None:
@@ -166,11 +186,17 @@ class FileCapture(Capture):
         with self._lock:
             if self._closed:
                 return None
-            try:
-                return next(decoded, None)
-            except (av.error.FFmpegError, ValueError):
-                self._damaged = True
-                return None
+            return next(decoded, None)
+
+    def _held(self, picture: Image) -> Iterator[Frame]:
+        """The only picture of a file again and again, for as long as was asked for."""
+        if self._hold is None:
+            log.warning("'%s' is one picture, and a call of one frame: --seconds S holds it for so long.", self._path)
+            return
+        for number in range(1, math.ceil(self._hold * _STILL_FPS)):
+            if self._closed:
+                return
+            yield number / _STILL_FPS, picture
 
     def _refuse_large(self, width: int, height: int) -> None:
         if max(width, height) > LARGEST_SIDE:
@@ -242,30 +268,29 @@ class CameraCapture(Capture):
                 self._news.notify_all()
 
 
-def _open_file(path: Path) -> InputContainer:
+def _open_file(path: Path) -> tuple[InputContainer, VideoStream]:
     if not path.is_file():
         raise SourceError(f"there is no file '{path}'; give camera:0, the path of a video file, or sample.")
     if path.stat().st_size == 0:
         raise SourceError(f"'{path}' is empty; was it copied completely?")
     try:
-        # A playlist must not make the sender fetch addresses that a file from elsewhere names.
-        container = av.open(str(path), options={"protocol_whitelist": "file"})
+        container = open_media(path)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SourceError(f"'{path}' cannot be read as a video ({reason}); try another file.") from error
-    pictures = [s for s in container.streams.video if s.width > 0]
-    if not pictures or container.format.name == "tty":  # FFmpeg draws plain text files as pictures
+    stream = picture_stream(container)
+    if stream is None:
         container.close()
         raise SourceError(f"'{path}' has no video stream; a file with moving pictures is needed.")
-    return container
+    return container, stream
 
 
 def _first_stamps(path: Path) -> list[float]:
     """Seconds of the first frames of a file, as its packets have them; none if it has no time stamps."""
     stamps: list[float] = []
     try:
-        with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
-            for packet in container.demux(video=0):
+        with open_media(path) as container:
+            for packet in container.demux(picture_stream(container) or ()):
                 if packet.pts is not None and packet.time_base is not None:
                     stamps.append(float(packet.pts * packet.time_base))
                 if len(stamps) == _STAMPS_LOOKED_AT:
@@ -279,9 +304,3 @@ def _open_camera(text: str) -> CameraCapture:
     known = cameras() if sys.platform == "linux" or not text.isdecimal() else []  # elsewhere looking opens them all
     camera = find_camera(text, known)
     return CameraCapture(open_camera(camera.number, camera.label), camera.label, virtual=camera.virtual)
-
-
-def _upright(frame: av.VideoFrame) -> Image:
-    rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-    quarters = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(rgb, quarters)) if quarters else rgb

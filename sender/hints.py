@@ -37,6 +37,17 @@ _LOOKS = 3
 """Looks whose median speed counts: the detector's box jumps."""
 
 
+WITHOUT_FACE = (
+    "let the face be lit and take a good part of the picture, as --preview shows it; --framing none takes pictures as "
+    "they are."
+)
+
+
+def no_face(source: str) -> str:
+    """The beginning of a sentence that goes on with what came of it, and ends in `WITHOUT_FACE`."""
+    return f"no face was seen in '{source}'"
+
+
 class Hint(StrEnum):
     """Worst first: while one is true the next ones do not matter."""
 

@@ -12,6 +12,12 @@ from sender.sound import SoundSettings
 from shared.codec.picture import Quality
 from shared.link.ice import IceSettings
 
+SENDING = (
+    "refresh", "budget", "profile", "picture_size", "picture_quality", "bundle", "framing",
+    "microphone", "audio", "mute",
+)  # fmt: skip
+"""The options of `add_sending_options`, as argparse has them."""
+
 
 def picture_quality(text: str) -> Quality:
     """0 to 100, or max."""

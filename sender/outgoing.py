@@ -130,6 +130,8 @@ class OutgoingHalf:
         self._bundles = self._loaded_bundles = 0
         self.face: bool | None = None
         """Whether there is one in the picture; None before the first frame."""
+        self.face_seen: bool | None = None
+        """Whether there was one in any; None while no picture was looked at, but for those of a camera turned off."""
         self.camera_off = False
         """Set it when it is by the user's will that frames have no face."""
         self._noted = control.FACE  # what the other side takes for granted
@@ -368,6 +370,8 @@ class OutgoingHalf:
 
     def _say_whether_face(self, face: bool) -> None:
         self.face = face
+        if face or not self.camera_off:
+            self.face_seen = bool(self.face_seen) or face
         note = control.FACE if face else control.CAMERA_OFF if self.camera_off else control.NO_FACE
         if note != self._noted:
             self._noted = note

@@ -9,34 +9,55 @@ from contextlib import nullcontext
 from sender.analysis import Analysis
 from sender.budget import WireEstimate
 from sender.call import SenderSettings, prepare
-from sender.capture import Capture
+from sender.capture import Capture, SourceError
+from sender.hints import WITHOUT_FACE, no_face
 from sender.outgoing import OutgoingHalf
 from sender.sound import Sound
 from sender.sources import Job
-from shared.callfile import CallWriter
+from shared.callfile import CallFileError, CallWriter
+from shared.link.base import Channel
 from shared.models.engine import Picture
 from shared.session.call import TICK_SECONDS, Outgoing
+from shared.session.report import write_report
 from shared.session.status import StatusLine
 
 
 def record_call(settings: SenderSettings) -> dict[str, int]:
     """Writes the call to `settings.out`, a file faster than its clock where the machine can.
 
-    Frames, sources and payload bytes come back. Raises CallFileError and what `prepare` raises.
+    Frames, sources and payload bytes come back. Raises CallFileError, SourceError if no face is seen, and what
+    `prepare` raises; then there is no file, or the one of before.
     """
     assert settings.out is not None
     _, capture, sound, half, hello = prepare(settings)
-    status, size = StatusLine(), 0
+    status, size, stamp = StatusLine(), 0, 0.0
     with capture, sound or nullcontext(), CallWriter(settings.out, hello) as file:
         for stamp, messages in play(half, capture, settings.seconds, sound):
             for channel, data in messages:
-                file.write(stamp, channel, data)
+                keep(file, stamp, channel, data)
                 size += len(data)
             status.show(f"recorded {stamp:.1f} s, {size} bytes", time.monotonic())
+        if not half.counts.sources_sent:
+            raise SourceError(f"{no_face(settings.source)} in {stamp:.1f} s, so nothing was written: {WITHOUT_FACE}")
     status.say(
         f"wrote {settings.out}: {half.counts.frames_sent} frames, {half.counts.sources_sent} sources, {size} bytes"
     )
-    return {"frames_sent": half.counts.frames_sent, "sources_sent": half.counts.sources_sent, "payload_bytes": size}
+    counts = half.counts
+    figures = {"frames_sent": counts.frames_sent, "sources_sent": counts.sources_sent, "payload_bytes": size}
+    if settings.report is not None:
+        more = {"source": settings.source, "source_kind": capture.source_kind, "duration_s": round(stamp, 3)}
+        write_report(settings.report, more | figures | {"frames_without_face": counts.no_face})
+    return figures
+
+
+def keep(file: CallWriter, stamp: float, channel: Channel, data: bytes) -> None:
+    """Appends a message. Raises CallFileError if the disk refuses it."""
+    try:
+        file.write(stamp, channel, data)
+    except OSError as error:
+        raise CallFileError(
+            f"'{file.path}' cannot be written ({error.strerror}); is the disk full? Nothing was kept."
+        ) from error
 
 
 def play(

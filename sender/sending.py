@@ -159,6 +159,7 @@ class Sending:
             | {
                 "frames_repeated": self._pump.repeated,
                 "frames_without_face": counts.no_face,
+                "face_seen": self.half.face_seen,
                 "sources_held": counts.sources_held,
                 "malformed": counts.malformed,
                 "sound_packets": counts.sound_packets,

@@ -14,7 +14,9 @@ import numpy as np
 from av.container import InputContainer
 
 from sender.capture import Capture, SourceError
+from sender.decoding import Decoding, picture_stream
 from sender.voice import Packet, Voice
+from shared.local_media import open_media
 from shared.sound.codec import RATE, Samples
 from shared.sound.devices import MicrophoneStream, SoundDeviceError, open_microphone
 
@@ -22,6 +24,9 @@ log = logging.getLogger(__name__)
 
 BUNDLE_SECONDS = 0.12
 """Time that a bundle with sound spans where every camera frame is sent: that of two packets of speech."""
+
+_HOLE_SECONDS = 0.1
+"""Sound that is missing from a file for longer is a hole; less is how files round."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +95,13 @@ class FileSound(Sound):
 
     def _decode(self, container: InputContainer) -> Iterator[tuple[float, Samples]]:
         """(stamp of the first sample, samples) from the first frame on."""
-        resampler = av.AudioResampler("flt", "mono", RATE)
+        resampler, decoding = av.AudioResampler("flt", "mono", RATE), Decoding(container, container.streams.audio[0])
         at: float | None = None
         try:
-            for frame in container.decode(audio=0):
+            for frame in decoding:
                 time = frame.time
+                if at is not None and time is not None and time - self._first_frame - at > _HOLE_SECONDS:
+                    at = time - self._first_frame  # what was between is lost, what follows has its own time
                 for each in resampler.resample(frame):
                     if at is None:
                         at = (time or 0.0) - self._first_frame
@@ -104,6 +111,8 @@ class FileSound(Sound):
                     at += len(samples) / RATE
         except (av.error.FFmpegError, ValueError):
             log.warning("'%s' is damaged: its sound ends after %.1f s.", self._path, at or 0.0)
+        if decoding.lost:
+            log.warning("'%s' is damaged: %d packets of its sound could not be decoded.", self._path, decoding.lost)
 
 
 class MicrophoneSound(Sound):
@@ -152,8 +161,7 @@ def _open(path: Path) -> InputContainer:
     if not path.is_file():
         raise SourceError(f"there is no file '{path}'; give the path of a WAV or another file with sound.")
     try:
-        # As for pictures: a playlist must not make the sender fetch addresses.
-        container = av.open(str(path), options={"protocol_whitelist": "file"})
+        container = open_media(path)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SourceError(f"'{path}' cannot be read as sound ({reason}); try another file.") from error
@@ -165,7 +173,7 @@ def _open(path: Path) -> InputContainer:
 
 def _has_sound(path: Path) -> bool:
     try:
-        with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
+        with open_media(path) as container:
             return bool(container.streams.audio)
     except (av.error.FFmpegError, OSError, ValueError):
         return False
@@ -173,6 +181,6 @@ def _has_sound(path: Path) -> bool:
 
 def _first_frame(path: Path) -> float:
     """Seconds at which the pictures of a file begin."""
-    with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
-        stream = container.streams.video[0]
-        return float((stream.start_time or 0) * (stream.time_base or 0))
+    with open_media(path) as container:
+        stream = picture_stream(container)
+        return 0.0 if stream is None else float((stream.start_time or 0) * (stream.time_base or 0))

@@ -16,10 +16,12 @@ import struct
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 from zlib import crc32
 
 from shared.link.base import Channel
+from shared.part_file import PartFile, PlaceError
 from shared.session.hello import Hello, MalformedHello
 
 LARGEST_MESSAGE = 1 << 20
@@ -76,20 +78,34 @@ Entry = Message | Shown | Taken
 
 
 class CallWriter:
-    """Writes a call file; use as a context manager. What was written is on its way to the disk at once."""
+    """Writes a call file; use as a context manager. What was written is on its way to the disk at once.
+
+    It comes to its place when it is closed; after an error in the block there is none.
+    """
 
     def __init__(self, path: Path, hello: Hello) -> None:
         """Opens the file. Raises CallFileError if it cannot be written, and for a hello that no reader would take."""
+        self.path = path
         text = json.dumps(hello.to_dict()).encode()
         try:
             Hello.from_dict(json.loads(text))
         except MalformedHello as error:
             raise CallFileError(f"cannot write {path}: {error}") from error
         try:
-            self._file: BinaryIO = path.open("wb", buffering=0)
+            self._part = PartFile(path)
+        except PlaceError as error:
+            raise CallFileError(str(error)) from error
+        try:
+            self._file: BinaryIO = self._part.path.open("wb", buffering=0)
             self._file.write(_MAGIC + _HELLO.pack(len(text), crc32(text)) + text)
         except OSError as error:
-            raise CallFileError(f"cannot write {path} ({error.strerror}): choose another place") from error
+            self._part.discard()
+            raise CallFileError(f"'{path}' cannot be written ({error.strerror}); choose another place.") from error
+
+    @property
+    def written(self) -> Path:
+        """Where the file is before it is closed."""
+        return self._part.path
 
     def write(self, time: float, channel: Channel, data: bytes) -> None:
         """Appends one message sent `time` seconds after the start. Raises OSError, and ValueError if it is too long."""
@@ -109,21 +125,39 @@ class CallWriter:
         self._append(mark.time, _SHOWN, _SHOWN_HEAD.pack(mark.most, numbers[0]) + steps if numbers else b"")
 
     def close(self) -> None:
-        """Ends the file. May be called more than once."""
+        """Ends the file and puts it in its place. May be called more than once. Raises CallFileError."""
         self._file.close()
+        try:
+            self._part.keep()
+        except PlaceError as error:
+            raise CallFileError(str(error)) from error
+
+    def leave(self) -> None:
+        """Ends the file where it was written: it is not whole, but what is there can be played."""
+        self._file.close()
+
+    def discard(self) -> None:
+        """Ends the file and takes it away. May be called more than once."""
+        self._file.close()
+        self._part.discard()
 
     def _append(self, time: float, kind: int, content: bytes) -> None:
         head = _RECORD.pack(round(time * 1000) & 0xFFFFFFFF, kind, len(content))
         record = head + _CHECKSUMS.pack(crc32(head) & 0xFFFF, crc32(content)) + content
         written = self._file.write(record)
-        if written != len(record):  # a full disk takes a part without a word
+        if written != len(record):  # a full disk takes a part without a word, and says so then
             self._file.write(record[written or 0 :])
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception):  # Ctrl-C is none: what was recorded until then plays
+            self.discard()
+        else:
+            self.close()
 
 
 def read_call(path: Path) -> tuple[Hello, Iterator[Entry]]:

@@ -17,8 +17,9 @@ from shared.session.rendezvous import parse as parse_rendezvous
 def test_options_become_settings() -> None:
     here = Path("c.pem"), Path("k.pem"), Path("ca.pem")
     arguments = ["--certificate", "c.pem", "--key", "k.pem"]
-    assert parse_receiver([*arguments, "--ca", "ca.pem"]).receiving.https == Https(*here)
-    assert parse_sender(["--peer", "by-hand", "--ca", "ca.pem"]).sending.https == Https(authority=here[2])
+    both = [*arguments, "--page", "--rendezvous", "https://h", "--ca", "ca.pem"]
+    assert parse_receiver(both).receiving.https == Https(*here)
+    assert parse_sender(["--peer", "https://h/join/t", "--ca", "ca.pem"]).sending.https == Https(authority=here[2])
     assert parse_rendezvous(arguments).https == Https(*here[:2])
     assert parse_receiver([]).receiving.https == Https()
 

@@ -30,7 +30,7 @@ def test_a_clip_becomes_a_moving_person_at_the_other_end(clip: Path, person: lis
         code, by_receiver = receiver.end()
         assert (code, "Traceback" in by_receiver) == (0, False), by_receiver
 
-    words = [re.findall(r"words of this call: (\w+ \w+ \w+ \w+);", said) for said in (by_sender, by_receiver)]
+    words = [re.findall(r"words to each other: (\w+ \w+ \w+ \w+)\.", said) for said in (by_sender, by_receiver)]
     assert words[0] == words[1] and len(words[0]) == 1
     known = [json.loads((folder / "people.json").read_text())["people"] for folder in folders]
     assert [(each["name"], each["calls"]) for people in known for each in people] == [("ben", 1), (None, 1)]

@@ -10,12 +10,11 @@ from typing import TextIO
 _WIDTH = 24
 _QUIET_SECONDS = 1.0
 _REWRITE_SECONDS = 0.2
-_LINE_SHARE = 0.1
-_LINE_BYTES = 50_000_000
+_LINE_SECONDS = 10.0
 
 
 class Bar:
-    """One line on standard error, rewritten in place on a terminal; elsewhere a line every 10 %.
+    """One line on standard error, rewritten in place on a terminal; elsewhere a line every ten seconds.
 
     Work that is over within a second shows nothing.
     """
@@ -29,14 +28,13 @@ class Bar:
         self._stream = sys.stderr if stream is None else stream
         self._terminal = self._stream.isatty()
         self._start = clock()
-        self._next_time = self._start + _QUIET_SECONDS
-        self._next_done = begun + self._step if not self._terminal else 0
+        self._next_time = self._start + (_QUIET_SECONDS if self._terminal else _LINE_SECONDS)
         self._width = 0
 
     def show(self, done: int) -> None:
         """`done` bytes of the whole are there."""
         now = self._clock()
-        if now < self._next_time or done < self._next_done:
+        if now < self._next_time:
             return
         line = self._line(done, now)
         if self._terminal:
@@ -44,7 +42,7 @@ class Bar:
             print(f"\r{line:<{self._width}}", end="", file=self._stream, flush=True)
             self._width = len(line)
         else:
-            self._next_done = done - (done - self._begun) % self._step + self._step
+            self._next_time = now + _LINE_SECONDS
             print(line, file=self._stream, flush=True)
 
     def close(self) -> None:
@@ -52,10 +50,6 @@ class Bar:
         if self._width:
             print(f"\r{'':<{self._width}}\r", end="", file=self._stream, flush=True)
             self._width = 0
-
-    @property
-    def _step(self) -> int:
-        return _LINE_BYTES if self._total is None else max(1, int(self._total * _LINE_SHARE))
 
     def _line(self, done: int, now: float) -> str:
         rate = (done - self._begun) / max(now - self._start, 1e-9)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from shared.models.converted import Converted
 from shared.models.esrgan_layouts import converted as esrgan
+from shared.models.finite import check_finite
 from shared.models.store import folder, stored
 from shared.models.vox256.convert import converted as vox256
 from weights.bar import size_text
@@ -75,7 +76,11 @@ def converted(
     checkpoint = _nested(load(path))
     say(f"converting {path.name}, {size_text(path.stat().st_size)}")
     try:
-        return (CONVERTERS if known is None else known)[family(checkpoint)](checkpoint, kind)
+        result = (CONVERTERS if known is None else known)[family(checkpoint)](checkpoint, kind)
+        for tensors in result.files.values():
+            if not isinstance(tensors, bytes | bytearray):  # a motion basis in its own format
+                check_finite(tensors, path.name)
+        return result
     except ValueError as error:
         raise WeightsError(f"{path.name} is not a checkpoint that can be converted: {error}") from error
 

@@ -6,11 +6,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from shared.models.store import embedded
 from weights.errors import WeightsError
 
 LARGEST = 2_000_000_000
@@ -54,7 +54,7 @@ class Published:
 def published(catalogue: Path | None = None) -> dict[str, Published]:
     """The entries by name, of the catalogue that comes with pinhole or of a file. Raises WeightsError."""
     if catalogue is None:
-        return parse(resources.files("weights").joinpath("published.json").read_text(encoding="utf-8"))
+        return parse(embedded("published.json").read_text(encoding="utf-8"))
     try:
         with catalogue.open("rb") as file:
             text = file.read(_LARGEST_TEXT + 1).decode("utf-8")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from shared.models import store
 from shared.models.store import stored
 from weights.digest import sha256_of
 from weights.record import Record, Stored
@@ -45,14 +45,13 @@ def damage(file: Stored) -> str:
 
 def embedded() -> dict[str, dict[str, Any]]:
     """The entries of `catalogue.json` by name."""
-    text = resources.files("weights").joinpath("catalogue.json").read_text(encoding="utf-8")
-    entries: dict[str, dict[str, Any]] = json.loads(text)
+    entries: dict[str, dict[str, Any]] = json.loads(store.embedded("catalogue.json").read_text(encoding="utf-8"))
     return entries
 
 
 def embedded_path(entry: dict[str, Any]) -> Path:
     """Where the file of an entry of `catalogue.json` is."""
-    return Path(str(resources.files("weights").joinpath(entry["file"])))
+    return store.embedded(entry["file"])
 
 
 def _wrong(path: Path, sha256: str, size: int) -> str:

@@ -169,6 +169,9 @@ class MotionBasis:
         names = {f.name for f in fields(MotionBasis)}
         if set(tensors) != names:
             raise ValueError(f"{path.name} is not a motion basis: it holds {sorted(tensors)}, expected {sorted(names)}")
+        broken = [name for name, array in tensors.items() if not np.isfinite(array).all()]
+        if broken:
+            raise ValueError(f"{path.name} is not a motion basis: it holds NaN or infinite numbers in {broken[0]}")
         try:
             return MotionBasis(**tensors)
         except (IndexError, TypeError) as error:  # of arrays with other dimensions or types than any basis has

@@ -22,6 +22,7 @@ from torch import Tensor
 from shared.models import compact, openvino_models
 from shared.models.batches import batches
 from shared.models.exchange import BasePicture
+from shared.models.finite import check_finite
 from shared.models.frame import (
     NATIVE_SIDE,
     EagerFrames,
@@ -265,6 +266,11 @@ def _fill(module: torch.nn.Module, tensors: Mapping[str, Tensor], file: str, ign
     """Fills a module with the tensors of a file; parameters that start with one of `ignore` stay as they are."""
     wanted = {k: v.shape for k, v in module.state_dict().items() if not k.startswith(ignore)}
     found = {k: v.shape for k, v in tensors.items()}
+    if wanted != found and wanted.items() <= found.items() and any(k.startswith(ignore) for k in found):
+        raise EngineError(
+            f"{file} is what a training ends with, a generator and the motion network it was trained on: python -m "
+            f"weights.training.export {file} --folder . makes a file of the generator alone"
+        )
     if wanted != found:
         odd = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
         raise EngineError(f"{file} holds weights of another network: {len(odd)} tensors differ, such as {odd[0]}")
@@ -273,11 +279,30 @@ def _fill(module: torch.nn.Module, tensors: Mapping[str, Tensor], file: str, ign
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        return load_file(path)
+        tensors = load_file(path)
+        check_finite(tensors, path.name)
+        return tensors
+    except ValueError as error:
+        raise EngineError(str(error)) from error
     except (SafetensorError, OSError) as error:
+        if _is_checkpoint(path):
+            raise EngineError(
+                f"{path.name} is a checkpoint of PyTorch, and safetensors are needed: of one of our own training, "
+                f"python -m weights.training.export {path.name} --folder . makes them; of a published one, python -m "
+                f"weights convert {path.name}"
+            ) from error
         raise EngineError(
             f"{path.name} is not a readable safetensors file ({error}); fetch or copy it again"
         ) from error
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Whether a file looks like one of `torch.save`, of today or of old."""
+    try:
+        with path.open("rb") as file:
+            return file.read(2) in (b"PK", b"\x80\x02")
+    except OSError:
+        return False
 
 
 def generator_of(weights: Mapping[str, Tensor]) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from shared.models.engine import EngineError, Picture
 from shared.models.esrgan_layouts import FILE, PUBLISHED, converted, dimensions
+from shared.models.finite import check_finite
 from shared.models.tiles import tiled
 
 WINDOW = 256
@@ -143,7 +144,9 @@ def reach(blocks: int) -> int:
 def _read(weights: Path) -> dict[str, Tensor]:
     """The generator of a file, in our names. Raises EngineError."""
     try:
-        return converted(load_file(weights)).files[FILE]
+        tensors = load_file(weights)
+        check_finite(tensors, weights.name)
+        return converted(tensors).files[FILE]
     except (SafetensorError, OSError) as error:
         raise EngineError(
             f"{weights.name} is not a readable safetensors file ({error}); fetch or copy it again, or convert a "

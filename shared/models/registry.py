@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +24,14 @@ GENERATORS = ("auto", "compact", "standard")
 
 
 def _catalogue() -> dict[str, dict[str, Any]]:
-    text = resources.files("weights").joinpath("catalogue.json").read_text(encoding="utf-8")
-    entries: dict[str, dict[str, Any]] = json.loads(text)
+    entries: dict[str, dict[str, Any]] = json.loads(store.embedded("catalogue.json").read_text(encoding="utf-8"))
     return entries
 
 
 def locate(name: str) -> Path:
     """Path of a catalogued weights file. Raises EngineError if it is missing or its SHA-256 is not the catalogue's."""
     entry = _catalogue()[name]
-    path = Path(str(resources.files("weights").joinpath(entry["file"])))
+    path = store.embedded(entry["file"])
     if not path.is_file():
         raise EngineError(f"the weights file {entry['file']} is missing: install pinhole again, or restore it from git")
     found = _digest(path)

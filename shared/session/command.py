@@ -42,3 +42,5 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                         help="keep in a file what this program needs to go on with the call when it is started again, "
                         "on the receiver also the join link; give it a file of its own")  # fmt: skip
     parser.add_argument("--report", type=report_path, metavar="FILE", help="write the figures of the call as JSON")
+    parser.add_argument("--overwrite", action="store_true",
+                        help="replace files that are there already, which stay without it")  # fmt: skip

@@ -43,7 +43,7 @@ def read_private(path: Path) -> bytes | None:
 def write_private(path: Path, data: bytes) -> None:
     """Puts the file in the place of one that was there; its folder is made. Raises PrivateFileError."""
     with _beside(path, data) as temporary:
-        temporary.replace(path)
+        temporary.replace(path.resolve())
 
 
 def create_private(path: Path, data: bytes) -> bool:
@@ -61,6 +61,7 @@ def create_private(path: Path, data: bytes) -> bool:
 def _beside(path: Path, data: bytes) -> Iterator[Path]:
     """The data in a file of the same folder, which is gone afterwards."""
     try:
+        path = path.resolve()  # of a link, what it points at is replaced
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # made with mode 600
         temporary = Path(name)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from shared.link.base import Channel, PayloadBytes, Traffic, WireBytes
+from shared.part_file import write_whole
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,5 @@ def report_path(text: str) -> Path:
 
 
 def write_report(path: Path, report: dict[str, Any]) -> None:
-    """Writes a report as JSON; a report being written never replaces a good one."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    part.replace(path)
+    """Writes a report as JSON; a report being written never replaces a good one. Raises PlaceError."""
+    write_whole(path, (json.dumps(report, indent=2) + "\n").encode())

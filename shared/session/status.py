@@ -1,4 +1,4 @@
-"""The live status of a call: one line on stderr, rewritten in place on a terminal, every five seconds elsewhere."""
+"""The live status of a call: one line on stderr, rewritten in place on a terminal, every ten seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from typing import TextIO
 
 _REWRITE_SECONDS = 0.5
-_LINE_SECONDS = 5.0
+_LINE_SECONDS = 10.0
 
 
 class StatusLine:

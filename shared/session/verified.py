@@ -152,9 +152,9 @@ class Verified:
         self.compared = judgement.compared
         if judgement.alarm:
             self._warn(judgement.text)
-        else:
-            self._say(judgement.text)
         self._ask()
+        if judgement.text and not judgement.alarm:
+            self._say(judgement.text)
 
     def _recognise(self, before: bytes | None, key: bytes | None) -> None:
         """The call goes on over another connection."""
@@ -167,8 +167,13 @@ class Verified:
 
     def _ask(self) -> None:
         assert self.words is not None
-        need = "" if self.compared else "; read them to each other: if they differ, somebody sits between"
-        self._say(f"words of this call: {_together(self.words)}{need}")
+        if self.compared:
+            self._say(f"the words of this call: {_together(self.words)}")
+            return
+        self._say(
+            f"read these four words to each other: {_together(self.words)}. If the other side has different ones, hang "
+            "up: somebody sits between"
+        )
 
     def _warn(self, text: str) -> None:
         if text not in self._warnings:  # who comes back again and again is as wrong each time

@@ -120,13 +120,15 @@ def test_the_recording_is_whole_at_every_moment(tmp_path: Path) -> None:
         recording.shown(number, 2)
     recording.shown(901, 1)
     recording.message(Channel.CONTROL, b"b", 50.5)
-    assert list(read_call(path)[1]) == [  # nobody has closed it
+    assert not path.exists()  # nobody has closed it
+    assert list(read_call(tmp_path / "call.part.pinhole")[1]) == [
         Shown(0.0, 1, ()), Message(0.0, Channel.MOTION, b"a"), Taken(0.0, 7), Shown(0.0, 2, (3, 4)),
         Shown(0.0, 2, (300,)), Shown(0.0, 2, (299,)), Shown(0.0, 2, (900,)), Shown(0.0, 1, (901,)),
         Message(0.5, Channel.CONTROL, b"b"),
     ]  # fmt: skip
     recording.close()
     recording.close()
+    assert [each.name for each in tmp_path.iterdir()] == ["call.pinhole"]
 
 
 def test_an_hour_is_a_few_megabytes(tmp_path: Path) -> None:
@@ -146,6 +148,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_call(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "call.pinhole"
+    path.write_bytes(b"of before")
     recording = CallRecording(path, HELLO)
     recording.message(Channel.MOTION, b"kept", 0.0)
 
@@ -160,13 +163,15 @@ def test_a_full_disk_ends_the_recording_and_not_the_call(
     recording.close()
     assert caplog.text.count("the call goes on") == 1
     assert "No space left" in caplog.text
-    assert [e.data for e in read_call(path)[1] if isinstance(e, Message)] == [b"kept"]
+    assert path.read_bytes() == b"of before"
+    assert "call.part.pinhole' has what came before" in caplog.text
+    assert [e.data for e in read_call(tmp_path / "call.part.pinhole")[1] if isinstance(e, Message)] == [b"kept"]
 
 
 def test_places_that_cannot_be_had_are_refused_before_the_call(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="does not exist"):
         CallRecording.check(tmp_path / "missing" / "c.pinhole")
-    with pytest.raises(RecordError, match="choose another place"):
+    with pytest.raises(RecordError, match="create it first"):
         CallRecording(tmp_path / "missing" / "c.pinhole", HELLO)
     CallRecording.check(tmp_path / "c.pinhole")
     assert not list(tmp_path.iterdir())

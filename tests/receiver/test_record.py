@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from receiver.record import COMMENT, FRAGMENT_FRAMES, Recorder, RecordError
+from shared.local_media import open_media
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,7 +78,8 @@ def test_killed_process_leaves_all_but_the_last_second_or_so(tmp_path: Path) -> 
         "os._exit(9)\n"
     )
     assert subprocess.run([sys.executable, "-c", script, str(path)], cwd=ROOT, check=False).returncode == 9
-    frames, _, rate = read_with_av(path)
+    assert not path.exists()
+    frames, _, rate = read_with_av(tmp_path / "killed.part.mp4")
     assert 100 - 2 * FRAGMENT_FRAMES <= len(frames) < 100
     assert rate == pytest.approx(25)
 
@@ -116,6 +119,66 @@ def test_place_without_permission_is_refused(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere, so permission bits would not do
     with pytest.raises(RecordError, match="cannot be written"):
         Recorder(tmp_path / "call.mp4", 25, 64)
+
+
+def test_other_endings_are_refused(tmp_path: Path) -> None:
+    for name in ("call.webm", "call.gif", "call", "call.mkv"):
+        with pytest.raises(RecordError, match=r"name it call\.mp4"):
+            Recorder(tmp_path / name, 25, 64)
+    Recorder(tmp_path / "CALL.MP4", 25, 64)
+    Recorder("/dev/null", 25, 64)
+
+
+@pytest.mark.parametrize(("frames", "kept"), [(10, False), (200, True)])
+def test_a_full_disk_keeps_what_was_there_and_says_where_the_rest_is(
+    tmp_path: Path, frames: int, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "call.mp4"
+    path.write_bytes(b"of before")
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+
+    def record() -> None:
+        with Recorder(path, 25, 64) as recorder:
+            for i in range(frames):
+                recorder.write(picture(i))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (tmp_path.joinpath("call.part.mp4").stat().st_size, hard))
+            for i in range(200):
+                recorder.write(np.roll(noise, i, 0))
+
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(RecordError, match="is the disk full") as said:
+            record()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == b"of before"
+    assert ("call.part.mp4" in str(said.value)) == (tmp_path / "call.part.mp4").exists() == kept
+    if kept:
+        assert len(read_with_av(tmp_path / "call.part.mp4")[0]) >= frames - 3 * FRAGMENT_FRAMES
+
+
+def test_a_recording_that_breaks_off_replaces_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "call.mp4"
+    path.write_bytes(b"of before")
+
+    def record() -> None:
+        with Recorder(path, 25, 64) as recorder:
+            recorder.write(picture(0))
+            raise ValueError("it breaks off")
+
+    with pytest.raises(ValueError, match="breaks off"):
+        record()
+    assert [each.name for each in tmp_path.iterdir()] == ["call.mp4"]
+    assert path.read_bytes() == b"of before"
+
+
+@pytest.mark.parametrize("name", ["12:30.mp4", "50%03d.mp4", "a b'c.mp4", "-x.mp4", "été.mp4"])
+def test_any_name_is_a_name(tmp_path: Path, name: str) -> None:
+    with Recorder(tmp_path / name, 25, 64) as recorder:
+        recorder.write(picture(0))
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+    with open_media(tmp_path / name) as container:
+        assert len(list(container.decode(video=0))) == 1
 
 
 @pytest.mark.parametrize(("fps", "size"), [(25, 63), (0, 64), (-5, 64), (25, 0), (25, (64, 33))])

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import logging
 import queue
+from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
+from av.stream import Disposition
+from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
 from sender.capture import CameraCapture, SourceError, open_source
+from sender.decoding import Decoding
 
 
 def write_video(path: Path, times: list[int], size: tuple[int, int] = (64, 48), codec: str = "libx264") -> Path:
@@ -56,17 +62,6 @@ def test_rate_and_duration_are_told(tmp_path: Path) -> None:
     with open_source(str(write_video(tmp_path / "a.mp4", list(range(0, 200, 4))))) as capture:
         assert capture.fps == pytest.approx(25, rel=0.02)
         assert capture.duration == pytest.approx(2.0, abs=0.05)
-
-
-def test_still_picture_is_one_frame(tmp_path: Path) -> None:
-    path = tmp_path / "one.png"
-    with av.open(str(path), "w", format="image2") as container:
-        stream = container.add_stream("png", rate=1)
-        stream.width, stream.height, stream.pix_fmt = 32, 16, "rgb24"
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((16, 32, 3), 9, np.uint8), format="rgb24")))
-        container.mux(stream.encode())
-    with open_source(str(path)) as capture:
-        assert [rgb.shape for _, rgb in capture] == [(16, 32, 3)]
 
 
 @pytest.mark.parametrize(
@@ -170,17 +165,164 @@ def test_closing_ends_a_running_iteration(tmp_path: Path) -> None:
     assert list(frames) == []
 
 
-def test_turned_video_comes_upright(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "phone.mp4", [0, 4])
+IDENTITY = np.array([1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30], ">i4").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "c", "d"),
+    [(1, 0, 0, 1), (-1, 0, 0, 1), (1, 0, 0, -1), (-1, 0, 0, -1), (0, 1, -1, 0), (0, -1, 1, 0), (0, 1, 1, 0),
+     (0, -1, -1, 0)],
+)  # fmt: skip
+def test_every_orientation_comes_as_it_is_shown(tmp_path: Path, a: int, b: int, c: int, d: int) -> None:
+    seen = np.zeros((48, 64, 3), np.uint8)
+    seen[:24, :32], seen[:24, 32:], seen[24:, :32] = 60, 120, 180  # four quarters, each of its own grey
+    path = tmp_path / "phone.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(seen, format="rgb24")))
+        container.mux(stream.encode())
     content = bytearray(path.read_bytes())
-    # A track header's identity matrix becomes the one a phone writes for a quarter turn.
-    identity = np.array([1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30], ">i4").tobytes()
-    quarter = np.array([0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30], ">i4").tobytes()
-    at = content.index(identity, content.index(b"tkhd"))
-    content[at : at + len(identity)] = quarter
+    at = content.index(IDENTITY, content.index(b"tkhd"))
+    matrix = np.array([a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30], ">i4")
+    content[at : at + len(IDENTITY)] = matrix.tobytes()
     path.write_bytes(content)
     with open_source(str(path)) as capture:
-        assert [rgb.shape for _, rgb in capture] == [(64, 48, 3)] * 2
+        ((_, rgb),) = capture
+    assert rgb.shape == ((48, 64, 3) if a else (64, 48, 3))
+    for x, y in ((-1, -1), (1, -1), (-1, 1), (1, 1)):  # a quarter of the film, and where the matrix puts it
+        across, down = a * x + c * y, b * x + d * y
+        there = rgb[(2 + down) * rgb.shape[0] // 4, (2 + across) * rgb.shape[1] // 4, 0]
+        assert abs(int(there) - int(seen[(2 + y) * 12, (2 + x) * 16, 0])) < 6
+
+
+@pytest.mark.parametrize(("pixel", "shape"), [((4, 3), (48, 85, 3)), ((3, 4), (64, 64, 3)), ((1, 1), (48, 64, 3)),
+                                              ((0, 1), (48, 64, 3)), ((99, 1), (48, 64, 3))])  # fmt: skip
+def test_pixels_become_square(tmp_path: Path, pixel: tuple[int, int], shape: tuple[int, int, int]) -> None:
+    path = tmp_path / "wide.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(*pixel)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")))
+        container.mux(stream.encode())
+    with open_source(str(path)) as capture:
+        assert [rgb.shape for _, rgb in capture] == [shape]
+
+
+def test_full_and_limited_range_are_told_apart(tmp_path: Path) -> None:
+    seen = {}
+    for kept in (ColorRange.MPEG, ColorRange.JPEG):
+        path = tmp_path / f"{int(kept)}.mkv"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("ffv1", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            stream.codec_context.color_range = kept
+            frame = av.VideoFrame(64, 48, "yuv420p")
+            for plane, level in zip(frame.planes, (100, 128, 128), strict=True):
+                plane.update(bytes([level]) * plane.buffer_size)
+            frame.color_range, frame.pts = kept, 0
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        with open_source(str(path)) as capture:
+            seen[kept] = int(next(iter(capture))[1][20, 20, 0])
+    assert seen[ColorRange.JPEG] == 100
+    assert abs(seen[ColorRange.MPEG] - (100 - 16) * 255 / 219) <= 1
+
+
+def write_song(path: Path, film: bool = False) -> Path:
+    """A cover, which comes first, and a little sound, or a film of two grey frames."""
+    with av.open(str(path), "w", format="mp4") as container:
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width = cover.height = 32
+        cover.pix_fmt, cover.disposition = "yuvj420p", Disposition.attached_pic
+        video = container.add_stream("libx264", rate=25) if film else None
+        audio = None if film else container.add_stream("aac", rate=48000, layout="mono")
+        if video is not None:
+            video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        container.mux(cover.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")))
+        container.mux(cover.encode())
+        if video is not None:
+            for _ in range(2):
+                grey = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90, np.uint8), format="rgb24")
+                container.mux(video.encode(grey))
+            container.mux(video.encode())
+        if audio is not None:
+            sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            sound.sample_rate = 48000
+            container.mux(audio.encode(sound))
+            container.mux(audio.encode())
+    return path
+
+
+def test_a_song_with_a_cover_has_no_moving_pictures(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="no video stream"):
+        open_source(str(write_song(tmp_path / "song.m4a")))
+
+
+def test_a_film_behind_a_cover_is_what_is_taken(tmp_path: Path) -> None:
+    with open_source(str(write_song(tmp_path / "film.mp4", film=True))) as capture:
+        assert [rgb.shape for _, rgb in capture] == [(48, 64, 3)] * 2
+
+
+def test_a_photograph_is_one_frame_and_says_so_or_is_held(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "100%03d.png"
+    assert cv2.imwrite(str(path), np.full((16, 32, 3), 9, np.uint8))
+    with open_source(str(path)) as capture:
+        assert [t for t, _ in capture] == [0]
+    assert "is one picture" in caplog.text and "--seconds" in caplog.text
+    caplog.clear()
+    with open_source(str(path), hold=1.0) as capture:
+        frames = list(capture)
+    assert [t for t, _ in frames] == pytest.approx([n / 25 for n in range(25)])
+    assert all((rgb == 9).all() for _, rgb in frames)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("codec", ["mjpeg", "libx264"])
+@pytest.mark.parametrize("damaged", [[10], [3, 4, 20], [39]])
+def test_a_damaged_packet_costs_its_own_pictures(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, codec: str, damaged: list[int]
+) -> None:
+    path = tmp_path / "film.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height = 64, 48
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.options = {"g": "1", "bf": "0"} if codec == "libx264" else {}
+        for i in range(40):
+            grey = np.full((48, 64, 3), 5 * i, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        container.mux(stream.encode())
+    with av.open(str(path)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.pos is not None and p.size]
+    content = bytearray(path.read_bytes())
+    for number in damaged:
+        pos, size = packets[number]
+        content[pos : pos + size] = b"\xff" * size
+    path.write_bytes(content)
+    with caplog.at_level(logging.WARNING), open_source(str(path)) as capture:
+        frames = list(capture)
+    whole = [n for n in range(40) if n not in damaged]
+    assert [round(t * 25) for t, _ in frames] == whole
+    assert [round(float(rgb.mean()) / 5) for _, rgb in frames] == whole
+    if damaged != [39] or codec == "mjpeg":  # of the last packet a decoder with threads says nothing
+        assert f"{len(damaged)} packets of its pictures" in caplog.text
+
+
+def test_a_file_that_cannot_be_read_on_ends() -> None:
+    class Broken:
+        def demux(self, stream: object) -> Iterator[object]:
+            raise av.error.InvalidDataError(1, "damaged")
+            yield
+
+    class Nothing:
+        def decode(self, packet: object) -> list[object]:
+            raise av.error.EOFError(1, "over")
+
+    decoding = Decoding(Broken(), Nothing())  # type: ignore[arg-type]
+    assert list(decoding) == []
+    assert decoding.lost > 1
 
 
 def test_sample_is_endless_and_closes() -> None:

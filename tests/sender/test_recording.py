@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from call_examples import make_basis, outgoing_half, picture
+from call_examples import make_basis, outgoing_half, picture, write_clip
 
 from sender.call import SenderSettings
-from sender.capture import Capture, Frame
+from sender.capture import Capture, Frame, SourceError
 from sender.first_source import FirstSource
 from sender.outgoing import OutgoingHalf
 from sender.recording import limited, play, record_call
 from sender.refresh import EveryN
-from shared.callfile import CallFileError, read_call
+from shared.callfile import CallFileError, CallWriter, read_call
 from shared.codec import control
 from shared.codec.bundle import Bundle, decode_bundle
 from shared.link.base import Channel
@@ -100,6 +100,25 @@ def test_a_recorded_file_holds_hello_and_messages(clip: Path, tmp_path: Path) ->
     assert np.all(np.diff([m.time for m in data]) >= 0)
 
 
+def test_without_a_face_nothing_is_written_and_what_was_there_stays(tmp_path: Path) -> None:
+    wall, out = write_clip(tmp_path / "wall.mp4", [np.full((240, 320, 3), 90, np.uint8)] * 10), tmp_path / "c.pinhole"
+    out.write_bytes(b"of before")
+    with pytest.raises(SourceError, match=r"no face was seen in '.*wall.mp4' in 0.4 s"):
+        record_call(SenderSettings(None, str(wall), device="cpu", out=out))
+    assert out.read_bytes() == b"of before"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["c.pinhole", "wall.mp4"]
+
+
+def test_a_full_disk_keeps_what_was_there(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(CallWriter, "_append", full)
+    with pytest.raises(CallFileError, match="No space left on device"):
+        record_call(SenderSettings(None, str(clip), framing="none", device="cpu", out=tmp_path / "c.pinhole"))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_place_that_cannot_be_had_is_named(clip: Path, tmp_path: Path) -> None:
-    with pytest.raises(CallFileError, match="choose another place"):
+    with pytest.raises(CallFileError, match="create it first"):
         record_call(SenderSettings(None, str(clip), framing="none", out=tmp_path / "missing" / "c.pinhole"))

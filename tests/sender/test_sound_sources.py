@@ -13,6 +13,7 @@ from speech_examples import beeps, speech, write_wav
 from sender.capture import Capture, SourceError, open_source
 from sender.sound import FileSound, MicrophoneSound, SoundSettings, bundle_with_sound, open_sound
 from sender.voice import Packet
+from shared.local_media import open_media
 from shared.sound.codec import RATE, Samples
 from shared.sound.devices import MicrophoneStream, SoundDeviceError
 
@@ -134,6 +135,21 @@ def test_without_a_microphone_a_camera_calls_without_sound_unless_one_was_asked_
 
 def test_bundles_with_sound_are_short() -> None:
     assert [bundle_with_sound(fps) for fps in (25, 30, 12.5, 5)] == [3, 4, 2, 1]
+
+
+def test_damaged_packets_of_sound_cost_their_own_time(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_talk(tmp_path / "t.mp4", beeps(2.0, [0.3, 1.5], 0.2))
+    with open_media(path) as container:
+        packets = [(p.pos, p.size) for p in container.demux(audio=0) if p.pos is not None and p.size]
+    content = bytearray(path.read_bytes())
+    for pos, size in packets[30:45]:  # 0.35 s between the beeps; some may still be heard, as noise
+        content[pos : pos + size] = b"\xff" * size
+    path.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        heard = [each.clock_ms for each in taken(FileSound(path), 3.0) if each.data]
+    assert any(250 < each < 600 for each in heard)
+    assert min(each for each in heard if each > 1300) == pytest.approx(1500, abs=80)
+    assert "packets of its sound could not be decoded" in caplog.text
 
 
 def test_damaged_sound_ends(tmp_path: Path) -> None:

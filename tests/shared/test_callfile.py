@@ -108,8 +108,25 @@ def test_a_message_that_could_not_be_read_again_is_not_written(tmp_path: Path) -
     assert list(read_call(path)[1]) == []
 
 
+def test_after_an_error_what_was_there_stays_and_after_ctrl_c_what_was_recorded_plays(tmp_path: Path) -> None:
+    before = written(tmp_path).read_bytes()
+
+    def write(error: BaseException) -> None:
+        with CallWriter(tmp_path / "call.pinhole", HELLO) as file:
+            file.write(0.0, Channel.MOTION, b"new")
+            raise error
+
+    with pytest.raises(ValueError, match="wrong"):
+        write(ValueError("wrong"))
+    assert (tmp_path / "call.pinhole").read_bytes() == before
+    with pytest.raises(KeyboardInterrupt):
+        write(KeyboardInterrupt())
+    assert list(read_call(tmp_path / "call.pinhole")[1]) == [Message(0.0, Channel.MOTION, b"new")]
+    assert [each.name for each in tmp_path.iterdir()] == ["call.pinhole"]
+
+
 def test_places_that_cannot_be_had(tmp_path: Path) -> None:
-    with pytest.raises(CallFileError, match="cannot write"):
+    with pytest.raises(CallFileError, match="create it first"):
         CallWriter(tmp_path / "missing" / "call.pinhole", HELLO)
     with pytest.raises(CallFileError, match="cannot read"):
         read_call(tmp_path / "missing.pinhole")

@@ -76,6 +76,14 @@ def test_an_esrgan_lands_in_the_store(wrapper: str | None, tmp_path: Path) -> No
     assert (entry.size, entry.origin, entry.licence) == (path.stat().st_size, "a.pth", "Apache-2.0")
 
 
+def test_a_checkpoint_of_numbers_that_are_none_is_not_converted(tmp_path: Path) -> None:
+    state: dict[str, Any] = esrgan_state()
+    next(iter(state.values())).view(-1)[0] = float("nan")
+    torch.save(state, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match="NaN or infinite"):
+        converted(tmp_path / "a.pth")
+
+
 def test_several_files_keep_the_names_by_which_they_are_found(tmp_path: Path) -> None:
     parts = {"kp_detector": {"a": torch.ones(2)}, "he_estimator": {}, "generator": {}}
     torch.save(parts, tmp_path / "a.pth")

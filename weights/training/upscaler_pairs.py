@@ -6,7 +6,7 @@ of 64 and 256, those of 512 px (`*_512.mp4`) pairs of 128 and 512.
 
 from __future__ import annotations
 
-import sys
+import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from shared.models.engine import Picture
 from shared.models.esrgan import resampled
+from shared.session.status import StatusLine
 from weights.training.wire import (
     QUALITIES,
     packed,
@@ -82,6 +83,7 @@ def prepare(train: list[Path], dev: list[Path], out: Path, seed: int = 0) -> Non
     focus: list[NDArray[np.float32]] = []
     of: list[int] = []
     quality: list[int] = []
+    status = StatusLine()
     truths: list[bytes] = []
     lows: list[bytes] = []
     for number, (path, is_dev) in enumerate(jobs, 1):
@@ -99,8 +101,8 @@ def prepare(train: list[Path], dev: list[Path], out: Path, seed: int = 0) -> Non
             clips.append(path.stem)
             devs.append(is_dev)
             focus.append(points[frame] if frame < len(points) else np.full((len(_FOCUS), 2), np.nan, np.float32))
-        print(f"\r{number}/{len(jobs)} clips, {len(lows)} pairs ", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+        status.show(f"{number}/{len(jobs)} clips, {len(lows)} pairs", time.monotonic())
+    status.say(f"{len(jobs)} clips, {len(lows)} pairs")
     write_cache(
         out, clip=np.array(clips), dev=np.array(devs), focus=np.array(focus, np.float32), of=np.array(of, np.int64),
         quality=np.array(quality, np.int64), ends=np.cumsum([len(p) for p in truths + lows], dtype=np.int64),

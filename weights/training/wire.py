@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from shared.models.engine import Picture
 from shared.models.esrgan import resampled
+from shared.session.status import StatusLine
 
 SIZES, ODDS = (64, 128, 256), (1, 2, 3)
 """Sides that a sender may choose, and how often each occurs in the cache."""
@@ -113,6 +115,7 @@ def prepare(clips: Path, out: Path, step: int = STEP, limit: int | None = None, 
     """Writes the cache of a folder of clips and says how it gets on; the number of sources comes back."""
     paths = clip_paths(clips)[:limit]
     out.parent.mkdir(parents=True, exist_ok=True)
+    status = StatusLine()
     index, frames, pictures = [], [], []
     for number, path in enumerate(paths):
         # A generator for each clip: what becomes of it does not depend on the clips before.
@@ -123,8 +126,8 @@ def prepare(clips: Path, out: Path, step: int = STEP, limit: int | None = None, 
             pictures.append(packed(through_the_codec(resampled(picture, size), quality)))
             index.append(number)
             frames.append(frame)
-        print(f"\r{number + 1}/{len(paths)} clips, {len(pictures)} sources ", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+        status.show(f"{number + 1}/{len(paths)} clips, {len(pictures)} sources", time.monotonic())
+    status.say(f"{len(paths)} clips, {len(pictures)} sources")
     if not pictures:
         raise ValueError(f"no clip in {clips} has as many as {step} frames: take a smaller --step")
     write_cache(

@@ -87,6 +87,11 @@ def test_parts_that_do_not_fit_are_refused(basis: MotionBasis, tmp_path: Path) -
     swapped = basis.inter_frequencies[..., [*range(basis.inter_frequencies.shape[2] - 1), 0]]
     with pytest.raises(ValueError, match=r"escape|sum to"):
         replace(basis, inter_frequencies=swapped)
+    broken = basis.pose_mean.copy()
+    broken[1] = np.inf
+    replace(basis, pose_mean=broken).save(tmp_path / "broken.safetensors")
+    with pytest.raises(ValueError, match="NaN or infinite numbers in pose_mean"):
+        MotionBasis.load(tmp_path / "broken.safetensors")
     save_file({"other": np.zeros(1, np.float32)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match="not a motion basis"):
         MotionBasis.load(tmp_path / "other.safetensors")

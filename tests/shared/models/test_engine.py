@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from call_examples import psnr
 from safetensors.torch import load_file, save_file
 
@@ -13,6 +14,7 @@ from shared.models.engine import CompactEngine, Engine, EngineError, Picture
 from shared.models.registry import load_engine, locate
 from shared.models.warmup import warm_up
 from shared.motion import keypoints
+from weights.training.export import export
 
 
 def test_extraction_gives_keypoints_on_the_face(engine: Engine, person: list[Picture]) -> None:
@@ -107,6 +109,31 @@ def test_unreadable_weights_are_refused(tmp_path: Path, kind: str) -> None:
 def test_weights_of_another_network_are_refused(tmp_path: Path, kind: str) -> None:
     with pytest.raises(EngineError, match="1 tensors differ, such as"):
         CompactEngine(damaged(tmp_path, kind), None)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_numbers_that_are_none_are_refused(tmp_path: Path, number: float) -> None:
+    path = tmp_path / "black.safetensors"
+    for name in ("compact-motion", "compact-generator"):
+        tensors = load_file(locate(name))
+        key = sorted(tensors)[3]
+        tensors[key].view(-1)[-1] = number
+        save_file(tensors, path)
+        files = (path, None) if name == "compact-motion" else (locate("compact-motion"), path)
+        with pytest.raises(EngineError, match=rf"NaN or infinite\) in 1 of \d+ tensors, such as {key}"):
+            CompactEngine(*files)
+
+
+def test_what_training_leaves_is_named_with_what_to_do(tmp_path: Path) -> None:
+    motion, generator = load_file(locate("compact-motion")), load_file(locate("compact-generator"))
+    whole = generator | {f"motion.{name}": tensor for name, tensor in motion.items()} | {"mesh.0": torch.zeros(3)}
+    save_file(whole, tmp_path / "fused.safetensors")
+    torch.save({"stage": "fused", "average": whole}, tmp_path / "fused.pt")
+    for name in ("fused.safetensors", "fused.pt"):
+        with pytest.raises(EngineError, match=rf"python -m weights\.training\.export {name} --folder \."):
+            CompactEngine(locate("compact-motion"), tmp_path / name)
+        export(tmp_path / name, tmp_path / "made")
+        CompactEngine(locate("compact-motion"), tmp_path / "made" / "compact_generator.safetensors")
 
 
 def test_motion_weights_are_no_generator() -> None:

@@ -184,6 +184,11 @@ def test_a_network_with_a_part_missing_is_refused(tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_upscaler_are_refused(tmp_path: Path) -> None:
+    weights = RRDBNet(2, 4, 2).state_dict()
+    weights["conv_last.bias"][0] = float("nan")
+    save_file(weights, tmp_path / "nan.safetensors")
+    with pytest.raises(EngineError, match=r"NaN or infinite\) in 1 of \d+ tensors, such as conv_last\.bias"):
+        Esrgan(tmp_path / "nan.safetensors")
     with pytest.raises(EngineError, match="weights of another network than ESRGAN"):
         Esrgan(locate("compact-motion"))
     (tmp_path / "text.safetensors").write_text("no weights")

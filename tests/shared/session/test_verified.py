@@ -53,8 +53,8 @@ def test_both_are_told_the_same_words(tmp_path: Path) -> None:
     anna, ben = wire.anna.verified, wire.ben.verified
     assert anna.words is not None and anna.words == ben.words
     for person in (wire.anna, wire.ben):
-        assert person.told[0].startswith("a new key")
-        assert person.told[1].startswith(f"words of this call: {' '.join(anna.words)}; read them to each other")
+        assert person.told[0].startswith(f"read these four words to each other: {' '.join(anna.words)}. If the other")
+        assert person.told[1].startswith("a new key")
         assert person.verified.banner == (f"words: {' '.join(anna.words)}",)
         assert person.verified.warnings == ()
     assert json.loads(json.dumps(anna.state())) == {"words": list(anna.words), "compared": False, "warnings": []}
@@ -98,8 +98,8 @@ def test_people_are_recognised_in_the_next_call(tmp_path: Path) -> None:
     Wire(tmp_path, who="ben").talk()
     wire = Wire(tmp_path, who="ben")
     wire.talk()
-    assert wire.anna.told[0] == "this is ben, known from 3 November (1 call)"
-    assert wire.ben.told[0].startswith("this is the same person")
+    assert wire.anna.told[1] == "this is ben, known from 3 November (1 call)"
+    assert wire.ben.told[1].startswith("this is the same person")
 
 
 def test_another_key_is_shouted_about_and_stays_on_the_screen(tmp_path: Path) -> None:
@@ -125,8 +125,8 @@ def test_compared_words_are_remembered(tmp_path: Path) -> None:
     assert wire.anna.verified.banner == () and wire.anna.verified.compared
     again = Wire(tmp_path)
     again.talk()
-    assert again.anna.told[0].endswith("(1 call, words compared)")
-    assert again.anna.told[1].startswith("words of this call:") and "read them" not in again.anna.told[1]
+    assert again.anna.told[1].endswith("(1 call, words compared)")
+    assert again.anna.told[0].startswith("the words of this call:")
     assert again.anna.verified.banner == () != again.ben.verified.banner
 
 
@@ -137,7 +137,7 @@ def test_a_folder_that_cannot_be_written_does_not_end_the_call(tmp_path: Path, m
     wire = Wire(tmp_path)
     monkeypatch.setattr(trust_module, "write_private", full)
     wire.talk()
-    assert wire.anna.told[0].startswith("nobody is recognised") and PEOPLE_FILE in wire.anna.told[0]
+    assert wire.anna.told[1].startswith("nobody is recognised") and PEOPLE_FILE in wire.anna.told[1]
     assert wire.anna.verified.words == wire.ben.verified.words is not None
 
 
@@ -175,7 +175,7 @@ def test_without_identities_the_words_are_asked_for_again(tmp_path: Path) -> Non
     wire.reconnect()
     wire.talk()
     assert wire.anna.verified.warnings == () and not wire.anna.verified.compared
-    assert wire.anna.told[-1].startswith("words of this call:") and "read them" in wire.anna.told[-1]
+    assert wire.anna.told[-1].startswith("read these four words to each other:")
 
 
 def test_a_connection_that_ends_before_the_words_are_known_leaves_nothing_behind(tmp_path: Path) -> None:
