@@ -110,6 +110,21 @@ def figures(track: Track, drawn: Sequence[Picture], points: Sequence[FloatArray]
     return {name: None if value is None else round(value, 4) for name, value in found.items()}
 
 
+def pump_ratio(true: Sequence[Picture], own: Sequence[Picture], new: Sequence[bool]) -> float:
+    """How much more luma pictures change where something `new` came than between, both over the true change; 1: alike.
+
+    NaN where there are none of the one or the other, or nothing moves.
+    """
+
+    def change(pictures: Sequence[Picture], which: bool) -> float:
+        at = [n for n in range(1, len(pictures)) if new[n] is which]
+        apart = [np.abs(pictures[n].astype(np.float32) - pictures[n - 1]).mean() for n in at]
+        return float(np.sum(apart))
+
+    there, between = (change(own, which) / max(change(true, which), 1e-6) for which in (True, False))
+    return there / between if between else float("nan")
+
+
 def begun(changes: NDArray[np.float64]) -> list[int]:
     """Frames at which a change of sources begins."""
     return [n for n in range(1, len(changes)) if changes[n] > 0 and changes[n - 1] == 0]

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from receiver.incoming import IncomingHalf, PreparedSource
-from receiver.playout import between
 from receiver.upscale import Upscaler
 from sender.analysis import Analysis
 from sender.budget import WireEstimate, budget_for
@@ -25,9 +24,9 @@ from shared.codec.motion_basis import MotionBasis
 from shared.gallery import Held
 from shared.link.base import Channel
 from shared.link.pacing import PicturePacer
-from shared.mixture import Mixture
+from shared.mixture import Mixture, Share
 from shared.models.engine import Engine, Picture
-from shared.motion import Motion
+from shared.motion import Motion, between
 from shared.session.call import TICK_SECONDS
 
 HOLD_SECONDS = 20.0
@@ -214,8 +213,12 @@ class Loopback:
         """Draws a frame; without motion the picture stays as it is."""
         shares = () if motion is None else self._mixture.step(sources, motion, len(self.shares))
         self.shares.append({share.held.source_id: share.weight for share in shares})
+        self._drawn_from(shares, motion)
         if motion is not None and shares:
             given = [(self._prepared[held.source_id].features, weight) for held, weight in shares]
             self._last = self._engine.draw(given, motion)
         assert self._last is not None  # motion is sent only once a source is held
         self._drawn.append(self._last)
+
+    def _drawn_from(self, shares: Sequence[Share], motion: Motion | None) -> None:
+        """Called with what each frame is drawn from."""

@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 
+from receiver.places import Places
 from receiver.record import Recorder, RecordError, check_place
 from receiver.sound_track import SoundTrack
 from shared.sound.codec import RATE, Samples
@@ -19,46 +20,31 @@ LAG_SECONDS = 0.5
 class RecordedSound:
     """Places pictures on the sender's clock, and gives the sound that goes with them."""
 
-    def __init__(self, fps: float, longest_gap: int) -> None:
-        """`longest_gap`: frames that a hole between two pictures lasts at most."""
+    def __init__(self, rate: float, longest_gap: int) -> None:
+        """`rate`, `longest_gap`: see `Places`."""
         self.track = SoundTrack()
-        self._fps, self._longest_gap = fps, longest_gap
-        self._origin: float | None = None
-        """Capture at the beginning of the recording."""
-        self._index = -1
+        self._rate, self._places = rate, Places(rate, longest_gap)
         self._samples = 0
 
     def push(self, data: bytes, clock: float) -> None:
         """Takes in a packet captured at `clock` seconds, as the frames' playout counts them."""
         self.track.push(data, clock)
 
-    def step(self, number: int, capture: float) -> tuple[int, Samples]:
-        """For the frame captured at `capture`: its place, counted in frames, and the sound that can be written now.
-
-        The first one is at `number`; from there on the clock counts, since a camera may be slower than it says.
-        """
-        if self._origin is None:
-            self._index = max(number, 0)
-            self._origin = capture - self._index / self._fps
-        else:
-            index = round((capture - self._origin) * self._fps)
-            if not self._index < index <= self._index + self._longest_gap:
-                index = min(max(index, self._index + 1), self._index + self._longest_gap)
-                if abs(capture - self._origin - index / self._fps) > LAG_SECONDS:  # the hole is recorded shorter
-                    self._origin = capture - index / self._fps
-            self._index = index
-        return self._index, self._up_to((self._index + 1) / self._fps - LAG_SECONDS)
+    def step(self, first: int, capture: float) -> tuple[int, Samples]:
+        """For the frame captured at `capture`: its place (see `Places.step`), and the sound that can be written now."""
+        place = self._places.step(first, capture)
+        return place, self._up_to((place + 1) / self._rate - LAG_SECONDS)
 
     def finish(self) -> Samples:
         """The sound of the last pictures."""
-        return self._up_to((self._index + 1) / self._fps)
+        return self._up_to((self._places.last + 1) / self._rate)
 
     def _up_to(self, seconds: float) -> Samples:
         """The sound up to this place in the recording."""
-        count = round(seconds * RATE) - self._samples
-        if self._origin is None or count <= 0:
+        count, origin = round(seconds * RATE) - self._samples, self._places.origin
+        if origin is None or count <= 0:
             return np.zeros(0, np.float32)
-        place = self._origin + self._samples / RATE
+        place = origin + self._samples / RATE
         if abs(self.track.at - place) > 1 / RATE:
             self.track.seek(place)
         self._samples += count

@@ -12,6 +12,7 @@ from pathlib import Path
 from receiver.call import ReceiverSettings, Studio
 from receiver.incoming import IncomingHalf, Mixed
 from receiver.marks import face_changed, origin
+from receiver.places import film_rate
 from receiver.playout import Frame
 from receiver.record import Recorder
 from receiver.recorded_sound import RecordedSound, WavFile, keep_sound
@@ -21,12 +22,15 @@ from shared.codec.picture import Picture as PictureMessage
 from shared.link.resuming import Change
 from shared.models.engine import EngineError, Picture
 from shared.models.registry import ENGINES, wire_hash
-from shared.session.call import TICK_SECONDS
 from shared.session.hello import SOUND, Incompatible
 from shared.session.status import StatusLine
 
-_LONGEST_GAP = 250
-"""Frames that a hole in a recording is drawn as at most."""
+_LONGEST_GAP_SECONDS = 30.0
+"""That a hole in a recording is drawn as at most."""
+_PLAYS_OUT_SECONDS = 2.0
+"""After the last message: longer than any frame waits."""
+_LEAST_STEP = 0.001
+"""Seconds: frames that are due closer together are one."""
 
 
 def replay_call(settings: ReceiverSettings) -> dict[str, int]:
@@ -45,22 +49,23 @@ def replay_call(settings: ReceiverSettings) -> dict[str, int]:
     studio, status = Studio.open(settings), StatusLine()
     half, out = studio.half(hello.fps), settings.out or Path("replay.mp4")
     with_sound = settings.audio and bool(hello.capabilities.get(SOUND))
-    recorder = Recorder(out, hello.fps, studio.engine.size, with_sound, origin(hello.source_kind))
-    sound = RecordedSound(hello.fps, _LONGEST_GAP)
+    rate = film_rate(hello.fps)
+    recorder = Recorder(out, rate, studio.engine.size, with_sound, origin(hello.source_kind))
+    longest_gap = round(_LONGEST_GAP_SECONDS * rate)
+    sound, last = RecordedSound(rate, longest_gap), -1
     wav = WavFile(settings.out_audio) if with_sound and settings.out_audio is not None else None
     if with_sound:
         half.ears.append(sound.push)
-    last = -1
     with recorder, wav or nullcontext():
         for frame, picture in pictures(half, entries):
-            number, heard = sound.step(frame.number, frame.capture) if with_sound else (frame.number, None)
-            repeats = min(max(number - last, 1), _LONGEST_GAP)
-            if heard is not None:
-                keep_sound(heard, recorder, wav)
-                recorder.begin_at((number + 1 - repeats) / hello.fps)
+            place, heard = sound.step(round(frame.number * rate / hello.fps), frame.capture)
+            repeats = min(place - last, longest_gap)
+            keep_sound(heard, recorder, wav)
+            if last < 0:
+                recorder.begin_at((place + 1 - repeats) / rate)
             for _ in range(repeats):
                 recorder.write(picture)
-            last = number
+            last = place
             status.show(f"drew {frame.number + 1} frames", time.monotonic())
         keep_sound(sound.finish(), recorder, wav)
     status.say(f"wrote {out}: {half.counts.frames_shown} frames from {half.counts.sources_received} sources")
@@ -125,23 +130,22 @@ def _by_the_clock(half: IncomingHalf, entries: Iterator[Entry]) -> Iterator[Due]
     """What a quick machine would draw that gets the messages at their times."""
     now = 0.0
 
-    def due() -> Iterator[Due]:
-        while (item := half.due(now)) is not None:
-            yield *item, now
+    def until(end: float) -> Iterator[Due]:
+        nonlocal now
+        while now < end:  # small steps: a frame is shown at its time, or a newer one would take its place
+            following = half.playout.next_time()
+            now = min(max(now + _LEAST_STEP, end if following is None else following), end)
+            while (item := half.due(now)) is not None:
+                yield *item, now
 
     for message in entries:
         if not isinstance(message, Message):
             continue
-        while now < message.time:  # small steps: a frame is shown at its time, or a newer one would take its place
-            following = half.playout.next_time()
-            now = min(max(now + TICK_SECONDS, message.time if following is None else following), message.time)
-            yield from due()
+        yield from until(message.time)
         half.receive(message.channel, message.data, now)
         while (job := half.next_job()) is not None:
             _prepare(half, job)
-    for _ in range(round(2 / TICK_SECONDS)):
-        now += TICK_SECONDS
-        yield from due()
+    yield from until(now + _PLAYS_OUT_SECONDS)
 
 
 def _prepare(half: IncomingHalf, job: PictureMessage) -> None:

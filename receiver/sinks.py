@@ -11,6 +11,7 @@ from pathlib import Path
 from receiver.display import Window
 from receiver.marks import mark, origin
 from receiver.page.stage import Stage
+from receiver.places import Places, film_rate
 from receiver.record import Recorder, RecordError
 from receiver.recorded_sound import RecordedSound, WavFile, keep_sound
 from receiver.virtual_camera import VirtualCamera
@@ -37,19 +38,21 @@ class Sinks:
         Raises RecordError, DisplayError or VirtualCameraError.
         """
         self._fps, self._kind = fps, kind
-        self._recorder = Recorder(out, fps, size, sound, origin(kind)) if out is not None else None
+        self._rate = film_rate(fps)
+        self._recorder = Recorder(out, self._rate, size, sound, origin(kind)) if out is not None else None
         self._wav = WavFile(out_audio) if out_audio is not None else None
         self._window = Window(mark(kind)) if window else None
         device = camera if isinstance(camera, str) else None
         self._camera = VirtualCamera(fps, mark(kind), device) if camera else None
         self._page = page
         self._writer = ThreadPoolExecutor(1, "recording")
-        self._longest_gap = round(_LONGEST_GAP_SECONDS * fps)
+        self._longest_gap = round(_LONGEST_GAP_SECONDS * self._rate)
+        self._places = Places(self._rate, self._longest_gap)
         recorded = sound and (out is not None or out_audio is not None)
-        self.sound = RecordedSound(fps, self._longest_gap) if recorded else None
+        self.sound = RecordedSound(self._rate, self._longest_gap) if recorded else None
         """Takes the packets of sound to be recorded; None if none is."""
         self._last: Picture | None = None
-        self._last_number = -1
+        self._last_place = -1
         self.recorded = 0
         """Frames in the recording, repeated ones included."""
 
@@ -83,19 +86,24 @@ class Sinks:
     async def show(self, number: int, picture: Picture | None, status: str, capture: float | None = None) -> bool:
         """Shows frame `number`; no picture means: hold the last one. False once the user closed the window.
 
-        `capture`, in seconds of the sender's clock, is where sound belongs to it.
+        `capture`, in seconds of the sender's clock, is where the picture belongs, and sound with it; without it the
+        number says so.
         """
         if picture is not None:
             self._last = picture
+        first = round(number * self._rate / self._fps)
+        place = max(first, self._last_place + 1) if capture is None else None
         if self.sound is not None and capture is not None:
-            number, heard = self.sound.step(number, capture)
+            place, heard = self.sound.step(first, capture)
             await asyncio.get_running_loop().run_in_executor(self._writer, self._keep, heard)
+        elif capture is not None:
+            place = self._places.step(first, capture)
         if self._last is None:
             return True
         if self._page is not None:
-            self._page.show(number, self._last, time.monotonic())
-        if self._recorder is not None:
-            await asyncio.get_running_loop().run_in_executor(self._writer, self._record, number, self._last)
+            self._page.show(number, self._last, time.monotonic(), capture)
+        if self._recorder is not None and place is not None:
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._record, place, self._last)
         if self._camera is not None:
             await asyncio.get_running_loop().run_in_executor(self._writer, self._camera.show, self._last)
         return self._window.show(self._last, status) if self._window is not None else True
@@ -120,13 +128,14 @@ class Sinks:
             self._window.close()
         self._writer.shutdown()
 
-    def _record(self, number: int, picture: Picture) -> None:
-        """Frames that were not shown repeat the one before, so that the recording lasts as long as the call."""
+    def _record(self, place: int, picture: Picture) -> None:
+        """Frames that were not shown repeat the one before, so that the recording lasts as long as the call; one that
+        has no place of its own is left out."""
         assert self._recorder is not None
-        repeats = min(max(number - self._last_number, 1), self._longest_gap)
-        if self._last_number < 0:
-            self._recorder.begin_at((number + 1 - repeats) / self._fps)
-        self._last_number = number
+        repeats = min(max(place - self._last_place, 0), self._longest_gap)
+        if self._last_place < 0:
+            self._recorder.begin_at((place + 1 - repeats) / self._rate)
+        self._last_place = place
         for _ in range(repeats):
             self._recorder.write(picture)
             self.recorded += 1

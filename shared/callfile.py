@@ -94,8 +94,12 @@ class CallWriter:
     """Writes a call file; use as a context manager. What was written is on its way to the disk at once."""
 
     def __init__(self, path: Path, hello: Hello) -> None:
-        """Opens the file. Raises CallFileError if it cannot be written."""
+        """Opens the file. Raises CallFileError if it cannot be written, and for a hello that no reader would take."""
         text = json.dumps(hello.to_dict()).encode()
+        try:
+            Hello.from_dict(json.loads(text))
+        except MalformedHello as error:
+            raise CallFileError(f"cannot write {path}: {error}") from error
         try:
             self._file: BinaryIO = path.open("wb", buffering=0)
             self._file.write(_MAGIC + _HELLO.pack(len(text), crc32(text)) + text)
@@ -109,7 +113,7 @@ class CallWriter:
         self._append(time, _CHANNELS.index(channel), data)
 
     def mark(self, mark: Mark) -> None:
-        """Appends a mark. Raises OSError."""
+        """Appends a mark. Raises OSError, and ValueError for one that no reader would take."""
         if isinstance(mark, Taken):
             self._append(mark.time, _TAKEN, _TAKEN_BODY.pack(mark.source_id))
             return
@@ -117,6 +121,8 @@ class CallWriter:
             self._append(mark.time, _RESUMED, _RESUMED_BODY.pack(mark.replaced, mark.skip))
             return
         numbers = mark.numbers
+        if not 1 <= mark.most <= 255 or len(numbers) > LARGEST_STEP + 1:
+            raise ValueError(f"a mark of {len(numbers)} frames drawn from {mark.most} sources cannot be recorded")
         steps = bytes(b - a for a, b in pairwise(numbers))
         self._append(mark.time, _SHOWN, _SHOWN_HEAD.pack(mark.most, numbers[0]) + steps if numbers else b"")
 

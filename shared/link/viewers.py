@@ -50,7 +50,7 @@ class Timeline:
 
     _offset: float | None = None
 
-    def stamp(self, number: int, fps: float, now: float) -> float:
+    def stamp(self, number: float, fps: float, now: float) -> float:
         """When frame `number` belongs on screen, for one that is shown `now`; within half a second of it."""
         at = number / fps
         if self._offset is None or abs(at + self._offset - now) > _ASTRAY_SECONDS:
@@ -225,7 +225,7 @@ class Viewers:
         """Makes room. May be called twice."""
         self._watching.discard(viewer)
 
-    def show(self, number: int, rgb: NDArray[np.uint8], fps: float, now: float) -> None:
+    def show(self, number: float, rgb: NDArray[np.uint8], fps: float, now: float) -> None:
         """Shows frame `number` of a call at `fps`, an (H, W, 3) uint8 RGB picture, to all."""
         self.feed.show(rgb, self._timeline.stamp(number, fps, now))
 

@@ -9,7 +9,7 @@ the sources know detail. Without a base, or with one of presence 0, nothing here
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +39,9 @@ _TRUST = (1.5, -1.0)
 """Logits at the start of training for the exchange of coarse and of fine differences."""
 
 
+N = TypeVar("N", float, Tensor)
+
+
 class Base(NamedTuple):
     """A decoded base picture and what is known of it."""
 
@@ -48,6 +51,17 @@ class Base(NamedTuple):
     """Of the frame it belongs to; canonical keypoints do not count"""
     state: Tensor
     """(B, STATE), see `base_state`"""
+    after: After | None = None
+
+
+class After(NamedTuple):
+    """The base picture after the frame that is drawn, where it is there already: between two nothing jumps."""
+
+    picture: Tensor
+    """(B, 3, S, S)"""
+    motion: MotionTensors
+    share: Tensor
+    """(B, 1) of it in what the base shows now; 0 where there is none"""
 
 
 class Told(NamedTuple):
@@ -67,8 +81,8 @@ class Told(NamedTuple):
     """(B, 1, 1, 1) 0..1"""
 
 
-def base_state(presence: float, age: float, side: int, crf: int) -> tuple[float, float, float, float]:
-    """The numbers of a base picture: presence 0..1, age in seconds, side in px before enlarging, crf."""
+def base_state(presence: N, age: N, side: N, crf: N) -> tuple[N, N, N, N]:
+    """The numbers of a base picture, or of many: presence 0..1, age in seconds, side in px before enlarging, crf."""
     return presence, 10 * age, side / 128 - 1, (crf - 60) / 10
 
 
@@ -92,7 +106,11 @@ class BaseFusion(nn.Module):
 
     def forward(self, base: Base, canonical: Tensor, driving: MotionTensors) -> Told:
         presence = base.state[:, :1, None, None]
-        carried = self._carried(base.picture, keypoints(canonical, base.motion), keypoints(canonical, driving))
+        now = keypoints(canonical, driving)
+        carried = self._carried(base.picture, keypoints(canonical, base.motion), now)
+        if base.after is not None:
+            later = self._carried(base.after.picture, keypoints(canonical, base.after.motion), now)
+            carried = carried + base.after.share[:, :, None, None] * (later - carried)
         centred = (carried * 2 - 1) * (presence > 0)
         quarter = self.quarter(pixels_last(F.pixel_unshuffle(F.avg_pool2d(centred, 2), 2)))
         return Told(

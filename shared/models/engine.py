@@ -184,7 +184,8 @@ class CompactEngine:
         rows = [[source for source, _ in r.sources] for r in requests]
         pixels = [None if r.base is None else base_pixels(r.base) for r in requests]
         drawn: dict[int, Picture] = {}
-        for batch in batches([2 * len(r.sources) + (r.base is not None) for r in requests], self._frames.sizes):
+        kinds = [3 * len(r.sources) + (0 if p is None else len(p)) for r, p in zip(requests, pixels, strict=True)]
+        for batch in batches(kinds, self._frames.sizes):
             bases = [each for i in batch if (each := pixels[i]) is not None]
             pictures = self._frames.draw(
                 np.stack([numbers[i] for i in batch]), [rows[i] for i in batch], np.stack(bases) if bases else None

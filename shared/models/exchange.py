@@ -22,6 +22,18 @@ Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
+class LaterPicture:
+    """The decoded base picture after the frame that is drawn."""
+
+    picture: Picture
+    """(S, S, 3)"""
+    motion: Motion
+    """Of the frame it belongs to"""
+    ahead: float
+    """Seconds from the frame that is drawn to that one"""
+
+
+@dataclass(frozen=True, eq=False)
 class BasePicture:
     """A decoded picture of the base layer, for one frame that is drawn."""
 
@@ -33,16 +45,26 @@ class BasePicture:
     """Seconds from its frame to the one that is drawn"""
     crf: int
     """Quantiser it was coded with"""
+    after: LaterPicture | None = None
+    """Where it has come already; else the picture would jump with each base picture"""
 
     @property
     def presence(self) -> float:
         """0..1: how much it counts, by its age."""
         return float(np.clip((FADE_SECONDS - self.age) / (FADE_SECONDS - _FULL_SECONDS), 0.0, 1.0))
 
+    @property
+    def share_after(self) -> float:
+        """0..1: how much the picture after counts, by how near it is."""
+        return 0.0 if self.after is None else self.age / max(self.age + self.after.ahead, 1e-6)
+
 
 def exchange(drawn: Picture, base: BasePicture) -> Picture:
     """The drawn picture (S, S, 3) with the low frequencies of the base picture, as far as its age allows."""
     side = drawn.shape[0]
     enlarged = cv2.resize(base.picture, (side, side), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    if base.after is not None:
+        later = cv2.resize(base.after.picture, (side, side), interpolation=cv2.INTER_CUBIC)
+        enlarged += base.share_after * (later - enlarged)
     apart = cv2.GaussianBlur(enlarged - drawn, (0, 0), _SIGMA * side)
     return np.asarray(np.clip(np.rint(drawn + base.presence * apart), 0, 255), np.uint8)

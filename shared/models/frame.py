@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shared.models.base_fusion import STATE, Base, base_state
+from shared.models.base_fusion import STATE, After, Base, base_state
 from shared.models.compact import CompactNetwork, Source, SourceFeatures
 from shared.models.exchange import BasePicture
 from shared.models.layers import KEYPOINTS, MotionTensors
@@ -24,7 +24,7 @@ from shared.motion import FloatArray, Motion
 MOTION_NUMBERS = 6 + 3 * KEYPOINTS
 _CANONICAL_NUMBERS = 3 * KEYPOINTS
 SOURCE_NUMBERS = _CANONICAL_NUMBERS + MOTION_NUMBERS
-BASE_NUMBERS = MOTION_NUMBERS + STATE
+BASE_NUMBERS, AFTER_NUMBERS = MOTION_NUMBERS + STATE, MOTION_NUMBERS + 1
 NATIVE_SIDE = 256
 """px of the source pictures that the networks see, whatever is drawn."""
 
@@ -43,8 +43,10 @@ class Frames(Protocol):
     """What most convolutions compute in."""
 
     def draw(self, numbers: FloatArray, rows: Sequence[Sequence[Parts]], bases: Pictures | None = None) -> Pictures:
-        """(B, S, S, 3) from B `frame_numbers`, B rows of N sources, and with a base layer (B, 256, 256, 3) of its
-        pictures, enlarged. Threads may call it."""
+        """(B, S, S, 3) from B `frame_numbers`, B rows of N sources, and with a base layer `base_pixels` of each frame.
+
+        Threads may call it.
+        """
 
 
 def motion_numbers(motion: Motion) -> FloatArray:
@@ -56,19 +58,22 @@ def motion_numbers(motion: Motion) -> FloatArray:
 def frame_numbers(weights: Sequence[float], driving: Motion, base: BasePicture | None = None) -> FloatArray:
     """(N + MOTION_NUMBERS,) what a frame takes beside its sources, as one vector: one copy to the device.
 
-    With a base picture BASE_NUMBERS more.
+    With a base picture BASE_NUMBERS more, and with one after it AFTER_NUMBERS.
     """
     parts = [np.asarray(weights, np.float32), motion_numbers(driving)]
     if base is not None:
         state = base_state(base.presence, base.age, base.picture.shape[0], base.crf)
         parts += [motion_numbers(base.motion), np.asarray(state, np.float32)]
+        if base.after is not None:
+            parts += [motion_numbers(base.after.motion), np.asarray([base.share_after], np.float32)]
     return np.concatenate(parts)
 
 
 def base_pixels(base: BasePicture) -> Pictures:
-    """(256, 256, 3) the picture of a base as a frame takes it."""
-    size = (NATIVE_SIDE, NATIVE_SIDE)
-    return np.asarray(cv2.resize(base.picture, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+    """(1 or 2, 256, 256, 3) the pictures of a base as a frame takes them."""
+    size, pictures = (NATIVE_SIDE, NATIVE_SIDE), [base.picture]
+    pictures += [] if base.after is None else [base.after.picture]
+    return np.stack([np.asarray(cv2.resize(p, size, interpolation=cv2.INTER_CUBIC), np.uint8) for p in pictures])
 
 
 def parts_of(features: SourceFeatures, canonical: FloatArray, motion: Motion, fine: Tensor | None) -> Parts:
@@ -92,11 +97,12 @@ class Frame(nn.Module):
 
     def forward(self, numbers: Tensor, *parts: Tensor) -> Tensor:
         """(B, S, S, 3) uint8 from `frame_numbers` and the parts of N sources, one source after the other; and with a
-        base layer, last, (B, 256, 256, 3) uint8 of its pictures."""
+        base layer, last, (B, 1 or 2, 256, 256, 3) uint8 of its pictures."""
         base, count = None, numbers.shape[1] - MOTION_NUMBERS
-        if count >= BASE_NUMBERS:
-            count -= BASE_NUMBERS
-            base, parts = _base(numbers[:, -BASE_NUMBERS:], parts[-1]), parts[:-1]
+        if parts[-1].dim() == 5:
+            pixels, parts = parts[-1], parts[:-1]
+            count -= BASE_NUMBERS + (pixels.shape[1] - 1) * AFTER_NUMBERS
+            base = _base(numbers[:, count + MOTION_NUMBERS :], pixels)
         each = len(parts) // count
         sources = [_source(*parts[at : at + each]) for at in range(0, len(parts), each)]
         driving = _motion(sources[0].canonical, numbers[:, count : count + MOTION_NUMBERS])
@@ -151,8 +157,12 @@ def _source(
 
 
 def _base(numbers: Tensor, pixels: Tensor) -> Base:
-    motion = _motion(numbers[:, :0], numbers[:, :MOTION_NUMBERS])
-    return Base(pixels.permute(0, 3, 1, 2).float() / 255, motion, numbers[:, MOTION_NUMBERS:])
+    none, pictures = numbers[:, :0], pixels.permute(0, 1, 4, 2, 3).float() / 255
+    motion, state, after = _motion(none, numbers[:, :MOTION_NUMBERS]), numbers[:, MOTION_NUMBERS:BASE_NUMBERS], None
+    if pictures.shape[1] > 1:
+        rest = numbers[:, BASE_NUMBERS:]
+        after = After(pictures[:, 1], _motion(none, rest[:, :MOTION_NUMBERS]), rest[:, MOTION_NUMBERS:])
+    return Base(pictures[:, 0], motion, state, after)
 
 
 def _motion(canonical: Tensor, numbers: Tensor) -> MotionTensors:

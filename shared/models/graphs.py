@@ -47,14 +47,14 @@ class StaticFrames:
         """
         self._frame, self._device, self.drawing_type = frame, device, dtype
         self._record = record or _GraphRecorder()
-        self._recordings: dict[tuple[int, int, bool], _Recording] = {}
+        self._recordings: dict[tuple[int, int, int], _Recording] = {}
         self._lock = threading.Lock()
         # a stream of its own: a frame does not wait for a source that is being enlarged
         self._stream = torch.cuda.Stream(device, priority=-1) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def draw(self, numbers: FloatArray, rows: Sequence[Sequence[Parts]], bases: Pictures | None = None) -> Pictures:
         """See `Frames.draw`."""
-        key = (len(rows), len(rows[0]), bases is not None)
+        key = (len(rows), len(rows[0]), 0 if bases is None else bases.shape[1])
         with self._lock, torch.inference_mode(), self._on_stream():
             recording = self._recordings.get(key)
             if recording is None:

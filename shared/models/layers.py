@@ -5,6 +5,7 @@ Inside the networks angles are radians; pictures are (B, 3, S, S) in 0..1, coord
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -98,6 +99,18 @@ def softened(picture: Tensor) -> Tensor:
     x = F.pad(picture, (1, 1, 1, 1), mode="replicate")
     x = x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]
     return (x[..., :-2, :] + 2 * x[..., 1:-1, :] + x[..., 2:, :]) / 16
+
+
+def chosen(x: Tensor, indices: tuple[int, ...]) -> Tensor:
+    """x[:, indices] without a list that goes to a GPU every time: all wait for it, and no CUDA graph can hold it."""
+    return x.index_select(1, index_tensor(indices, x.device))
+
+
+@cache
+def index_tensor(indices: tuple[int, ...], device: torch.device) -> Tensor:
+    """(N,) int64 on a device, made once."""
+    with torch.inference_mode(False):
+        return torch.tensor(indices, device=device)
 
 
 def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:

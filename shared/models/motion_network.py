@@ -9,7 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shared.models.layers import KEYPOINTS, LANDMARKS, MotionTensors, Residual, conv, grid, keypoints, pixels_last, warp
+from shared.models.layers import (
+    KEYPOINTS,
+    LANDMARKS,
+    MotionTensors,
+    Residual,
+    chosen,
+    conv,
+    grid,
+    index_tensor,
+    keypoints,
+    pixels_last,
+    warp,
+)
 
 MOTION_INPUT = 256
 HIDDEN = 256
@@ -116,7 +128,7 @@ class MotionNetwork(nn.Module):
         )
         corrections = torch.zeros_like(motion.expression)
         for patch, around, corrected, reach, mirrored in reads:
-            centre = points[:, [LANDMARKS.index(i) for i in around], :2].mean(1)
+            centre = chosen(points, _places(around))[..., :2].mean(1)
             cos, sin = roll.cos() * reach, roll.sin() * reach  # in units of the head's scale
             axes = torch.stack([torch.stack([cos * mirrored, -sin], -1), torch.stack([sin * mirrored, cos], -1)], 1)
             g = grid(patch.side, picture.device).reshape(1, -1, 2) @ (axes * scale[:, :, None]).transpose(1, 2)
@@ -124,6 +136,11 @@ class MotionNetwork(nn.Module):
             seen = patch.features(pixels_last(square))
             features = [*features, seen]
             moved = patch(seen, hidden).float() @ axes.transpose(1, 2)
-            index = torch.tensor([LANDMARKS.index(i) for i in corrected], device=moved.device)
+            index = index_tensor(_places(corrected), moved.device)
             corrections = corrections.index_add(1, index, F.pad(moved.float(), (0, 1)))
         return Reading(motion._replace(expression=motion.expression + corrections), features)
+
+
+def _places(landmarks: tuple[int, ...]) -> tuple[int, ...]:
+    """Of face-mesh landmarks among the keypoints."""
+    return tuple(LANDMARKS.index(i) for i in landmarks)

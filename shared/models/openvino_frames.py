@@ -36,7 +36,7 @@ class OpenVinoFrames:
         self._compiled = {
             (count, base): Compiled(drawing, frame_inputs(drawing, count, side, base), cache)
             for count in COUNTS
-            for base in (False, True)
+            for base in (0, 1, 2)
         }
 
     def draw(self, numbers: FloatArray, rows: Sequence[Sequence[Parts]], bases: Pictures | None = None) -> Pictures:
@@ -45,7 +45,9 @@ class OpenVinoFrames:
         for at, sources in enumerate(rows):
             inputs = [numbers[at : at + 1], *(part.numpy() for source in sources for part in source)]
             inputs += [] if bases is None else [bases[at : at + 1]]
-            drawn.append(np.asarray(self._compiled[len(sources), bases is not None](inputs), np.uint8))
+            drawn.append(
+                np.asarray(self._compiled[len(sources), 0 if bases is None else bases.shape[1]](inputs), np.uint8)
+            )
         return np.concatenate(drawn)
 
 
@@ -74,11 +76,12 @@ class OpenVinoReading:
         return lambda picture: np.asarray(compiled([picture]), np.float32)
 
 
-def frame_inputs(drawing: Frame, count: int, side: int, base: bool = False) -> list[Tensor]:
-    """Inputs of a frame from `count` sources, of the right shapes; what they hold does not matter."""
+def frame_inputs(drawing: Frame, count: int, side: int, bases: int = 0) -> list[Tensor]:
+    """Inputs of a frame from `count` sources and so many base pictures; what they hold does not matter."""
     native, features = frame.NATIVE_SIDE, drawing.features
     shapes = [(3, native, native), (features, native // 4, native // 4), (compact.COMPRESSED, native // 8, native // 8)]
     fine = [] if side == native else [(3, side, side)]
     source = [torch.ones(1, *shape) for shape in [*shapes, (frame.SOURCE_NUMBERS,), *fine]]
-    numbers = torch.ones(1, count + frame.MOTION_NUMBERS + base * frame.BASE_NUMBERS)
-    return [numbers, *source * count, *[torch.ones(1, native, native, 3, dtype=torch.uint8)] * base]
+    more = (0, frame.BASE_NUMBERS, frame.BASE_NUMBERS + frame.AFTER_NUMBERS)[bases]
+    numbers = torch.ones(1, count + frame.MOTION_NUMBERS + more)
+    return [numbers, *source * count, *[torch.ones(1, bases, native, native, 3, dtype=torch.uint8)] * bool(bases)]

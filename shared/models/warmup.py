@@ -7,7 +7,7 @@ import numpy as np
 
 from shared.models.batching import draw_many, largest_batch
 from shared.models.engine import Engine, Request
-from shared.models.exchange import BasePicture
+from shared.models.exchange import BasePicture, LaterPicture
 from shared.motion import Motion
 
 _MOST_SOURCES = 3
@@ -23,16 +23,17 @@ def warm_up(engine: Engine, rounds: int = 3, calls: int = 1) -> None:
     k, shape = engine.keypoint_count, (engine.size, engine.size, 3)
     still = Motion(np.zeros(3, np.float32), 1.0, np.zeros(3, np.float32), np.zeros((k, 3), np.float32))
     source = engine.prepare(np.full(shape, 128, np.uint8), np.zeros((k, 3), np.float32), still)
-    base = BasePicture(np.full((64, 64, 3), 128, np.uint8), still, 0.0, 63)
+    grey = np.full((64, 64, 3), 128, np.uint8)
+    bases = (None, BasePicture(grey, still, 0.0, 63), BasePicture(grey, still, 0.1, 63, LaterPicture(grey, still, 0.1)))
     for _ in range(rounds):
-        for given in (None, base):
+        for given in bases:
             engine.draw([(source, 1.0), (source, 1.0)], still, given)
     if (most := largest_batch(engine)) == 1:
         return
     batch = 1
     while True:
         for count in range(1, _MOST_SOURCES + 1):
-            for given in (None, base):
+            for given in bases:
                 draw_many(engine, [Request([(source, 1.0)] * count, still, given)] * batch)
         if batch >= min(calls, most):
             break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -117,3 +118,54 @@ def test_the_default_refresh_has_a_budget_and_others_have_none(profile: str) -> 
     assert SenderSettings("url", profile=profile).byte_budget() is not None
     assert SenderSettings("url", profile=profile, refresh=EveryN(15)).byte_budget() is None
     assert SenderSettings("url", profile=profile, refresh=EveryN(15), budget=20).byte_budget() is not None
+
+
+class Camera(Capture):
+    """Its frames were captured at these clocks, and each is fetched some time later."""
+
+    kind = "camera"
+    fps = 30.0
+
+    def __init__(self, ages: list[float], stop: float = 0.0) -> None:
+        self._ages, self._stop = ages, stop
+
+    def __iter__(self) -> Iterator[Frame]:
+        for number, age in enumerate(self._ages):
+            captured = time.monotonic() - age
+            self.began = captured if self.began is None else self.began
+            yield captured - self.began, picture(number % 50)
+            time.sleep(0.02)
+        time.sleep(self._stop)
+
+    def close(self) -> None:
+        pass
+
+
+async def pushed(camera: Camera) -> list[tuple[float, float]]:
+    """Clock of each frame that the pump pushed, and how old it was by then."""
+    half = Half(OutgoingSettings(30.0, 5, 64, "max", "none"), ColourEngine(), make_basis(), First())
+    clocks: list[tuple[float, float]] = []
+    push = half.push
+
+    def note(analysis: Analysis | None, clock: float, now: float) -> object:
+        clocks.append((clock, now - clock))
+        return push(analysis, clock, now)
+
+    half.push = note  # type: ignore[method-assign, assignment]
+    await asyncio.wait_for(Pump(half, camera, None).run(), 30)
+    return clocks
+
+
+async def test_a_cameras_frames_keep_the_clock_of_their_capture() -> None:
+    clocks = await pushed(Camera([0.0, 5.0, 5.0, 5.0]))
+    assert len(clocks) == 1  # the others were captured before it
+    clocks = await pushed(Camera([5.0, 4.0, 3.0, 2.0]))
+    assert len(clocks) == 4
+    assert all(age >= wanted for (_, age), wanted in zip(clocks, (5.0, 4.0, 3.0, 2.0), strict=True))
+
+
+async def test_while_a_camera_stands_still_its_last_motion_goes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sender.pump.LONGEST_STILL", 0.03)
+    clocks = await pushed(Camera([0.0, 0.0], stop=0.4))
+    assert len(clocks) > 4
+    assert [clock for clock, _ in clocks] == sorted(clock for clock, _ in clocks)

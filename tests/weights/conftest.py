@@ -7,6 +7,8 @@ import pytest
 from call_examples import write_clip
 
 from shared.models.engine import Picture
+from weights.training.bases import KINDS
+from weights.training.bases import prepare as prepare_bases
 from weights.training.data import Clips
 from weights.training.wire import prepare
 
@@ -40,3 +42,12 @@ def wire_cache(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def clips(folder: Path, wire_cache: Path) -> Clips:
     return Clips.load(folder, 128, 1, wire=wire_cache)
+
+
+@pytest.fixture(scope="session")
+def base_folder(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Coded base layers of the same clips."""
+    out = tmp_path_factory.mktemp("bases")
+    for kind in KINDS:
+        prepare_bases([folder], [], out, kind, None, 0)
+    return out

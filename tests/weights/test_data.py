@@ -64,7 +64,7 @@ def test_landmarks_and_pose_move_with_the_picture() -> None:
     torch.manual_seed(0)
     random = torch.Generator().manual_seed(7)
     change = Augmentation(turn=25, zoom=0.3, shift=0.15, colour=0)
-    move = _Move(6, random, change, torch.device("cpu"))
+    move = _Move(6, random, change)
     assert 0 < int(move.mirrored.sum()) < 6
     pictures = torch.zeros(6, 256, 256, 3, dtype=torch.uint8)
     pictures[:, 90:94, 150:154] = 255
@@ -86,7 +86,7 @@ def test_poses_move_as_their_landmarks_do() -> None:
     q *= np.sign(np.linalg.det(q))
     points = torch.from_numpy(0.2 * mean @ q.T + [0.1, -0.2, 0.0]).float().expand(6, -1, -1)
     pose = face.align(points.double().numpy(), mean)
-    move = _Move(6, torch.Generator().manual_seed(7), Augmentation(25, 0.3, 0.15), torch.device("cpu"))
+    move = _Move(6, torch.Generator().manual_seed(7), Augmentation(25, 0.3, 0.15))
     mirrored = torch.where(move.mirrored[:, None, None] > 0, points[:, order], points)
     expected = face.align(move.points(mirrored).double().numpy(), mean)
     rotation, scale, translation = move.pose(*(torch.from_numpy(p).float() for p in pose))

@@ -5,11 +5,13 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from shared.models import precision
 from shared.models.compact import CompactNetwork
@@ -22,6 +24,7 @@ from weights.training.data import Augmentation, Clips
 from weights.training.evaluate import evaluate
 from weights.training.export import export
 from weights.training.stages import RECIPE, Stage, chosen
+from weights.training.stopping import Stop, sole_trainer
 from weights.training.train import train
 from weights.training.trainer import Trainer, fading, motion_input
 
@@ -197,6 +200,39 @@ def test_the_whole_recipe_runs_by_one_command_and_goes_on(folder: Path, wire_cac
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "stage 256 is finished" in again.stdout
     assert "stage sharp goes on at step 1" in again.stdout
+
+
+def test_who_is_asked_to_end_saves_first(clips: Clips, tmp_path: Path) -> None:
+    stop, trainer = Stop(), Trainer(MOTION, 0, CPU)
+    stop.requested = True
+    assert len(list(train(trainer, clips, clips, tmp_path, 5, stop))) == 1
+    again = Trainer(MOTION, 0, CPU)
+    again.load(tmp_path / "128.pt")
+    assert again.step == trainer.step == 1
+
+
+def test_two_trainers_on_one_run_are_refused(folder: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "weights.training.train", "--clips", str(folder), "--run", str(tmp_path)]
+    with sole_trainer(tmp_path):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "another trainer" in done.stderr
+
+
+def test_a_step_waits_for_nothing(folder: Path, wire_cache: Path, base_folder: Path) -> None:
+    """On a GPU each of these copies a number to the host, which waits until all before it is computed."""
+    clips = Clips.load(folder, 128, 1, wire=wire_cache, bases=base_folder)
+    waits = {"_local_scalar_dense", "nonzero", "is_nonzero", "equal", "item"}
+
+    class Watched(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            assert func.overloadpacket.__name__ not in waits, func
+            return func(*args, **(kwargs or {}))
+
+    for stage in (MOTION, replace(DRAWING, adversary=True, sources=2, base=True)):
+        trainer = Trainer(stage, 0, CPU)
+        with Watched():
+            trainer.step_on(clips)
 
 
 def test_weights_of_two_sources_are_those_of_a_call() -> None:

@@ -7,10 +7,12 @@ import sys
 
 import pytest
 
-ABSENT = ("aiohttp", "aiortc", "av", "msgpack", "openvino", "platformdirs", "skimage")
+ABSENT = ("aiohttp", "aiortc", "av", "cryptography", "msgpack", "openvino", "platformdirs", "skimage")
 
 
-@pytest.mark.parametrize("module", ["train", "wire", "export", "upscaler", "perceptual"])
+@pytest.mark.parametrize(
+    "module", ["train", "wire", "export", "upscaler", "unpack", "pieces", "gpu_check", "lease", "perceptual"]
+)
 def test_training_imports_nothing_else(module: str) -> None:
     program = f"import sys; sys.modules.update(dict.fromkeys({ABSENT})); import weights.training.{module}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

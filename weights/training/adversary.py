@@ -46,7 +46,7 @@ class Adversary:
     def __init__(self, device: torch.device, width: int = 48, rate: float = 2e-4) -> None:
         self.network = Discriminator(width).to(device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=rate, betas=(0.0, 0.99))
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=rate, betas=(0.0, 0.99), fused=True)
 
     def judge(self, drawn: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
         """The generator's losses: how unreal its pictures look, and how far their features are from the true ones'."""
@@ -58,7 +58,7 @@ class Adversary:
         matching = torch.stack([(a - b).abs().mean() for a, b in zip(features, wanted, strict=True)]).mean()
         return -score.mean(), matching
 
-    def learn(self, drawn: Tensor, true: Tensor) -> float:
+    def learn(self, drawn: Tensor, true: Tensor) -> Tensor:
         """One step of the discriminator; its loss: 2 is "cannot tell", 0 is "always right"."""
         score, _ = self.network(torch.cat([drawn.detach(), true]))
         fake, real = score.chunk(2)
@@ -66,7 +66,7 @@ class Adversary:
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
-        return float(loss.detach())
+        return loss.detach()
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of it."""

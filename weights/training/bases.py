@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from shared.models.base_fusion import base_state
 from shared.models.exchange import FADE_SECONDS
 from weights.training.clip_list import chosen_clips
 from weights.training.wire import picked_frames
@@ -47,21 +48,10 @@ KINDS = {
     "small": Kind(128, (128, 128, 128, 96), (58, 67), (2, 2, 2, 3, 4), None),
     "large": Kind(256, (256, 256, 192), (55, 68), (2, 2, 3), 50),
 }
-ODDS = {"small": 0.52, "large": 0.16}
+ODDS = {"small": 0.36, "large": 0.32}
 """Share of the rows that are drawn with a base of each kind; the rest without one."""
 STALE = (0.72, 0.88)
 """Share of the rows with the newest base picture, and with that or the one before: others are late in a call, too."""
-
-
-class Picked(NamedTuple):
-    """Base pictures of a batch."""
-
-    picture: Tensor
-    """(B, 256, 256, 3) uint8, enlarged; grey where there is none"""
-    frame: Tensor
-    """(B,) index of the frame that each shows"""
-    state: Tensor
-    """(B, 4) presence (0 where there is none), age in seconds, side, crf"""
 
 
 @dataclass(frozen=True)
@@ -140,6 +130,11 @@ class Bases:
 def presence(age: Tensor) -> Tensor:
     """How much base pictures of these ages in seconds count, as `shared.models.exchange.BasePicture` has it."""
     return ((FADE_SECONDS - age) / (FADE_SECONDS - 0.2)).clamp(0, 1)
+
+
+def base_states(there: Tensor, age: Tensor, layer: Tensor) -> Tensor:
+    """(B, STATE) of base pictures with presence (B,), age (B,) in seconds, and (B, 2) side and crf."""
+    return torch.stack(base_state(there, age, *layer.unbind(1)), 1)
 
 
 def prepare(folders: Sequence[Path], without: Sequence[str], out: Path, kind: str, limit: int | None, seed: int) -> int:

@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from shared.models.base_fusion import base_state
+from shared.models.base_fusion import STATE
 from weights.training import face
-from weights.training.bases import ODDS, STALE, Bases, presence
+from weights.training.bases import ODDS, STALE, Bases, base_states, presence
 from weights.training.clip_list import chosen_clips
 from weights.training.wire import WireSources
 
@@ -155,7 +155,7 @@ class Clips:
         bases: Path | None = None,
         store: Path | None = None,
     ) -> Clips:
-        """Decodes every `step`-th frame of each clip once. `wire` is a cache of coded sources, `bases` a folder.
+        """Decodes every `step`-th frame of each clip once. `wire`: cache of coded sources. `bases`: folder of them.
 
         `store`: a file for the frames, if they are not to stay in memory. Raises ValueError.
         """
@@ -181,19 +181,23 @@ class Clips:
         )  # fmt: skip
 
     def to(self, device: torch.device) -> Clips:
-        """A copy on `device`, so that a large GPU is never kept waiting for frames."""
+        """A copy on `device`, where batches are then picked, too: a large GPU is never kept waiting for frames."""
         rotation, scale, translation = (t.to(device) for t in self.poses)
-        wire = None if self.wire is None else replace(self.wire, frames=self.wire.frames.to(device))
+        rare, starts = (t.to(device) for t in self.rare)
+        order, begins = (t.to(device) for t in self.people)
         return replace(
             self, frames=self.frames.to(device), mesh=self.mesh.to(device), ok=self.ok.to(device),
-            poses=(rotation, scale, translation), mirror=self.mirror.to(device), wire=wire,
+            poses=(rotation, scale, translation), mirror=self.mirror.to(device), starts=self.starts.to(device),
+            rare=(rare, starts), people=(order, begins), numbers=self.numbers.to(device),
+            wire=None if self.wire is None else self.wire.to(device),
+            bases=None if self.bases is None else {kind: each.to(device) for kind, each in self.bases.items()},
         )  # fmt: skip
 
     def picked(self, batch: int, sources: int, random: torch.Generator) -> tuple[Tensor, list[Tensor], Tensor]:
         """(batch,) clips at random, and frames at random of each: sources, and a driving one."""
         clips = self._of_people(batch, random)
         low, length = self.starts[clips], self.starts[clips + 1] - self.starts[clips]
-        pick = torch.rand((sources + 2, batch), generator=random)
+        pick = _uniform(random, sources + 2, batch)
         frames = [low + (each * length).long() for each in pick[2:]]
         driving = low + (pick[0] * length).long()
         indices, starts = self.rare
@@ -207,17 +211,17 @@ class Clips:
     def _of_people(self, batch: int, random: torch.Generator) -> Tensor:
         """(batch,) clips: every person as often as any other, then every clip of theirs."""
         order, starts = self.people
-        person = torch.randint(len(starts) - 1, (batch,), generator=random)
+        person = (_uniform(random, batch) * (len(starts) - 1)).long()
         own = starts[person + 1] - starts[person]
-        return order[starts[person] + (torch.rand(batch, generator=random) * own).long()]
+        return order[starts[person] + (_uniform(random, batch) * own).long()]
 
     def _furthest(self, source: Tensor, low: Tensor, length: Tensor, random: torch.Generator) -> Tensor:
         """(batch,) of a few frames of the clip the one whose head is turned furthest away from the source's."""
-        some = low + (torch.rand((_FAR_OF, len(low)), generator=random) * length).long()
-        rotation = self.poses[0].cpu()
+        some = low + (_uniform(random, _FAR_OF, len(low)) * length).long()
+        rotation = self.poses[0]
         # the trace of a relative rotation falls with its angle
         trace = (rotation[some] * rotation[source][None]).sum((-2, -1))
-        best = torch.where(self.ok.cpu()[some] > 0, trace, torch.full_like(trace, 9.0)).argmin(0)
+        best = torch.where(self.ok[some] > 0, trace, torch.full_like(trace, 9.0)).argmin(0)
         chosen: Tensor = some.gather(0, best[None])[0]
         return chosen
 
@@ -230,56 +234,57 @@ class Clips:
         sources: int = 1,
         wire_share: float = 0.9,
         with_base: bool = False,
+        chance: np.random.Generator | None = None,
     ) -> Batch:
-        """A batch at `size` px: one random mirroring, turn, zoom, shift and colour for all pictures of a row."""
-        device = self.frames.device
+        """A batch at `size` px: one random mirroring, turn, zoom, shift and colour for all pictures of a row.
+
+        `random` is on the device of the clips. What decides the shapes of tensors comes from `chance`, so that nothing
+        waits for a GPU; without it from `random`, too.
+        """
         clips, frames, driving = self.picked(batch, sources, random)
         coded = [self._coded(clips, i, random, wire_share) for i in frames]
-        indices = [i.to(device) for i in (*frames, driving)]
+        indices = [*frames, driving]
         pictures = [self.frames[i] for i in indices] + [c for c in coded if c is not None]
         based = None if self.bases is None or not with_base else self._based(driving, random)
-        pictures += [] if based is None else [self.frames[based[0].to(device)], based[1].to(device)]
-        move = _Move(batch, random, change, device)
+        pictures += [] if based is None else [self.frames[based[0]], based[1]]
+        move = _Move(batch, random, change)
         moved = move.pictures(torch.cat(pictures), size, random, change).chunk(len(pictures))
         sides = [self._side(picture, i, move) for picture, i in zip(moved, indices, strict=False)]
         base = None
         if based is not None:
-            base, moved = BaseSide(moved[-2], moved[-1], based[2].to(device)), moved[:-2]
+            base, moved = BaseSide(moved[-2], moved[-1], based[2]), moved[:-2]
         received = moved[sources + 1 :] or moved[:sources]
-        return Batch(sides[:-1], sides[-1], [degrade(picture, random) for picture in received], base)
+        return Batch(sides[:-1], sides[-1], [degrade(picture, chance or random) for picture in received], base)
 
     def _based(self, driving: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """For driving frames (B,): frames that base pictures show, (B, S, S, 3) these, (B, STATE) states."""
         assert self.bases is not None
-        side = self.frames.shape[1]
-        kind, late = torch.rand((2, len(driving)), generator=random)
+        side, frame = self.frames.shape[1], driving
+        kind, late = _uniform(random, 2, len(driving))
         back = (late > STALE[0]).long() + (late > STALE[1]).long()
-        frame, picture = driving.clone(), torch.full((len(driving), side, side, 3), 128, dtype=torch.uint8)
-        state = torch.zeros(len(driving), 4)
+        picture = torch.full_like(self.frames[:1], 128).expand(len(driving), -1, -1, -1)
+        state = torch.zeros(len(driving), STATE, device=driving.device)
         low = 0.0
         for name, share in ODDS.items():
-            bases, chosen = self.bases[name], (kind >= low) & (kind < low + share)
-            low += share
+            bases = self.bases[name]
             rows, ages = bases.before(driving, back, self.numbers)
-            for at in torch.nonzero(chosen & (presence(ages) > 0))[:, 0].tolist():
-                row, age = int(rows[at]), float(ages[at])
-                frame[at], picture[at] = bases.frame[row], _enlarged(bases.pictures[row], side)
-                layer_side, crf = bases.layer[row].tolist()
-                state[at] = torch.tensor(base_state(float(presence(ages[at])), age, int(layer_side), int(crf)))
+            there = presence(ages)
+            use = (kind >= low) & (kind < low + share) & (there > 0)
+            low += share
+            own = base_states(there, ages, bases.layer[rows])
+            state = torch.where(use[:, None], own, state)
+            frame = torch.where(use, bases.frame[rows], frame)
+            picture = torch.where(use[:, None, None, None], enlarged(bases.pictures[rows], side), picture)
         return frame, picture, state
 
     def newest_bases(self, driving: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
         """For driving frames (B,): frames that the newest small base pictures show, (B, size, size, 3) these pictures,
         (B, STATE) states."""
         assert self.bases is not None
-        rows, ages = self.bases["small"].before(driving, torch.zeros_like(driving), self.numbers)
         bases = self.bases["small"]
-        pictures = [_enlarged(bases.pictures[row], size) for row in rows.tolist()]
-        states = [
-            base_state(float(presence(age)), float(age), int(layer[0]), int(layer[1]))
-            for age, layer in zip(ages, bases.layer[rows], strict=True)
-        ]
-        return bases.frame[rows], torch.stack(pictures), torch.tensor(states)
+        rows, ages = bases.before(driving, torch.zeros_like(driving), self.numbers)
+        states = base_states(presence(ages), ages, bases.layer[rows])
+        return bases.frame[rows], enlarged(bases.pictures[rows], size), states
 
     def _coded(self, clips: Tensor, i: Tensor, random: torch.Generator, share: float) -> Tensor | None:
         """(B, S, S, 3) the sources as coded for the wire, for a share of the pairs; changes `i` to their frames."""
@@ -287,15 +292,12 @@ class Clips:
         if wire is None:
             return None
         low, count = wire.starts[clips], wire.starts[clips + 1] - wire.starts[clips]
-        use = (torch.rand(len(clips), generator=random) < share) & (count > 0)
-        pick = low + (torch.rand(len(clips), generator=random) * count).long()
+        use = (_uniform(random, len(clips)) < share) & (count > 0)
+        pick = low + (_uniform(random, len(clips)) * count).long()
         pick = pick.clamp_max(len(wire.clip) - 1)
         frame = (wire.frame[pick] // self.step).minimum(self.starts[clips + 1] - self.starts[clips] - 1)
         i.copy_(torch.where(use, self.starts[clips] + frame, i))
-        device = self.frames.device
-        coded: Tensor = torch.where(
-            use.to(device)[:, None, None, None], wire.frames[pick.to(device)], self.frames[i.to(device)]
-        )
+        coded: Tensor = torch.where(use[:, None, None, None], wire.frames[pick], self.frames[i])
         return coded
 
     def _side(self, picture: Tensor, index: Tensor, move: _Move) -> Side:
@@ -303,11 +305,6 @@ class Clips:
         mesh = torch.where(move.mirrored[:, None, None] > 0, mesh[:, self.mirror], mesh)
         rotation, scale, translation = (t[index] for t in self.poses)
         return Side(picture, move.points(mesh), self.ok[index], *move.pose(rotation, scale, translation))
-
-
-def _enlarged(picture: Tensor, side: int) -> Tensor:
-    """(side, side, 3) bytes, bicubically."""
-    return torch.from_numpy(cv2.resize(picture.numpy(), (side, side), interpolation=cv2.INTER_CUBIC))
 
 
 class _Frames:
@@ -376,19 +373,22 @@ def rare_frames(points: np.ndarray, found: np.ndarray, starts: list[int]) -> tup
 class _Move:
     """One random change of place for each pair: mirrored, then turned, zoomed and shifted."""
 
-    def __init__(self, batch: int, random: torch.Generator, change: Augmentation, device: torch.device) -> None:
+    def __init__(self, batch: int, random: torch.Generator, change: Augmentation) -> None:
         def symmetric(*shape: int) -> Tensor:
-            return 2 * torch.rand(shape, generator=random) - 1
+            return 2 * _uniform(random, *shape) - 1
 
-        self.mirrored = (symmetric(batch) > 0).float().to(device)
+        self.mirrored = (symmetric(batch) > 0).float()
         angle = np.radians(change.turn) * symmetric(batch)
         zoom = 1 + change.zoom * symmetric(batch)
         shift = change.shift * symmetric(batch, 2)
         cos, sin = zoom * angle.cos(), zoom * angle.sin()
         # sampling: a pixel p of the new picture shows matrix · p + shift of the (mirrored) old one
-        self.matrix = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], 1).to(device)
-        self.shift = shift.to(device)
-        self.inverse = torch.linalg.inv(self.matrix)
+        self.matrix = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], 1)
+        self.shift = shift
+        # not `inv`, which waits for a GPU to say whether there is one
+        self.inverse = (
+            torch.stack([torch.stack([cos, sin], -1), torch.stack([-sin, cos], -1)], 1) / zoom[:, None, None] ** 2
+        )
 
     def pictures(self, pictures: Tensor, size: int, random: torch.Generator, change: Augmentation) -> Tensor:
         """(k·B, 3, size, size) floats from (k·B, S, S, 3) bytes."""
@@ -402,9 +402,9 @@ class _Move:
         if x.shape[-1] > size:  # after sampling: as crisp as a picture shrunk by area, which the sender makes
             x = F.avg_pool2d(x, x.shape[-1] // size)
         batch = len(self.shift)
-        gain = 1 + change.colour * (2 * torch.rand((batch, 3, 1, 1), generator=random) - 1)
-        bias = 0.33 * change.colour * (2 * torch.rand((batch, 1, 1, 1), generator=random) - 1)
-        out: Tensor = x * gain.to(x).repeat(times, 1, 1, 1) + bias.to(x).repeat(times, 1, 1, 1)
+        gain = 1 + change.colour * (2 * _uniform(random, batch, 3, 1, 1) - 1)
+        bias = 0.33 * change.colour * (2 * _uniform(random, batch, 1, 1, 1) - 1)
+        out: Tensor = x * gain.repeat(times, 1, 1, 1) + bias.repeat(times, 1, 1, 1)
         return out.clamp(0, 1)
 
     def points(self, points: Tensor) -> Tensor:
@@ -425,15 +425,34 @@ class _Move:
     @property
     def _zoom(self) -> Tensor:
         """How much larger things get."""
-        zoom: Tensor = torch.linalg.det(self.inverse).sqrt()
+        (a, b), (c, d) = (row.unbind(-1) for row in self.inverse.unbind(1))
+        zoom: Tensor = (a * d - b * c).sqrt()
         return zoom
 
 
-def degrade(source: Tensor, random: torch.Generator, share: float = 0.25) -> Tensor:
+def degrade(source: Tensor, random: torch.Generator | np.random.Generator, share: float = 0.25) -> Tensor:
     """A share of the batches gets its sources shrunken to between a third and the whole, and enlarged again."""
-    if torch.rand((), generator=random) >= share:
+
+    def chance() -> float:
+        return float(random.random() if isinstance(random, np.random.Generator) else _uniform(random))
+
+    if chance() >= share:
         return source
     size = source.shape[-1]
-    small = int(size * (0.34 + 0.66 * float(torch.rand((), generator=random)))) // 2 * 2
+    small = int(size * (0.34 + 0.66 * chance())) // 2 * 2
     shrunk = F.interpolate(source, size=(small, small), mode="bilinear", antialias=True, align_corners=False)
     return F.interpolate(shrunk, size=(size, size), mode="bicubic", align_corners=False).clamp(0, 1)
+
+
+def enlarged(pictures: Tensor, side: int) -> Tensor:
+    """(B, side, side, 3) bytes of (B, S, S, 3), bicubic."""
+    if pictures.shape[1] == side:
+        return pictures
+    planes = pictures.permute(0, 3, 1, 2).float()
+    planes = F.interpolate(planes, size=(side, side), mode="bicubic", align_corners=False)
+    return planes.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def _uniform(random: torch.Generator, *shape: int) -> Tensor:
+    """Numbers in 0..1 on the generator's device."""
+    return torch.rand(shape, generator=random, device=random.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -10,13 +11,16 @@ import torch
 from torch import Tensor
 
 from shared.models.base_fusion import Base
-from shared.models.compact import GENERATORS, CompactNetwork, Source
+from shared.models.compact import GENERATORS, CompactNetwork, Source, SourceFeatures
 from shared.models.layers import LANDMARKS, MotionTensors, keypoints
 from weights.training.data import Clips
 from weights.training.trainer import TrainedNetwork, motion_input
 
 FRAMES = 25
 """Frames of each clip that are looked at."""
+_CPU = torch.device("cpu")
+_TOGETHER = 25
+"""Frames drawn at a time on a GPU."""
 _MOUTH = ((13, 14),)
 _EYES = ((159, 145), (386, 374))
 _SPAN = (33, 263)
@@ -34,6 +38,11 @@ class Clip(NamedTuple):
     """(T,)"""
     bases: tuple[Tensor, Tensor, Tensor] | None = None
     """(T, 3, S, S) frames that base pictures show, (T, 3, S, S) these, (T, STATE) their states"""
+
+    def to(self, device: torch.device) -> Clip:
+        """A copy on `device`."""
+        bases = None if self.bases is None else tuple(each.to(device) for each in self.bases)
+        return Clip(self.frames.to(device), self.landmarks.to(device), self.ok.to(device), bases)  # type: ignore[arg-type]
 
 
 def clips_of(dev: Clips, size: int) -> list[Clip]:
@@ -54,7 +63,12 @@ def clips_of(dev: Clips, size: int) -> list[Clip]:
 
 @torch.no_grad()
 def evaluate(
-    average: dict[str, Tensor], dev: Clips, size: int, drawing: bool, generator: str = "compact"
+    average: dict[str, Tensor],
+    dev: Clips,
+    size: int,
+    drawing: bool,
+    generator: str = "compact",
+    device: torch.device = _CPU,
 ) -> tuple[dict[str, float], np.ndarray]:
     """Figures of the dev clips, means over clips, and a sheet (source, driving, drawn per column; worst frames).
 
@@ -66,16 +80,17 @@ def evaluate(
     """
     network = TrainedNetwork(GENERATORS[generator]).eval()
     network.load_state_dict(average)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     rows, columns = [], []
     for clip in clips_of(dev, size):
+        clip = clip.to(device)
         figures, motion = _read(network, clip)
         first = clip.frames[:1]
         picture = clip.frames
         if drawing:
-            picture = torch.cat([_draw(network, clip.frames, motion, (0,), t) for t in range(FRAMES)])
+            picture = _draw(network, clip.frames, motion, (0,), range(FRAMES))
             others = [t for t in range(1, FRAMES) if t != FRAMES // 2]
-            two = torch.cat([_draw(network, clip.frames, motion, (0, FRAMES // 2), t) for t in others])
+            two = _draw(network, clip.frames, motion, (0, FRAMES // 2), others)
             figures["two_psnr"] = float((-10 * (two - clip.frames[others]).square().mean((1, 2, 3)).log10()).mean())
             figures["two_sharp"] = _sharpness(two) / _sharpness(clip.frames[others])
             figures |= {f"drawn_{k}": v for k, v in _read(network, clip._replace(frames=picture))[0].items()}
@@ -85,7 +100,7 @@ def evaluate(
             figures["freeze"] = float((-10 * still.log10()).mean())
             figures["sharp"] = _sharpness(picture[1:]) / _sharpness(clip.frames[1:])
             if clip.bases is not None:
-                picture = _with_bases(network, clip, motion)
+                picture = _draw(network, clip.frames, motion, (0,), range(FRAMES), clip.bases)
                 error = (picture - clip.frames).square().mean((1, 2, 3)).clamp_min(1e-8)[1:]
                 figures["base_psnr"] = float((-10 * error.log10()).mean())
                 figures["base_sharp"] = _sharpness(picture[1:]) / _sharpness(clip.frames[1:])
@@ -93,14 +108,14 @@ def evaluate(
         worst = int((picture - clip.frames).square().mean((1, 2, 3)).argmax())
         columns.append(torch.cat([clip.frames[0], clip.frames[worst], picture[worst]], 1))
         rows.append(figures)
-    sheet = (torch.cat(columns, 2).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    sheet = (torch.cat(columns, 2).permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8)
     return {name: float(np.nanmean([row[name] for row in rows])) for name in rows[0]}, sheet
 
 
 def _read(network: CompactNetwork, clip: Clip) -> tuple[dict[str, float], MotionTensors]:
     motion = network.motion(motion_input(clip.frames))
     points = keypoints(motion.canonical[:1].expand(FRAMES, -1, -1), motion)[:, : len(LANDMARKS)]
-    own, true = points[clip.ok][..., :2].numpy(), clip.landmarks[clip.ok][..., :2].numpy()
+    own, true = points[clip.ok][..., :2].cpu().numpy(), clip.landmarks[clip.ok][..., :2].cpu().numpy()
     if len(own) < 2:
         return dict.fromkeys(("mouth", "eyes", "points_px"), float("nan")), motion
     return {
@@ -111,29 +126,37 @@ def _read(network: CompactNetwork, clip: Clip) -> tuple[dict[str, float], Motion
 
 
 def _draw(
-    network: CompactNetwork, frames: Tensor, motion: MotionTensors, sources: tuple[int, ...], driving: int
+    network: CompactNetwork,
+    frames: Tensor,
+    motion: MotionTensors,
+    sources: Sequence[int],
+    driving: Sequence[int],
+    bases: tuple[Tensor, Tensor, Tensor] | None = None,
 ) -> Tensor:
-    own = [_at(motion, t) for t in sources]
+    """(N, 3, S, S) the N driving frames from sources, and maybe bases, in the batches that the device likes."""
+    of_bases = None if bases is None else network.motion(motion_input(bases[0]))
+    own = [_at(motion, [t]) for t in sources]
     encoded = [network.encoder(frames[t : t + 1]) for t in sources]
-    given = [Source(features, m.canonical, m) for features, m in zip(encoded, own, strict=True)]
-    return network.draw(given, torch.ones(1, len(sources)), _at(motion, driving)).picture
-
-
-def _with_bases(network: CompactNetwork, clip: Clip, motion: MotionTensors) -> Tensor:
-    """(T, 3, S, S) drawn from the first frame and base pictures."""
-    assert clip.bases is not None
-    true, pictures, states = clip.bases
-    of_bases = network.motion(motion_input(true))
-    encoded, own, drawn = network.encoder(clip.frames[:1]), _at(motion, 0), []
-    for t in range(FRAMES):
-        base = Base(pictures[t : t + 1], _at(of_bases, t), states[t : t + 1])
-        source = Source(encoded, own.canonical, own)
-        drawn.append(network.draw([source], torch.ones(1, 1), _at(motion, t), base).picture)
+    drawn, together = [], _TOGETHER if frames.is_cuda else 1
+    for at in range(0, len(driving), together):
+        some = driving[at : at + together]
+        given = [_repeated(e, m, len(some)) for e, m in zip(encoded, own, strict=True)]
+        weights = torch.ones(len(some), len(sources), device=frames.device)
+        base = None
+        if bases is not None and of_bases is not None:
+            base = Base(bases[1][list(some)], _at(of_bases, some), bases[2][list(some)])
+        drawn.append(network.draw(given, weights, _at(motion, some), base).picture)
     return torch.cat(drawn)
 
 
-def _at(motion: MotionTensors, frame: int) -> MotionTensors:
-    return MotionTensors(*(t[frame : frame + 1] for t in motion))
+def _repeated(features: SourceFeatures, motion: MotionTensors, count: int) -> Source:
+    """A source for so many frames."""
+    encoded, own = ([part.expand(count, *part.shape[1:]) for part in each] for each in (features, motion))
+    return Source(SourceFeatures(*encoded), own[0], MotionTensors(*own))
+
+
+def _at(motion: MotionTensors, frames: Sequence[int]) -> MotionTensors:
+    return MotionTensors(*(t[list(frames)] for t in motion))
 
 
 def _opening(points: np.ndarray, pairs: tuple[tuple[int, int], ...]) -> np.ndarray:
@@ -149,5 +172,5 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 def _sharpness(pictures: Tensor) -> float:
     size = pictures.shape[-1]
-    middle = pictures[..., size // 4 : -size // 4, size // 4 : -size // 4].mean(1).numpy() * 255
+    middle = pictures[..., size // 4 : -size // 4, size // 4 : -size // 4].mean(1).cpu().numpy() * 255
     return float(np.mean([np.abs(cv2.Laplacian(p.astype(np.float32), cv2.CV_32F)).mean() for p in middle]))

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from shared.models.layers import LANDMARKS, MotionTensors, grid, keypoints, rotation_matrix
+from shared.models.layers import LANDMARKS, MotionTensors, chosen, grid, keypoints, rotation_matrix
 from shared.models.motion_network import MotionNetwork
 from weights.training.data import Side
 
@@ -20,10 +20,9 @@ _OPENINGS = (
     (291, 13), (33, 468), (263, 473), (159, 468), (386, 473),
 )  # fmt: skip
 """Mouth, eyelids, brows, and the irises in their eyes."""
-_A = [LANDMARKS.index(a) for a, _ in _OPENINGS]
-_B = [LANDMARKS.index(b) for _, b in _OPENINGS]
-_SUPERVISED = list(LANDMARKS)
-_FEATURES = [61, 291, 13, 14, 159, 145, 386, 374]
+_A = tuple(LANDMARKS.index(a) for a, _ in _OPENINGS)
+_B = tuple(LANDMARKS.index(b) for _, b in _OPENINGS)
+_FEATURES = (61, 291, 13, 14, 159, 145, 386, 374)
 """Landmarks around which the picture matters most."""
 
 
@@ -34,7 +33,7 @@ _ALIKE = 0.02
 def attention(mesh: Tensor, ok: Tensor, size: int, gain: float = 9.0) -> Tensor:
     """(B, 1, S, S) pixel weights: 1, and up to 1 + gain around lips and eyes where landmarks (B, L, 3) are known."""
     g = grid(size, mesh.device)
-    distance = ((g[None, None] - mesh[:, _FEATURES, None, None, :2]) ** 2).sum(-1)
+    distance = ((g[None, None] - chosen(mesh, _FEATURES)[:, :, None, None, :2]) ** 2).sum(-1)
     near = torch.exp(-distance / 0.012).amax(1, keepdim=True)
     return 1 + gain * near * ok[:, None, None, None]
 
@@ -89,7 +88,7 @@ def still(flows: Sequence[Tensor], sources: Sequence[Tensor], true: Tensor) -> T
 
 def landmark(points: Tensor, side: Side) -> Tensor:
     """Keypoints (B, K, 3) against landmarks: positions, depth at a third of the weight, openings at four."""
-    own, truth = points[:, : len(LANDMARKS)], side.mesh[:, _SUPERVISED]
+    own, truth = points[:, : len(LANDMARKS)], chosen(side.mesh, LANDMARKS)
     position = (own[..., :2] - truth[..., :2]).abs().mean((1, 2))
     depth = (own[..., 2] - truth[..., 2]).abs().mean(1)
     return ((position + 0.3 * depth + 4 * openings(own, truth)) * side.ok).mean()
@@ -98,7 +97,7 @@ def landmark(points: Tensor, side: Side) -> Tensor:
 def openings(own: Tensor, truth: Tensor) -> Tensor:
     """(B,) error of the distances that mouth, eyes and brows are read by, of keypoints (B, >=25, 3)."""
     a, b = own[..., :2], truth[..., :2]
-    return ((a[:, _A] - a[:, _B]) - (b[:, _A] - b[:, _B])).abs().mean((1, 2))
+    return ((chosen(a, _A) - chosen(a, _B)) - (chosen(b, _A) - chosen(b, _B))).abs().mean((1, 2))
 
 
 def head_pose(motion: MotionTensors, side: Side) -> Tensor:

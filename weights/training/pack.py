@@ -25,6 +25,7 @@ from weights.training import thinning, video
 from weights.training.clip_list import chosen_clips
 from weights.training.data import read_mesh
 from weights.training.pack_format import NAME, PATTERN, packed_arrays, write_pack
+from weights.training.packed_bases import ClipBases, read_bases
 from weights.training.packed_wire import read_coded
 from weights.training.squeezed_mesh import squeeze
 from weights.training.workers import Spread, workers
@@ -51,6 +52,7 @@ class Seen:
     look: thinning.Look
     always: tuple[int, ...]
     """Frames that something else refers to"""
+    bases: ClipBases
 
 
 @dataclass(frozen=True)
@@ -63,25 +65,28 @@ class Thinned:
     video: bytes
     mesh: NDArray[np.float32]
     ok: NDArray[np.float32]
+    bases: dict[str, tuple[list[list[int]], bytes]]
+    """By kind, see `ClipBases.packed`"""
 
 
-def seen(job: tuple[Path, str, int, tuple[int, ...]]) -> Seen:
+def seen(job: tuple[Path, str, int, tuple[int, ...], ClipBases]) -> Seen:
     """What thinning has to know of a clip."""
-    path, person, size, always = job
+    path, person, size, always, bases = job
     frames = [video.luma(frame) for frame in video.read_planes(path, size)]
     side = (thinning.THUMB, thinning.THUMB)
     thumbs = np.stack([cv2.resize(frame, side, interpolation=cv2.INTER_AREA) for frame in frames])
     look = thinning.look(np.asarray(thumbs, np.uint8), *read_mesh(path.with_suffix(".npz"), len(frames), 1))
-    return Seen(path, person, len(frames), look, always)
+    return Seen(path, person, len(frames), look, always, bases)
 
 
-def thinned(job: tuple[Path, str, int, NDArray[np.int64], float]) -> Thinned:
+def thinned(job: tuple[Path, str, int, NDArray[np.int64], float, ClipBases]) -> Thinned:
     """The frames `numbers` of a clip with their landmarks."""
-    path, person, size, numbers, crf = job
+    path, person, size, numbers, crf, bases = job
     frames = list(video.read_planes(path, size))
     mesh, ok = read_mesh(path.with_suffix(".npz"), len(frames), 1)
     data = video.encoded([frames[number] for number in numbers], crf)
-    return Thinned(path.stem, person, [int(n) for n in numbers], data, mesh[numbers], ok[numbers])
+    whole = [int(n) for n in numbers]
+    return Thinned(path.stem, person, whole, data, mesh[numbers], ok[numbers], bases.packed(whole))
 
 
 def section(name: str, clips: Sequence[Thinned]) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -92,9 +97,14 @@ def section(name: str, clips: Sequence[Thinned]) -> tuple[dict[str, Any], dict[s
         {"name": c.name, "person": c.person, "numbers": c.numbers, "member": f"{name}/{c.name}.mp4"} for c in clips
     ]
     members = {f"{name}/{c.name}.mp4": c.video for c in clips}
+    bases = []
+    for clip in clips:
+        for kind, (rows, data) in clip.bases.items():
+            bases.append({"kind": kind, "clip": clip.name, "rows": rows, "member": f"{kind}/{clip.name}.mp4"})
+            members[f"{kind}/{clip.name}.mp4"] = data
     mesh, ok = (np.concatenate([getattr(c, part) for c in clips]) for part in ("mesh", "ok"))
     members[f"{name}.npz.xz"] = packed_arrays(squeeze(mesh, ok))
-    return {"clips": entries, "mesh": f"{name}.npz.xz"}, members
+    return {"clips": entries, "mesh": f"{name}.npz.xz", "bases": bases}, members
 
 
 def size_of(about: dict[str, Any], members: dict[str, bytes]) -> int:
@@ -107,9 +117,9 @@ class Packer:
 
     def __init__(self, args: argparse.Namespace, spread: Spread) -> None:
         self._args, self._spread = args, spread
-        self._coded = read_coded(args.wire)
+        self._coded, bases = read_coded(args.wire), read_bases(args.bases)
         clips = chosen_clips(args.clips, args.without, args.limit)
-        jobs = [(path, who, args.size, self._coded.frames_of(path.stem)) for path, who in clips]
+        jobs = [(path, who, args.size, self._coded.frames_of(path.stem), bases.of(path.stem)) for path, who in clips]
         self._seen = list(spread(seen, jobs))
         print(f"{len(clips)} clips, {sum(s.length for s in self._seen)} frames", flush=True)
 
@@ -119,7 +129,9 @@ class Packer:
         if args.dev:
             dev = []
             for path, person in chosen_clips([args.dev], (), args.limit):
-                dev.append((path, person, args.size, np.arange(0, _length(path), DEV_STEP), _DEV_CRF))
+                dev.append(
+                    (path, person, args.size, np.arange(0, _length(path), DEV_STEP), _DEV_CRF, read_bases(None).of(""))
+                )
             about["dev"], members = section("dev", list(self._spread(thinned, dev)))
         if args.perceptual:
             about["perceptual"] = f"perceptual{args.perceptual.suffix}"
@@ -147,7 +159,7 @@ class Packer:
 
     def _thinned(self, clips: Sequence[Seen], numbers: Sequence[NDArray[np.int64]]) -> list[Thinned]:
         jobs = [
-            (s.path, s.person, self._args.size, n, self._args.crf)
+            (s.path, s.person, self._args.size, n, self._args.crf, s.bases)
             for s, n in zip(clips, numbers, strict=True)
             if len(n)
         ]
@@ -208,6 +220,7 @@ def arguments() -> argparse.ArgumentParser:
                         help="leave out clips of which clips.csv says so, as upstream=Multiface")  # fmt: skip
     parser.add_argument("--dev", type=Path, help="folder of clips of other people, for the figures")
     parser.add_argument("--wire", type=Path, nargs="*", default=[], help="caches of coded sources of those folders")
+    parser.add_argument("--bases", type=Path, metavar="FOLDER", help="coded base layers of those folders")
     parser.add_argument("--perceptual", type=Path, metavar="FILE", help="network of the perceptual loss")
     parser.add_argument("--out", type=Path, required=True, help="folder for pack-1.zip, ...")
     parser.add_argument("--files", type=int, default=1, help="how many files (default: 1); each is of use alone")

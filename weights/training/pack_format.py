@@ -63,7 +63,7 @@ def read_member(path: Path, manifest: Mapping[str, Any], name: str) -> bytes:
     return data
 
 
-def packed_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+def packed_arrays(arrays: Mapping[str, Any]) -> bytes:
     """Arrays as few bytes."""
     file = io.BytesIO()
     np.savez(file, **arrays)

@@ -23,6 +23,7 @@ from shared.models.compact import GENERATORS
 from weights.training.data import Clips
 from weights.training.evaluate import evaluate
 from weights.training.stages import RECIPE, Stage, chosen
+from weights.training.stopping import Stop, sole_trainer
 from weights.training.trainer import Trainer
 
 CHECKPOINT_SECONDS = 60
@@ -30,9 +31,9 @@ _EMBEDDED = Path(__file__).parent.parent
 
 
 def train(
-    trainer: Trainer, clips: Clips, dev: Clips | None, run: Path, dev_minutes: float
+    trainer: Trainer, clips: Clips, dev: Clips | None, run: Path, dev_minutes: float, stop: Stop | None = None
 ) -> Iterator[dict[str, float]]:
-    """Trains to the end of the stage; yields a line for the log every minute."""
+    """Trains to the end of the stage, or until `stop` is requested; yields a line for the log every minute."""
     name, length = trainer.stage.name, trainer.stage.minutes * 60
     checkpoint, began = run / f"{name}.pt", time.monotonic()
     average: dict[str, float] = {}
@@ -42,14 +43,15 @@ def train(
         for key, value in trainer.advance(clips).items():
             average[key] = 0.98 * average.get(key, value) + 0.02 * value
         trainer.seconds = offset + time.monotonic() - began - paused
-        done = trainer.seconds >= length
+        stopped = stop is not None and stop.requested
+        done = trainer.seconds >= length or stopped
         if not done and trainer.seconds - last_save < CHECKPOINT_SECONDS:
             continue
         last_save = trainer.seconds
         trainer.save(checkpoint)
         speed = (trainer.step - first_step) * trainer.stage.batch / (trainer.seconds - offset)
         line = {"step": trainer.step, "minutes": trainer.seconds / 60, "samples_per_s": speed, **average}
-        if dev is not None and (done or trainer.seconds - last_dev >= dev_minutes * 60):
+        if dev is not None and not stopped and (done or trainer.seconds - last_dev >= dev_minutes * 60):
             last_dev, before = trainer.seconds, time.monotonic()
             weights = {k: v.cpu() for k, v in trainer.average.items()}
             scores, sheet = evaluate(weights, dev, trainer.stage.size, trainer.stage.drawing, trainer.generator)
@@ -58,6 +60,8 @@ def train(
             trainer.export(run / f"{name}.part.safetensors")
             paused += time.monotonic() - before  # looking is not training
         yield line
+        if stopped:
+            return
 
 
 class Library:
@@ -84,9 +88,9 @@ class Library:
 
 
 def run_stage(
-    args: argparse.Namespace, stage: Stage, library: Library, init: dict[str, Tensor] | None
+    args: argparse.Namespace, stage: Stage, library: Library, init: dict[str, Tensor] | None, stop: Stop
 ) -> dict[str, Tensor]:
-    """One stage from its checkpoint or from the weights before it; the weights it ends with."""
+    """One stage from its checkpoint or from the weights before it; the weights it ends with, or is stopped with."""
     run, device = args.run, torch.device(args.device)
     finished = run / f"{stage.name}.safetensors"
     if finished.exists():
@@ -101,10 +105,12 @@ def run_stage(
         print(f"stage {stage.name} starts; {len(fresh)} tensors at random", flush=True)
     clips, dev = library.at(stage.size)
     with (run / "log.jsonl").open("a") as log:
-        for line in train(trainer, clips, dev, run, args.dev_minutes):
+        for line in train(trainer, clips, dev, run, args.dev_minutes, stop):
             rounded = {k: round(v, 4) for k, v in line.items()}
             print(json.dumps({"stage": stage.name, **rounded}), file=log, flush=True)
             print(stage.name, *(f"{k} {v}" for k, v in rounded.items()), flush=True)
+    if stop.requested:
+        return trainer.average
     trainer.export(finished)
     return load_file(finished)
 
@@ -118,7 +124,7 @@ def initial(text: str) -> dict[str, Tensor]:
 
 
 def main() -> int:
-    """0, 1 with a sentence on stderr, or 130 when interrupted (the last checkpoint stays)."""
+    """0, 1 with a sentence on stderr, or 130 when a signal ended it (after saving; a second one ends it at once)."""
     recipe = ", ".join(f"{s.name} ({s.size} px, {s.minutes:g} min)" for s in RECIPE)
     parser = argparse.ArgumentParser(prog="python -m weights.training.train", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
@@ -149,12 +155,14 @@ def main() -> int:
     parser.add_argument("--compile", action="store_true", help="compile the losses first: minutes, then faster")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
-    args.run.mkdir(parents=True, exist_ok=True)
     torch.set_float32_matmul_precision("high")
     try:
-        weights, library = initial(args.init) if args.init else None, Library(args)
-        for stage in chosen(args.stages, args.batch, args.minutes):
-            weights = run_stage(args, stage, library, weights)
+        with sole_trainer(args.run), Stop().listening() as stop:
+            weights, library = initial(args.init) if args.init else None, Library(args)
+            for stage in chosen(args.stages, args.batch, args.minutes):
+                weights = run_stage(args, stage, library, weights, stop)
+                if stop.requested:
+                    raise KeyboardInterrupt
     except (ValueError, OSError) as error:
         print(f"python -m weights.training.train: {error}", file=sys.stderr)
         return 1

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -79,11 +80,13 @@ class Trainer:
         self.network.base.requires_grad_(stage.drawing and stage.base)
         self.network.nearness.requires_grad_(stage.drawing)
         self._trained = [p for p in self.network.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(self._trained, lr=stage.rate, betas=(0.9, 0.99), weight_decay=1e-4)
+        self.optimiser = torch.optim.AdamW(
+            self._trained, lr=stage.rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=True
+        )
         self.adversary = Adversary(device) if stage.adversary else None
         self.teacher: MotionNetwork | None = None
+        self.seed, self.random = seed, torch.Generator(device).manual_seed(seed)
         self.perceptual = None if perceptual is None or not stage.drawing else Perceptual.load(perceptual, device)
-        self.random = torch.Generator().manual_seed(seed)
         self.average = self._snapshot()
         self.step, self.seconds = 0, 0.0
         self.half = narrow_pays(device) if half is None else half
@@ -136,7 +139,7 @@ class Trainer:
             received = torch.cat(batch.received).contiguous(memory_format=torch.channels_last)
             encoded = zip(*(t.chunk(count) for t in network.encoder(received)), strict=True)
             sources = [Source(SourceFeatures(*e), m.canonical, m) for e, m in zip(encoded, own, strict=True)]
-            weights = fading(len(true), count, self.random).to(true.device)
+            weights = fading(len(true), count, self.random)
             told = None if given is None else network.base(given, own[0].canonical, driving)
             fused = network.fuse(sources, weights, driving, told)
             drawn = network.drawn(fused, driving, told)
@@ -173,14 +176,21 @@ class Trainer:
         return total, parts, picture
 
     def advance(self, clips: Clips) -> dict[str, float]:
-        """One step of the optimisers."""
+        """One step of the optimisers; the parts of the loss."""
+        return {name: float(value) for name, value in self.step_on(clips).items()}
+
+    def step_on(self, clips: Clips) -> Parts:
+        """The same without waiting for the device."""
         share = min(1.0, self.seconds / (60 * self.stage.minutes))
         cosine = 0.5 * (1 + math.cos(math.pi * max(0.0, (share - 0.3) / 0.7)))
         rate = self.stage.rate * min(1.0, (self.step + 1) / 50) * (0.03 + 0.97 * cosine)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         stage = self.stage
-        batch = clips.batch(stage.batch, stage.size, self.random, stage.change, stage.sources, with_base=stage.base)
+        chance = np.random.default_rng([self.seed, self.step])
+        batch = clips.batch(
+            stage.batch, stage.size, self.random, stage.change, stage.sources, with_base=stage.base, chance=chance
+        )
         total, parts, drawn = self._loss(batch)
         if self.adversary is not None:
             faces = [face_of(picture, batch.driving) for picture in (drawn, batch.driving.picture)]
@@ -192,7 +202,7 @@ class Trainer:
         total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._trained, 1.0)
         self.optimiser.step()
-        figures = {name: float(value.detach()) for name, value in parts.items()}
+        figures = {name: value.detach() for name, value in parts.items()}
         if self.adversary is not None:
             figures["discriminator"] = self.adversary.learn(*faces)
         self.step += 1
@@ -269,11 +279,12 @@ class Trainer:
 def fading(batch: int, sources: int, random: torch.Generator) -> Tensor:
     """(batch, sources) weights as a call has them: a quarter of the rows one source, a quarter all alike, the rest
     anything between."""
+    where = random.device
     if sources == 1:
-        return torch.ones(batch, 1)
-    weights = torch.rand((batch, sources), generator=random) + 1e-3
-    kind = torch.rand((batch, 1), generator=random)
-    alone = F.one_hot(weights.argmax(1), sources).float()
+        return torch.ones(batch, 1, device=where)
+    weights = torch.rand((batch, sources), generator=random, device=where) + 1e-3
+    kind = torch.rand((batch, 1), generator=random, device=where)
+    alone = (weights == weights.amax(1, keepdim=True)).float()
     return torch.where(kind < 0.25, alone, torch.where(kind < 0.5, torch.ones_like(weights), weights))
 
 

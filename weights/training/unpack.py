@@ -19,11 +19,14 @@ from typing import Any
 import cv2
 import numpy as np
 
+from weights.training.face import MESH
 from weights.training.pack_format import PATTERN, read_manifest, read_member, unpacked_arrays
 from weights.training.squeezed_mesh import restore
 from weights.training.video import decoded
 from weights.training.workers import workers
 
+BASE_SIDES = {"small": 128, "large": 256}
+"""As in `weights.training.bases`, which takes seconds to import in every process."""
 LAYOUT = "layout.json"
 """Written last: what it describes is whole."""
 
@@ -37,6 +40,8 @@ class Job:
     member: str
     target: Path
     rows: list[int]
+    side: int | None = None
+    """Of the pictures in a target that does not say it itself"""
 
 
 def unpack(packs: Sequence[Path], out: Path, jobs: int | None = None) -> dict[str, Any]:
@@ -61,6 +66,7 @@ def unpack(packs: Sequence[Path], out: Path, jobs: int | None = None) -> dict[st
         if holding:
             layout[name] = _section(name, holding, out, work)
     layout["wire"] = _wire(packs, manifests, out, work, {c: i for i, c in enumerate(layout["train"]["names"])})
+    layout["bases"] = _bases(packs, manifests, out, work, layout["train"]["names"])
     for path, manifest in zip(packs, manifests, strict=True):
         if manifest.get("perceptual"):
             (out / manifest["perceptual"]).write_bytes(read_member(path, manifest, manifest["perceptual"]))
@@ -100,7 +106,7 @@ def _section(name: str, packs: Sequence[tuple[Path, dict[str, Any]]], out: Path,
     }
     target, count, size = out / f"{name}_frames.npy", starts[-1], packs[0][1]["size"]
     np.lib.format.open_memmap(target, "w+", np.uint8, (count, size, size, 3))
-    mesh, ok = None, np.zeros(count, np.float32)
+    mesh, ok = np.zeros((count, MESH, 3), np.float16), np.zeros(count, np.float32)
     for path, manifest in packs:
         rows = []
         for clip in manifest[name]["clips"]:
@@ -108,8 +114,6 @@ def _section(name: str, packs: Sequence[tuple[Path, dict[str, Any]]], out: Path,
             work.append(Job(path, {"digests": manifest["digests"]}, clip["member"], target, own))
             rows += own
         points, found = restore(unpacked_arrays(read_member(path, manifest, manifest[name]["mesh"])))
-        if mesh is None:
-            mesh = np.zeros((count, *points.shape[1:]), np.float16)
         mesh[rows], ok[rows] = points, found
     np.save(out / f"{name}_mesh.npy", mesh)
     np.save(out / f"{name}_ok.npy", ok)
@@ -139,9 +143,34 @@ def _wire(
     return {"clips": clip[order].tolist(), "frames": frame[order].tolist()}
 
 
+def _bases(
+    packs: Sequence[Path], manifests: Sequence[dict[str, Any]], out: Path, work: list[Job], names: list[str]
+) -> list[str]:
+    """Base layers as `weights.training.bases` writes them, by clip and time; their kinds."""
+    place = {name: number for number, name in enumerate(names)}
+    videos = [(p, m, v) for p, m in zip(packs, manifests, strict=True) for v in m["train"]["bases"]]
+    kinds = sorted({v["kind"] for _, _, v in videos})
+    for kind in kinds:
+        own = [each for each in videos if each[2]["kind"] == kind]
+        rows = sorted([place[v["clip"]], *row] for _, _, v in own for row in v["rows"])
+        at = {(clip, number): row for row, (clip, number, _, _) in enumerate(rows)}
+        side = BASE_SIDES[kind]
+        np.memmap(out / f"{kind}.u8", np.uint8, "w+", shape=(len(rows), side, side, 3)).flush()
+        about = {"side": side, "clips": names, "rows": rows}
+        (out / f"{kind}.json").write_text(json.dumps(about), encoding="utf-8")
+        for path, manifest, entry in own:
+            target = [at[place[entry["clip"]], number] for number, _, _ in entry["rows"]]
+            digests = {"digests": manifest["digests"]}
+            work.append(Job(path, digests, entry["member"], out / f"{kind}.u8", target, side))
+    return kinds
+
+
 def _perform(job: Job) -> None:
     """Decodes a video into its rows, enlarged bicubically if it is smaller (shrunk by area)."""
-    target = np.load(job.target, mmap_mode="r+")
+    if job.side is None:
+        target = np.load(job.target, mmap_mode="r+")
+    else:
+        target = np.memmap(job.target, np.uint8, "r+").reshape(-1, job.side, job.side, 3)
     side = target.shape[1]
     data = read_member(job.pack, job.manifest, job.member)
     for row, frame in zip(job.rows, decoded(data, len(job.rows)), strict=True):

@@ -147,6 +147,10 @@ class WireSources:
     starts: Tensor
     """(clips + 1,) int64."""
 
+    def to(self, device: torch.device) -> WireSources:
+        """A copy on `device`."""
+        return WireSources(*(each.to(device) for each in (self.frames, self.clip, self.frame, self.starts)))
+
     @staticmethod
     def load(path: Path, names: list[str], size: int) -> WireSources:
         """The sources of the clips `names`, enlarged bicubically to `size` px (shrunk by area); others are left out.

@@ -158,4 +158,4 @@ def test_warm_up_draws_every_size_that_calls_may_ask_for(calls: int, sizes: set[
 def test_warm_up_of_an_engine_that_draws_one_at_a_time_does_not_grow_with_the_calls() -> None:
     engine = ColourEngine()
     warm_up(engine, 2, 8)
-    assert len(engine.drawn) == 4  # with and without a base layer
+    assert len(engine.drawn) == 6  # without a base layer, with one and with two pictures
