@@ -16,9 +16,10 @@ from receiver.places import film_rate
 from receiver.playout import Frame
 from receiver.record import Recorder
 from receiver.recorded_sound import RecordedSound, WavFile, keep_sound
-from shared.callfile import Entry, Message, Shown, Taken, read_call
+from shared.callfile import Entry, Message, Resumed, Shown, Taken, read_call
 from shared.codec.errors import MalformedMessage
 from shared.codec.picture import Picture as PictureMessage
+from shared.link.resuming import Change
 from shared.models.engine import EngineError, Picture
 from shared.models.registry import ENGINES, wire_hash
 from shared.session.hello import SOUND, Incompatible
@@ -76,6 +77,8 @@ def replay_call(settings: ReceiverSettings) -> dict[str, int]:
     if settings.out_audio is not None and not with_sound:
         status.say(f"the call has no sound: {settings.out_audio} is not written")
     figures = {"frames_shown": half.counts.frames_shown, "sources_received": half.counts.sources_received}
+    if half.base is not None:
+        figures |= {"frames_with_base": half.base.counts.frames}
     if settings.report is not None:
         more = {"source_kind": hello.source_kind, "fps": hello.fps}
         write_report(settings.report, more | figures | vars(half.counts))
@@ -119,6 +122,10 @@ def _as_shown(half: IncomingHalf, entries: Iterator[Entry]) -> Iterator[Due]:
                     del waiting[0]  # it could not be decoded, or too many waited
                 if waiting:
                     _prepare(half, waiting.pop(0))
+            case Resumed(time, replaced, skip):
+                half.link_changed(Change.REPLACED if replaced else Change.RENEWED, time, skip)
+                if replaced:
+                    waiting.clear()
             case Shown(time, most, numbers):
                 half.draw_from(most)
                 for number in numbers:

@@ -31,7 +31,7 @@ from shared.models.registry import draws_quickly, load_basis, load_engine, wire_
 from shared.session.calling import calling
 from shared.session.certificate import Https
 from shared.session.conversation import Part, converse, status_text
-from shared.session.hello import SOUND, Hello, SourceKind
+from shared.session.hello import BASE, SOUND, Hello, SourceKind
 from shared.session.joining import check_peer
 from shared.session.reaching import helped_by_link
 from shared.session.status import StatusLine
@@ -139,8 +139,12 @@ Receive = Callable[[Link, Hello, Sending, Callable[[str], None]], Part]
 """Makes the receiving part of a two-way call, for what the other side's hello says."""
 
 
-async def send_call(settings: SenderSettings, receive: Receive | None = None) -> dict[str, Any]:
+async def send_call(
+    settings: SenderSettings, receive: Receive | None = None, takes_base: bool = False
+) -> dict[str, Any]:
     """Makes the call, both ways if `receive` is given and the other side sends, too; its report comes back.
+
+    `takes_base`: whether what `receive` makes takes a base layer.
 
     Raises SignallingError, LinkClosed, what `prepare` raises and what the receiving part does.
     """
@@ -151,6 +155,8 @@ async def send_call(settings: SenderSettings, receive: Receive | None = None) ->
     preview = Preview() if settings.preview else None  # if there is no desktop, that is said at once
     prepared = prepare(settings)
     hello = prepared.hello if receive is None else replace(prepared.hello, role="both")
+    if takes_base:
+        hello = replace(hello, capabilities={**hello.capabilities, BASE: 1})
     try:
         tls = settings.https.trusting()
         ice = await helped_by_link(settings.peer, settings.ice, tls)

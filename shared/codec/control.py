@@ -114,6 +114,16 @@ class Bye:
 
 
 @dataclass(frozen=True)
+class BaseHeld:
+    """Which key of the base layer the receiver holds, so that packets may follow; only for who sent a base layer."""
+
+    generation: int | None = _checked(_optional(_integer(4)))
+    """Of the newest key held; None: nothing can be shown until another one comes."""
+    asks: bool = _checked(lambda value: isinstance(value, bool), default=False)
+    """Whether a key is needed although this one is held: something is missing that nothing repairs."""
+
+
+@dataclass(frozen=True)
 class Commitment:
     """The offerer is bound to a nonce it does not show yet; see `shared.session.verification` for these three."""
 
@@ -140,7 +150,7 @@ class Reveal:
 
 
 Proof = Commitment | Answer | Reveal
-Control = Held | Request | Stats | Heartbeat | Note | Bye | Proof
+Control = Held | Request | Stats | Heartbeat | Note | Bye | BaseHeld | Proof
 
 _TYPES: dict[str, type[Control]] = {
     "held": Held,
@@ -149,6 +159,7 @@ _TYPES: dict[str, type[Control]] = {
     "heartbeat": Heartbeat,
     "note": Note,
     "bye": Bye,
+    "base": BaseHeld,
     "commitment": Commitment,
     "answer": Answer,
     "reveal": Reveal,
