@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from receiver.incoming import IncomingHalf, PreparedSource
-from receiver.playout import between
 from receiver.upscale import Upscaler
 from sender.analysis import Analysis
 from sender.budget import WireEstimate, budget_for
@@ -27,7 +26,7 @@ from shared.link.base import Channel
 from shared.link.pacing import PicturePacer
 from shared.mixture import Mixture
 from shared.models.engine import Engine, Picture
-from shared.motion import Motion
+from shared.motion import Motion, between
 from shared.session.call import TICK_SECONDS
 
 HOLD_SECONDS = 20.0

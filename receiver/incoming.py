@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from receiver.appearance import FaceWatch
+from receiver.clock import ClockOffset
 from receiver.delays import Delays
 from receiver.lag import URGENT, URGENT_EVERY, LinkLag
 from receiver.playout import Frame, Playout
@@ -99,8 +100,6 @@ class IncomingHalf:
         self.face: bool = True
         self.camera_off = False
         """Whether the other side said that it is by their will that there is no face."""
-        self.clock_offset: float | None = None
-        """Seconds to add to the sender's clock to have ours; None until it is known."""
         self._began: float | None = None
         self.heard: float | None = None
         """When the last message came."""
@@ -124,7 +123,9 @@ class IncomingHalf:
         self._lag = LinkLag()
         self._next_statistics, self._last_statistics = 0.0, float("-inf")
         self._statistics_sent = 0
-        self._best_round_trip = float("inf")
+        self._clock = ClockOffset()
+        self._first_offset: float | None = None
+        """Of the clocks when it became known: delays are kept as that one would have them."""
         self._delays = Delays()
         self._run = 0
         """How often the sender's program was started again."""
@@ -195,7 +196,7 @@ class IncomingHalf:
             self._prepared.clear()
             self._jobs.clear()
             self._reassembler, self._mixture = Reassembler(), Mixture(self._mixture.most)
-            self._best_round_trip, self._statistics_sent = float("inf"), 0
+            self._clock, self._statistics_sent = ClockOffset(), 0
         self._next_statistics, self._lag = now, LinkLag()
         self._say_what_is_held()
 
@@ -253,10 +254,17 @@ class IncomingHalf:
         self.counts.frames_shown += 1
         self.first_shown = now if self.first_shown is None else self.first_shown
         self.last_shown, self.on_display = now, frame
-        self._delays.add(now - frame.capture)
+        offset = self.clock_offset
+        if offset is not None or self._first_offset is None:  # clocks drift apart in a call
+            self._delays.add(now - frame.capture - ((offset or 0.0) - (self._first_offset or 0.0)))
         if self.playout.delay is not None:
             lag = min(max(0.0, now - frame.capture - self.playout.delay), _MAX_DISPLAY_LAG)
             self.display_lag += _LAG_FOLLOWS * (lag - self.display_lag)
+
+    @property
+    def clock_offset(self) -> float | None:
+        """Seconds to add to the sender's clock to have ours; None until it is known."""
+        return self._clock.seconds
 
     @property
     def sound_delay(self) -> float | None:
@@ -268,7 +276,7 @@ class IncomingHalf:
 
         Empty until clocks are known.
         """
-        offset = self.clock_offset
+        offset = self._first_offset
         if offset is None:
             return []
         seconds = self._delays.all() if last is None else self._delays.latest(last)
@@ -277,7 +285,7 @@ class IncomingHalf:
     @property
     def delays_known(self) -> int:
         """How many delays `delays_ms` gives."""
-        return 0 if self.clock_offset is None else len(self._delays)
+        return 0 if self._first_offset is None else len(self._delays)
 
     def tick(self, now: float, link_queued: int = 0) -> list[Outgoing]:
         """Everything to send at `now`; it is little, so what waits in the link does not matter."""
@@ -321,7 +329,8 @@ class IncomingHalf:
         match message:
             case control.Heartbeat(clock_ms=theirs, echo_ms=echo) if echo is not None:
                 age = ((round(now * 1000) - echo) & _CLOCK_MASK) / 1000  # the clock that travelled has wrapped
-                self._judge_clock(theirs / 1000, now - age, now)
+                self._clock.add(theirs / 1000, now - age, now)
+                self._first_offset = self.clock_offset if self._first_offset is None else self._first_offset
             case control.Note(text=text):
                 if text in (control.FACE, control.NO_FACE, control.CAMERA_OFF):
                     self.face, self.camera_off = text == control.FACE, text == control.CAMERA_OFF
@@ -329,13 +338,6 @@ class IncomingHalf:
                 self.peer_bye = reason
             case _:
                 pass
-
-    def _judge_clock(self, theirs: float, asked: float, now: float) -> None:
-        """Offset between the clocks from the fastest round trip (NTP, RFC 5905 section 8, one server timestamp)."""
-        round_trip = now - asked
-        if 0 <= round_trip < self._best_round_trip:
-            self._best_round_trip = round_trip
-            self.clock_offset = (asked + now) / 2 - theirs
 
     def _statistics(self, now: float) -> control.Stats:
         wants = self._statistics_sent < _CLOCK_AT_ONCE or self._statistics_sent % _CLOCK_EVERY == 0

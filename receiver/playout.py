@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from shared.codec.bundle import CLOCK_WRAP_MS, Bundle
-from shared.motion import FloatArray, Motion
+from shared.motion import Motion, between
 from shared.sound.codec import PACKET_MS
 
 _WINDOW = 50
@@ -200,10 +200,11 @@ class Playout:
         count = b.number - a.number
         if not 2 <= count <= _MAX_STEP or abs(b.capture - a.capture - interval) > interval / 2:
             return
-        for number in range(a.number + self._every, b.number, self._every):
+        parts = -(-count // self._every)
+        for part in range(1, parts):
+            number, share = a.number + part * self._every, part / parts
             if number <= self._shown:
                 continue
-            share = (number - a.number) / count
             capture = a.capture + share * (b.capture - a.capture)
             self._frames[number] = Frame(number, capture, a.epoch, between(a.motion, b.motion, share))
 
@@ -247,18 +248,3 @@ def _sound_age(bundle: Bundle) -> float:
     usual = PACKET_MS / 1000 + bundle.frame_interval_ms / 1000
     oldest = max((-each.start_ms / 1000 for each in bundle.sound if each.data), default=0.0)
     return min(max(usual, oldest), _MAX_SOUND_AGE)
-
-
-def between(a: Motion, b: Motion, share: float) -> Motion:
-    """The motion a `share` (0..1) of the way from one to another: angles, translation, expression and the logarithm of
-    the scale change linearly."""
-
-    def mix(x: FloatArray, y: FloatArray) -> FloatArray:
-        return np.asarray(x + share * (y - x), np.float32)
-
-    return Motion(
-        mix(a.rotation, b.rotation),
-        float(a.scale ** (1 - share) * b.scale**share),
-        mix(a.translation, b.translation),
-        mix(a.expression, b.expression),
-    )

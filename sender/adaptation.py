@@ -13,7 +13,9 @@ from collections import deque
 from math import inf
 from typing import NamedTuple
 
+from sender.cadence import LONGEST_SPAN
 from sender.profile import LARGEST_BUNDLE
+from sender.spacing import LONGEST_INTERVAL
 from shared.codec.control import Stats
 from shared.link.base import CHUNK_HEADER, PACKET_HEADERS
 from shared.link.pacing import LATER_RATE
@@ -33,8 +35,6 @@ SMALL_PICTURE = 128
 SILENCE_SECONDS = 5.0
 """Without statistics for so long, twice what lies between two, pictures wait: where they go is not known."""
 
-_LONGEST_SPAN = 0.8
-"""Seconds that a bundle may span."""
 _GETS_THROUGH = 0.8
 """Share of what got through a full link that may go: the rest lets its queue drain."""
 _DEEPEST_CUT = 0.5
@@ -227,10 +227,11 @@ class LinkAdaptation:
 
     def _possible(self) -> list[_Rung]:
         usual = self._usual
-        longest = max(_LONGEST_SPAN, usual.bundle * usual.step / self._fps)
+        twice_as_far = 2 * usual.step / self._fps <= LONGEST_INTERVAL
+        longest = max(LONGEST_SPAN, usual.bundle * usual.step / self._fps)
         return [
             _Rung(bundle, step)
-            for step in (usual.step, 2 * usual.step)
+            for step in ((usual.step, 2 * usual.step) if twice_as_far else (usual.step,))
             for bundle in range(usual.bundle, max(LARGEST_BUNDLE, usual.bundle) + 1)
             if bundle * step / self._fps <= longest + 1e-9
         ]

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from sender.profile import LARGEST_BUNDLE
+from sender.spacing import Run, evenly
 from sender.voice import Packet
 from shared.codec.bundle import Bundle, BundleEncoder
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.sound import FURTHEST_MS, SoundPacket
-from shared.motion import Motion
+from shared.motion import Motion, between
 
 _SOUND_WAITS = 16
 """Packets of sound that wait for a bundle at most, a second of them: older ones would come too late."""
 _CLOCKS = 1 << 32
 """Clocks travel as 32-bit milliseconds, and wrap."""
+_FOLLOWS = 1.5
+"""A bundle follows the one before, nothing missing between them, within this many intervals of its last frame."""
+_FARTHEST = 1000
+"""By how much frame numbers jump at most: they wrap, and clocks say the rest."""
 
 
 class Made(NamedTuple):
@@ -24,23 +30,30 @@ class Made(NamedTuple):
     data: bytes
     first_frame: int
     frames: int
+    seconds: float
+    """That its frames last."""
     sound: tuple[SoundPacket, ...]
 
 
 class _Frame(NamedTuple):
-    number: int
     clock: float
     motion: Motion | None
 
 
 class Bundler:
-    """One call's bundles. Clocks are seconds of the frames' clock."""
+    """One call's bundles. Clocks are seconds of the frames' clock.
+
+    A frame's number counts frames of the announced rate: within a bundle each is as far from the one before as its
+    interval is from that of the announced rate, a whole number and at least 1, as the receiver reckons, too; between
+    bundles, numbers follow the clocks. So a gap in the numbers is one in time.
+    """
 
     def __init__(self, basis: MotionBasis, fps: float) -> None:
-        """`fps`: camera frames a second."""
+        """`fps`: camera frames a second, as they were announced."""
         self._encoder, self._fps = BundleEncoder(basis), fps
         self._frames: list[_Frame] = []
         self._sound: list[Packet] = []
+        self._last_number, self._last_place = -1, float("-inf")
 
     def __len__(self) -> int:
         """Frames that wait."""
@@ -51,9 +64,9 @@ class Bundler:
         """Whether anything, be it sound alone, waits."""
         return bool(self._frames or self._sound)
 
-    def add(self, number: int, clock: float, motion: Motion | None) -> int:
+    def add(self, clock: float, motion: Motion | None) -> int:
         """Takes in a frame, captured at `clock`; how many older ones went for it, as no more than a bundle may wait."""
-        self._frames.append(_Frame(number, clock, motion))
+        self._frames.append(_Frame(clock, motion))
         gone = max(0, len(self._frames) - LARGEST_BUNDLE)
         del self._frames[:gone]
         return gone
@@ -68,21 +81,45 @@ class Bundler:
         self._frames.clear()
         return gone
 
-    def take(self, epoch: int, step: int) -> Made | None:
-        """All that waits as one bundle, none without frames. Its frames are `step` camera frames apart."""
-        if not self._frames:
-            return None
+    def take(self, epoch: int, usual: float) -> list[Made]:
+        """All that waits, as one bundle where clocks allow it; nothing without frames.
+
+        `usual`: seconds between two frames lately.
+        """
         frames, self._frames = self._frames, []
-        clock = clock_ms(frames[0].clock)
+        made, taken = [], 0
+        for run in evenly([frame.clock for frame in frames], usual) if frames else ():
+            motions = _filled(run, [frame.motion for frame in frames[taken : taken + len(run.places)]])
+            taken += len(run.places)
+            made.append(self._code(run, motions, epoch))
+        return made
+
+    def _code(self, run: Run, motions: tuple[Motion | None, ...], epoch: int) -> Made:
+        clock = clock_ms(run.start)
+        step = max(1, round(run.interval * self._fps))
         bundle = Bundle(
-            first_frame=frames[0].number & 0xFFFF,
+            first_frame=self._number(run, step) & 0xFFFF,
             clock_ms=clock,
             epoch=epoch,
-            frame_interval_ms=1000 * step / self._fps,
-            frames=tuple(frame.motion for frame in frames),
+            frame_interval_ms=1000 * run.interval,
+            frames=motions,
             sound=self._sound_after(clock),
         )
-        return Made(self._encoder.encode(bundle), bundle.first_frame, len(frames), bundle.sound)
+        self._last_number += step * (len(motions) - 1)
+        self._last_place = run.start + (len(motions) - 1) * run.interval
+        seconds = len(motions) * run.interval
+        return Made(self._encoder.encode(bundle), bundle.first_frame, len(motions), seconds, bundle.sound)
+
+    def _number(self, run: Run, step: int) -> int:
+        """Of a run's first frame."""
+        gap = run.start - self._last_place
+        if self._last_number < 0:
+            self._last_number = 0
+        elif 0 < gap <= _FOLLOWS * run.interval:
+            self._last_number += step
+        else:
+            self._last_number += max(step + 1, round(min(gap * self._fps, _FARTHEST)))
+        return self._last_number
 
     def _sound_after(self, clock: int) -> tuple[SoundPacket, ...]:
         """The sound that waits, for a bundle of this clock."""
@@ -100,3 +137,14 @@ class Bundler:
 def clock_ms(seconds: float) -> int:
     """A clock as it travels."""
     return round(seconds * 1000) % _CLOCKS
+
+
+def _filled(run: Run, motions: Sequence[Motion | None]) -> tuple[Motion | None, ...]:
+    """The motion at every place of a run: what is missing is made from its neighbours, if both show a face."""
+    filled = list(motions[:1])
+    for (a, before), (b, after) in pairwise(zip(run.places, motions, strict=True)):
+        for place in range(a + 1, b):
+            both = before is not None and after is not None
+            filled.append(between(before, after, (place - a) / (b - a)) if both else None)
+        filled.append(after)
+    return tuple(filled)

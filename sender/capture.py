@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from sender.camera import CameraDevice, CameraError, open_camera
 from sender.devices import cameras, find_camera
+from sender.pace import Thinner, announced, usual_rate, without_pauses
 from sender.sample import sample_frames
 from shared.session.hello import SourceKind
 
@@ -31,6 +32,8 @@ LARGEST_SIDE = 4096
 """Pixels; a larger frame would take memory and time that a call does not have."""
 CAMERA_PATIENCE_S = 5.0
 """A camera that delivers nothing for this long has gone."""
+_STAMPS_LOOKED_AT = 250
+"""Of a file, to know at which rate its frames usually come."""
 SAMPLE_FPS = 25.0
 SAMPLE_SIZE = 256
 
@@ -47,6 +50,9 @@ class Capture(ABC):
     """Whether it is a camera that a program gives its pictures."""
     fps: float
     """Nominal rate; the time stamps are what counts."""
+    began: float | None = None
+    """Seconds of the machine's clock (`time.monotonic`) of the first frame, once it is there; None unless its frames
+    are captured by that clock."""
     duration: float | None = None
     """Seconds, or None if it has no end or its end is not known."""
 
@@ -104,7 +110,10 @@ class SampleCapture(Capture):
 
 
 class FileCapture(Capture):
-    """A video file by its own time stamps, turned upright as its metadata asks."""
+    """A video file by its own time stamps, turned upright as its metadata asks.
+
+    A picture that stands for long is given again meanwhile; of more than about 60 a second some are left out.
+    """
 
     kind = "file"
 
@@ -115,7 +124,7 @@ class FileCapture(Capture):
         self._closed = self._damaged = False
         stream = self._container.streams.video[0]
         stream.thread_type = "AUTO"
-        self.fps = float(stream.average_rate or stream.guessed_rate or 25)
+        self.fps = announced(usual_rate(_first_stamps(path), float(stream.average_rate or 0)), SAMPLE_FPS)
         length = stream.duration * stream.time_base if stream.duration and stream.time_base else None
         self.duration = float(length) if length is not None else (self._container.duration or 0) / av.time_base or None
         try:
@@ -125,6 +134,10 @@ class FileCapture(Capture):
             raise
 
     def __iter__(self) -> Iterator[Frame]:
+        return without_pauses(self._frames())
+
+    def _frames(self) -> Iterator[Frame]:
+        thinner = Thinner()
         decoded = self._container.decode(video=0)
         first: float | None = None
         last = -1 / self.fps
@@ -135,7 +148,8 @@ class FileCapture(Capture):
             since = last + 1 / self.fps if stamp is None or stamp - first <= last else stamp - first
             last = since
             self._refuse_large(frame.width, frame.height)
-            yield since, _upright(frame)
+            if thinner.takes(since):
+                yield since, _upright(frame)
         if self._closed:
             return
         if first is None:
@@ -180,8 +194,7 @@ class CameraCapture(Capture):
         """Takes over an open device. `clock` stamps the frames as they are read."""
         self.virtual = virtual
         self._device, self._name, self._clock = device, name, clock
-        rate = device.get(cv2.CAP_PROP_FPS)
-        self.fps = rate if 1 <= rate <= 240 else 25.0
+        self.fps = announced(device.get(cv2.CAP_PROP_FPS))
         self._news = threading.Condition()
         self._newest: Frame | None = None
         self._closed = self._gone = False
@@ -189,7 +202,6 @@ class CameraCapture(Capture):
         self._thread.start()
 
     def __iter__(self) -> Iterator[Frame]:
-        first: float | None = None
         while True:
             with self._news:
                 self._news.wait_for(lambda: self._newest or self._closed or self._gone, CAMERA_PATIENCE_S)
@@ -199,8 +211,8 @@ class CameraCapture(Capture):
                     raise SourceError(f"{self._name} stopped sending pictures; check that it is still connected.")
                 stamp, rgb = self._newest
                 self._newest = None
-            first = stamp if first is None else first
-            yield stamp - first, rgb
+            self.began = stamp if self.began is None else self.began
+            yield stamp - self.began, rgb
 
     def close(self) -> None:
         with self._news:
@@ -210,14 +222,18 @@ class CameraCapture(Capture):
             self._thread.join(CAMERA_PATIENCE_S)
 
     def _read(self) -> None:
+        thinner = Thinner()
         try:
             while not self._closed:
                 ok, bgr = self._device.read()
                 if not ok or bgr is None:
                     break
+                stamp = self._clock()  # before the picture is turned into another form, which takes its time
+                if not thinner.takes(stamp):
+                    continue
                 rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
                 with self._news:
-                    self._newest = (self._clock(), rgb)
+                    self._newest = (stamp, rgb)
                     self._news.notify_all()
         finally:
             self._device.release()
@@ -242,6 +258,21 @@ def _open_file(path: Path) -> InputContainer:
         container.close()
         raise SourceError(f"'{path}' has no video stream; a file with moving pictures is needed.")
     return container
+
+
+def _first_stamps(path: Path) -> list[float]:
+    """Seconds of the first frames of a file, as its packets have them; none if it has no time stamps."""
+    stamps: list[float] = []
+    try:
+        with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
+            for packet in container.demux(video=0):
+                if packet.pts is not None and packet.time_base is not None:
+                    stamps.append(float(packet.pts * packet.time_base))
+                if len(stamps) == _STAMPS_LOOKED_AT:
+                    break
+    except (av.error.FFmpegError, OSError, ValueError):
+        pass  # what is damaged shows when it is played
+    return stamps
 
 
 def _open_camera(text: str) -> CameraCapture:

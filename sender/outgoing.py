@@ -16,6 +16,7 @@ from sender.adaptation import BACKLOG, LinkAdaptation
 from sender.analysis import Analysis
 from sender.budget import Budget
 from sender.bundling import Bundler, clock_ms
+from sender.cadence import Cadence
 from sender.first_source import FirstSource
 from sender.framing import Framer, cut, whole_square
 from sender.profile import LARGEST_BUNDLE
@@ -38,6 +39,10 @@ from shared.session.call import Outgoing, TooManyErrors
 
 HEARTBEAT_SECONDS = 2.0
 """Silence after which a sign of life is sent; motion is one too."""
+_COUNT_EVERY = 0.1
+"""Seconds between two looks at the bytes that the budget has spent."""
+_PATIENCE = 0.15
+"""Seconds that frames wait for another one beyond the time in which it should come."""
 _MAX_MALFORMED = 20
 _REST = 2.0
 """From one source to the next on a link that carries less than usual, as a multiple of the time that one takes."""
@@ -108,6 +113,7 @@ class OutgoingHalf:
         self.last_frame: float | None = None
         """When the first and the last frame were taken in for sending."""
         self._engine, self._bundler = engine, Bundler(basis, settings.fps)
+        self._cadence = Cadence(settings.fps, settings.step)
         self._link = LinkAdaptation(settings.bundle, settings.step, settings.fps, settings.picture_size)
         self._sources = Sources(self._code, engine, policy, budget, first)
         self._pacer = pacer or PicturePacer()
@@ -117,10 +123,12 @@ class OutgoingHalf:
         self._cut_size = max(engine.size, settings.picture_size)
         self._crop_number = 0
         self._out: list[Outgoing] = []
-        self._frame_number = 0
         self._step = settings.step
+        self._taken_at = 0.0
+        """When the last frame was taken in."""
         self._flushed: tuple[int, int, int] | None = None
-        """Of the bundle that goes with the next `tick`: number of its first frame, frames, bytes."""
+        """Of the bundle that goes with the next `tick`: number of its first frame, frames that the announced rate has
+        in its time, bytes."""
         self._rest_until = float("-inf")
         self._link_queued = 0
         self._bundles = self._loaded_bundles = 0
@@ -132,6 +140,9 @@ class OutgoingHalf:
         self._last_sent = float("-inf")
         self._connected = True
         """Whether it is known what the receiver holds: not from the loss of a connection until it says so."""
+        self.counted: Callable[[], tuple[int, int]] | None = None
+        """Gives the bytes on the wire so far, out and back, for the budget; without it `spent` is told."""
+        self._counted_at = float("-inf")
         self._newest: tuple[int, list[bytes]] | None = None
         """Id and pieces of the last source that was made."""
 
@@ -222,8 +233,13 @@ class OutgoingHalf:
 
     def tick(self, now: float, link_queued: int) -> list[Outgoing]:
         """Everything to send at `now`, while `link_queued` bytes wait in the link."""
-        out, self._out = self._out, []
         self._link_queued = link_queued
+        if self.counted is not None and now - self._counted_at >= _COUNT_EVERY:
+            self._counted_at = now
+            self.spent(*self.counted(), now)
+        if len(self._bundler) and link_queued <= BACKLOG and now - self._taken_at > self._patience():
+            self._flush()  # the camera has stopped: what it gave must not grow old
+        out, self._out = self._out, []
         rides = any(channel is Channel.MOTION for channel, _ in out)
         pieces = [] if self._link.pictures_wait(now) else self._pacer.pop_due(now, link_queued, rides)
         self._note_sent([len(data) for _, data in out] + [len(piece) for piece in pieces])
@@ -283,19 +299,24 @@ class OutgoingHalf:
         self._flushed = None
 
     def _append(self, analysis: Analysis | None, clock: float, now: float) -> None:
-        number, self._frame_number = self._frame_number, self._frame_number + 1
         if self._step != self._link.step:
             self._flush()  # frames of a bundle are as far apart as each other
             self._step = self._link.step
-        if number % self._step:
+        self._taken_at = now
+        if not self._cadence.goes(clock, self._step):
             return
-        self._forget(self._bundler.add(number, clock, None if analysis is None else self._as_held(analysis)))
+        self._forget(self._bundler.add(clock, None if analysis is None else self._as_held(analysis)))
         self.counts.frames_sent += 1
         self.first_frame = now if self.first_frame is None else self.first_frame
         self.last_frame = now
         self.counts.no_face += analysis is None
-        if len(self._bundler) >= self._link.bundle and self._link_queued <= BACKLOG:
+        enough = self._cadence.bundle(self._link.bundle, self._step)
+        if len(self._bundler) >= enough and self._link_queued <= BACKLOG:
             self._flush()
+
+    def _patience(self) -> float:
+        """Seconds that frames wait for another one to share their bundle."""
+        return self._cadence.camera + _PATIENCE
 
     def _forget(self, frames: int) -> None:
         """So many frames that were taken in will never go."""
@@ -303,13 +324,15 @@ class OutgoingHalf:
         self.counts.frames_dropped += frames
 
     def _flush(self) -> None:
-        made = self._bundler.take(self.gallery.epoch, self._step)
-        if made is None:
+        every = self._bundler.take(self.gallery.epoch, self._cadence.interval(self._step))
+        if not every:
             return
-        self._flushed = made.first_frame, made.frames, len(made.data)
-        self._out.append((Channel.MOTION, made.data))
-        self.counts.sound_packets += sum(1 for each in made.sound if each.data)
-        self.counts.sound_bytes += sum(len(each.data) for each in made.sound)
+        seconds, size = sum(made.seconds for made in every), sum(len(made.data) for made in every)
+        self._flushed = every[-1].first_frame, max(1, round(seconds * self.settings.fps / self._step)), size
+        for made in every:
+            self._out.append((Channel.MOTION, made.data))
+            self.counts.sound_packets += sum(1 for each in made.sound if each.data)
+            self.counts.sound_bytes += sum(len(each.data) for each in made.sound)
 
     def _as_held(self, analysis: Analysis) -> Motion:
         """The motion in the crop that the receiver draws, which changes only when a new source is held."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from sender.analysis import Analysis
-from sender.capture import Capture
+from sender.capture import Capture, Frame
 from sender.outgoing import OutgoingHalf
+from sender.pace import LONGEST_STILL
 from sender.sound import Sound
 from sender.sources import Job, Result, SourceJob
 from shared.models.engine import Picture
@@ -46,6 +47,8 @@ class Pump:
         self._failed: BaseException | None = None
         self._last: Analysis | None = None
         self._start = 0.0  # of the clock by which the capture's stamps are played
+        self._pushed = float("-inf")  # stamp of the last frame
+        self._picture: Picture | None = None  # the one that was analysed last
         self._kept: list[tuple[float, Analysis | None]] = []
         self._opened = capture.kind == "camera"
         half.on_held = lambda source_id: self._held.set()
@@ -55,17 +58,19 @@ class Pump:
 
         Raises SourceError if the source fails, ValueError if a picture is too large to be sent.
         """
-        loop, frames = asyncio.get_running_loop(), iter(self.capture)
-        started = False
+        frames, started = iter(self.capture), False
         try:
-            while (item := await loop.run_in_executor(self._pool, next, frames, None)) is not None:
+            while (item := await self._next(frames)) is not None:
                 stamp, picture = item
                 if self._seconds is not None and stamp >= self._seconds:
                     break
                 if self._failed is not None:
                     raise self._failed
-                if not started or self.capture.kind == "camera":
-                    started, self._start = True, time.monotonic() - stamp  # a camera's frames are as fresh as they come
+                if not started:
+                    began = self.capture.began
+                    started, self._start = True, time.monotonic() - stamp if began is None else began
+                if stamp <= self._pushed:
+                    continue  # the last motion went again for a moment after it
                 if self._opened:
                     await self._play(picture, stamp)
                 else:
@@ -80,6 +85,21 @@ class Pump:
             self.capture.close()
             self._pool.shutdown(wait=False)
             self._workshop.shutdown(wait=False)
+
+    async def _next(self, frames: Iterator[Frame]) -> Frame | None:
+        """The next frame of the capture. While a camera has none its last motion goes again, and sound with it."""
+        fetching = asyncio.ensure_future(asyncio.get_running_loop().run_in_executor(self._pool, next, frames, None))
+        try:
+            while self.capture.kind == "camera" and self._pushed > float("-inf"):
+                done, _ = await asyncio.wait([fetching], timeout=LONGEST_STILL)
+                if done:
+                    break
+                stamp = time.monotonic() - self._start
+                self._hear(stamp)
+                self._push(None if self.camera_off else self._last, stamp)
+            return await fetching
+        finally:
+            fetching.cancel()
 
     async def _play(self, picture: Picture, stamp: float) -> None:
         await self._wait_for(stamp)
@@ -128,14 +148,16 @@ class Pump:
         await asyncio.sleep(max(0.0, self._start + stamp - time.monotonic()))
 
     async def _analyse(self, picture: Picture) -> Analysis | None:
+        if picture is self._picture:  # a file that stands still
+            return self._last
         loop = asyncio.get_running_loop()
-        self._last = await loop.run_in_executor(self._pool, self.half.analyse, picture)
+        self._last, self._picture = await loop.run_in_executor(self._pool, self.half.analyse, picture), picture
         if self.on_frame is not None:
             self.on_frame(picture, self._last)
         return self._last
 
     def _push(self, analysis: Analysis | None, stamp: float) -> Job | None:
-        self.half.camera_off = self.camera_off
+        self.half.camera_off, self._pushed = self.camera_off, stamp
         job = self.half.push(analysis, self._start + stamp, time.monotonic())
         self._do(job)
         return job

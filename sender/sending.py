@@ -51,7 +51,8 @@ class Watch:
 
     def __init__(self, half: OutgoingHalf, link: Link, two_way: bool = False) -> None:
         """`two_way`: what comes back is the other side's own picture, too, and not charged to sources."""
-        self._half, self._link, self._two_way = half, link, two_way
+        self._half, self._link = half, link
+        half.counted = lambda: _spent(link, two_way)
         self._delays: list[float] = []  # those the receiver reported, a median every two seconds
         self._statistics: object = None
         self._meter = Meter(self._now, lambda: self._delays, "frames_sent", outgoing=True)
@@ -64,8 +65,6 @@ class Watch:
             self._statistics = statistics
             if statistics.delay_ms:
                 self._delays.append(statistics.delay_ms)
-        wire = self._link.wire()
-        self._half.spent(wire.sent.size, 0 if self._two_way else wire.received.size, time.monotonic())
         since = self._meter.look(steady=bool(self._half.gallery.sources))
         self.fps = since["fps"]
         delay = f"{self._delays[-1]:.0f} ms" if self._delays else "?"
@@ -92,6 +91,12 @@ class Watch:
             first_frame=self._half.first_frame,
             last_frame=self._half.last_frame,
         )
+
+
+def _spent(link: Link, two_way: bool) -> tuple[int, int]:
+    """Bytes on the wire so far, out and back, that count for sources."""
+    wire = link.wire()
+    return wire.sent.size, 0 if two_way else wire.received.size
 
 
 class Sending:

@@ -90,3 +90,18 @@ def pose_distance(a: Motion, b: Motion) -> float:
     angle = float(np.degrees(np.arccos(np.clip((np.trace(relative) - 1) / 2, -1.0, 1.0))))
     shift = float(np.linalg.norm(a.translation[:2] - b.translation[:2]))
     return angle + SHIFT_DEGREES * shift + SIZE_DEGREES * abs(float(np.log(a.scale / b.scale)))
+
+
+def between(a: Motion, b: Motion, share: float) -> Motion:
+    """The motion a `share` (0..1) of the way from one to another: angles, translation, expression and the logarithm of
+    the scale change linearly."""
+
+    def mix(x: FloatArray, y: FloatArray) -> FloatArray:
+        return np.asarray(x + share * (y - x), np.float32)
+
+    return Motion(
+        mix(a.rotation, b.rotation),
+        float(a.scale ** (1 - share) * b.scale**share),
+        mix(a.translation, b.translation),
+        mix(a.expression, b.expression),
+    )

@@ -285,6 +285,26 @@ def test_the_delay_is_right_whatever_the_uptime_of_both_ends(uptime: float, thei
     assert half.delays_known == 1
 
 
+def test_delays_of_an_hour_are_right_while_clocks_drift_apart() -> None:
+    half, drift = incoming_half(), 50e-6
+    give(half, message(1), 0.0)
+    for number in range(0, 3600, 2):
+        now = float(number)
+        for asked in [m.clock_ms for m in messages(half, now) if isinstance(m, control.Stats) and m.clock_ms is not None]:
+            theirs = (now + 0.05) * (1 - drift)
+            answer = control.Heartbeat(round(theirs * 1000), asked)
+            half.receive(Channel.CONTROL, control.pack_control(answer), now + 0.1)
+        captured = (now + 0.2) * (1 - drift)
+        bundle = Bundle(number & 0xFFFF, round(captured * 1000), 1, 40.0, (make_motion(),))
+        half.receive(Channel.MOTION, encode_bundle(bundle, make_basis()), now + 0.25)
+        item = half.due(now + 0.9)
+        if item is not None and half.clock_offset is not None:
+            half.shown(item[0], now + 0.3)
+    delays = half.delays_ms()
+    assert len(delays) > 1700
+    assert max(abs(each - 100) for each in delays) <= 18
+
+
 def test_hostile_clocks_never_make_statistics_that_cannot_be_sent() -> None:
     half = incoming_half()
     give(half, message(1))

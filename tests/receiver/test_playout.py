@@ -9,9 +9,9 @@ from call_examples import make_motion
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.playout import Frame, Playout, between
+from receiver.playout import Frame, Playout
 from shared.codec.bundle import CLOCK_WRAP_MS, Bundle
-from shared.motion import Motion
+from shared.motion import Motion, between
 
 INTERVAL = 0.04
 PER_BUNDLE = 5

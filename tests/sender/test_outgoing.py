@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from call_examples import FPS, SIDE, ColourEngine, make_basis, outgoing_half, picture
 
+from sender.budget import Budget
 from sender.framing import Crop, Framed
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.refresh import EveryN, First
@@ -401,3 +402,17 @@ def test_a_new_source_supersedes_pieces_not_sent_yet() -> None:
     half.done(job.perform(), 0.0)
     ids = {int.from_bytes(data[:2], "big") for now in (25, 26, 27) for data in sent(half, now)[2]}
     assert ids == {job.source_id}
+
+
+def test_a_call_that_nobody_watches_keeps_its_budget() -> None:
+    budget = Budget(10.0)
+    settings = OutgoingSettings(FPS, 5, SIDE, "max", "none")
+    half = OutgoingHalf(settings, ColourEngine(), make_basis(), First(), budget=budget)
+    now = 0.0
+    half.counted = lambda: (round(1000 * now), round(500 * now))  # 12 kbit/s
+    begun(half)
+    for n in range(400):
+        now = n * STEP
+        half.tick(now, 0)
+    assert budget.room(now) == 0
+    assert not budget.allows(1000, now)
