@@ -26,6 +26,7 @@ def record_call(settings: SenderSettings) -> dict[str, int]:
     """
     assert settings.out is not None
     _, capture, sound, half, hello = prepare(settings)
+    half.accept_base(True)
     status, size = StatusLine(), 0
     with capture, sound or nullcontext(), CallWriter(settings.out, hello) as file:
         for stamp, messages in play(half, capture, settings.seconds, sound):
@@ -63,6 +64,7 @@ def play(
         wire.add([len(data) for _, data in out])
         while flying and not half.pictures_waiting:
             half.assume_held(flying.pop(0))
+        half.assume_base_held()
         return now, out
 
     def opening() -> Iterator[tuple[float, list[Outgoing]]]:
@@ -85,7 +87,7 @@ def play(
         analysis = half.analyse(picture)
         if half.gallery.sources or not (kept or analysis is not None):
             hear(stamp)
-        do(half.push(analysis, now, now))
+        do(half.push(analysis, now, now, picture))
         if not half.gallery.sources and (kept or analysis is not None):
             kept.append((stamp, analysis))
             if flying:

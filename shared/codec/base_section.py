@@ -63,7 +63,8 @@ class BasePacket:
     droppable: bool
     """Whether no later packet depends on it."""
     frame: int
-    """Frame that it shows, counted from the bundle's first; negative where a bundle repeats it."""
+    """Number of the frame that it shows, counted from the bundle's first, also where motion comes for every second
+    frame only; negative where a bundle repeats it."""
     data: bytes
     """For `BaseDecoder.decode`."""
 

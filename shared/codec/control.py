@@ -19,6 +19,10 @@ MAX_TEXT = 200
 MAX_SOURCES = 64
 NO_FACE, FACE, CAMERA_OFF = "no face", "face", "camera off"
 """Texts of the notes that a sender gives when the person leaves its picture and comes back."""
+BASE_KEY = "base"
+"""Reason of a request for a key of the base layer."""
+SENDS = "sends: "
+"""Begins the text of a note that says in words what is sent now, as the ladder names it."""
 
 Check = Callable[[object], bool]
 
@@ -61,7 +65,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Request:
-    """The receiver asks for a source."""
+    """The receiver asks for a source, or with BASE_KEY as its reason for a key of the base layer."""
 
     source: int | None = _checked(_optional(_integer(16)))
     """The id of the one it lacks; None for a fresh one."""
@@ -114,6 +118,16 @@ class Bye:
 
 
 @dataclass(frozen=True)
+class BaseHeld:
+    """Which key of the base layer the receiver holds, so that packets may follow; only for who sent a base layer."""
+
+    generation: int | None = _checked(_optional(_integer(4)))
+    """Of the newest key held; None: nothing can be shown until another one comes."""
+    asks: bool = _checked(lambda value: isinstance(value, bool), default=False)
+    """Whether a key is needed although this one is held: something is missing that nothing repairs."""
+
+
+@dataclass(frozen=True)
 class Commitment:
     """The offerer is bound to a nonce it does not show yet; see `shared.session.verification` for these three."""
 
@@ -140,7 +154,7 @@ class Reveal:
 
 
 Proof = Commitment | Answer | Reveal
-Control = Held | Request | Stats | Heartbeat | Note | Bye | Proof
+Control = Held | Request | Stats | Heartbeat | Note | Bye | BaseHeld | Proof
 
 _TYPES: dict[str, type[Control]] = {
     "held": Held,
@@ -149,6 +163,7 @@ _TYPES: dict[str, type[Control]] = {
     "heartbeat": Heartbeat,
     "note": Note,
     "bye": Bye,
+    "base": BaseHeld,
     "commitment": Commitment,
     "answer": Answer,
     "reveal": Reveal,
