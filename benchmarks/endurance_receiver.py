@@ -38,7 +38,7 @@ class LoggingStudio(Studio):
             shown(frame, now)
 
         half.shown = note  # type: ignore[method-assign]
-        half.draw = lambda frame, sources: blank  # type: ignore[method-assign]
+        half.draw = lambda frame, mixed: blank  # type: ignore[method-assign]
         return half
 
 

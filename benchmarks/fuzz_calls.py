@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from itertools import cycle
 
 import numpy as np
 
+from receiver.base_track import OLDEST
 from receiver.incoming import IncomingHalf
 from receiver.upscale import Bicubic
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.refresh import EveryN
+from shared.codec.av1 import available
+from shared.codec.base_key import BaseKey
+from shared.codec.base_section import SEQUENCES, BasePacket
+from shared.codec.base_video import BaseEncoder
+from shared.codec.bundle import decode_bundle, encode_bundle
 from shared.codec.errors import MalformedMessage
 from shared.codec.motion_basis import ANGLE_LIMIT, EXPRESSION_LIMIT, MotionBasis
+from shared.codec.pieces import split
 from shared.codec.range_coder import TOTAL
 from shared.link.base import Channel
 from shared.models.engine import Picture, Weighted
@@ -86,10 +93,40 @@ class Traffic:
     to_sender: list[bytes] = field(default_factory=list)
 
 
+class _Based:
+    """Puts a base layer of every second frame into a sender's traffic, where this machine can code one."""
+
+    def __init__(self) -> None:
+        self._basis, self._sequence = plain_basis(), 0
+        self._encoder = BaseEncoder(_SIDE, 60) if available() else None
+
+    def add(self, messages: Iterable[Outgoing]) -> Iterator[Outgoing]:
+        """The messages with base packets in them, and the key after the first bundle."""
+        for channel, data in messages:
+            if self._encoder is None or channel is not Channel.MOTION:
+                yield channel, data
+                continue
+            bundle = decode_bundle(data, self._basis)
+            keys, packets = [], []
+            for index in range(bundle.first_frame % 2, len(bundle.frames), 2):
+                level = 100 + (bundle.first_frame + index) % 50
+                coded = self._encoder.encode(np.full((_SIDE, _SIDE, 3), level, np.uint8))
+                assert coded is not None
+                if coded.key:
+                    clock = bundle.clock_ms + round(index * bundle.frame_interval_ms)
+                    keys.append(BaseKey(0, 0, _SIDE, 60, bundle.first_frame + index, clock, coded.data))
+                else:
+                    packets.append(BasePacket(0, self._sequence % SEQUENCES, coded.droppable, index, coded.data))
+                    self._sequence += not coded.droppable
+            yield channel, encode_bundle(replace(bundle, base=tuple(packets)), self._basis)
+            for key in keys:
+                yield from ((Channel.PICTURES, piece) for piece in split(key.pack(), key.pieces_id))
+
+
 def recorded() -> Traffic:
     """The traffic of a short call in simulated time."""
     outgoing, incoming = new_halves()
-    traffic = Traffic()
+    traffic, based = Traffic(), _Based()
     for tick in range(2 * _FRAMES):
         now = tick * 0.02
         if tick % 2 == 0:
@@ -98,7 +135,7 @@ def recorded() -> Traffic:
             if job is not None:
                 outgoing.done(job.perform(), now)
         last = outgoing.finish("the end", now) if tick == 2 * _FRAMES - 1 else []
-        for each in (*outgoing.tick(now, 0), *last):
+        for each in based.add((*outgoing.tick(now, 0), *last)):
             traffic.to_receiver.append(_numbered(each))
             incoming.receive(*each, now)
         while (picture := incoming.next_job()) is not None:
@@ -132,11 +169,15 @@ class HostileSender:
     def _begin(self) -> None:
         self._half, self._life, self._now = new_halves()[1], 0, 0.0
 
+    def _refused(self) -> int:
+        """Messages of which nothing was taken in."""
+        return self._half.counts.malformed - self._half.counts.malformed_base
+
     def _take(self, numbered: bytes) -> None:
         half, self._now = self._half, self._now + 0.02
-        before = half.counts.malformed, half.counts.bundles, half.playout.waiting
+        before = self._refused(), half.counts.bundles, half.playout.waiting
         half.receive(*_message(numbered), self._now)
-        if half.counts.malformed > before[0] and (half.counts.bundles, half.playout.waiting) != before[1:]:
+        if self._refused() > before[0] and (half.counts.bundles, half.playout.waiting) != before[1:]:
             raise AssertionError("a malformed message left frames to show")
         while (picture := half.next_job()) is not None:
             try:
@@ -144,11 +185,13 @@ class HostileSender:
             except MalformedMessage as error:
                 half.refuse(picture, error)
         while (item := half.due(self._now)) is not None:
-            frame, sources = item
+            frame, mixed = item
             if frame.motion is not None:
                 check_motion(frame.motion)
-            if sources:
-                half.draw(frame, sources)
+            if mixed.base is not None and not 0 <= mixed.base.age <= OLDEST + 0.001:
+                raise AssertionError(f"a base {mixed.base.age} s old is to be shown")
+            if mixed:
+                half.draw(frame, mixed)
                 half.shown(frame, self._now)
         half.tick(self._now)
 

@@ -150,13 +150,13 @@ async def receive(half: IncomingHalf, sender: OutgoingHalf, log: Log) -> None:
             half.add_source(await loop.run_in_executor(None, half.prepare, job))
         now = time.monotonic()
         while (item := half.due(now)) is not None:
-            frame, sources = item
-            if not sources:
+            frame, mixed = item
+            if not mixed:
                 log.not_drawable += frame.motion is not None
                 continue
             half.shown(frame, now)
             held = {s.source_id for s in half.gallery.at(frame.epoch)}  # others may still be fading out
-            log.without_source += not any(source.held.source_id in held for source, _ in sources)
+            log.without_source += not any(source.held.source_id in held for source, _ in mixed.sources)
             delay = 1000 * (now - frame.capture) % CLOCK_WRAP_MS
             log.shown.append((now, delay, sender.counts.sources_sent > sender.counts.sources_held))
         await asyncio.sleep(POLL_SECONDS)

@@ -92,6 +92,8 @@ def parse(arguments: list[str] | None = None) -> Asked:
                         help="do not draw the join link as a QR code (which only a terminal is shown)")  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FILE.mp4", help="record what is shown")
     parser.add_argument("--no-audio", action="store_true", help="no sound at all")
+    parser.add_argument("--no-base", action="store_true", help="no base layer, a tiny video that travels with the "
+                        "motion: only the face is then as it was")  # fmt: skip
     add_showing_options(parser)
     parser.add_argument("--send", metavar="SOURCE", help="both ways: send camera:N, camera:NAME, a video file or "
                         "sample to a caller who receives (sender --receive); with loudspeakers the other side hears "

@@ -7,7 +7,7 @@ so that it can run wherever decoding (about half a millisecond a picture) does n
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from shared.codec.base_key import BaseKey
@@ -175,14 +175,15 @@ class BaseTrack:
         newest = self._generations[-1] if self._generations else None
         return None if newest is None or newest.broken else newest.key.generation
 
-    def add_bundle(self, bundle: Bundle, first_frame: int, clock: float, now: float) -> None:
+    def add_bundle(self, bundle: Bundle, first_frame: int, clock: float, now: float, step: int = 1) -> None:
         """Takes in a bundle's packets, late or not: `first_frame` and `clock` are its first frame's in the playout.
 
-        Raises MalformedBase for what cannot be decoded and for more than any sender sends.
+        `step`: frame numbers that one of its intervals counts. Raises MalformedBase for what cannot be decoded and for
+        more than any sender sends.
         """
         if self._reference is None or first_frame >= self._reference[1]:
             self._reference = bundle.first_frame, first_frame, bundle.clock_ms, clock
-        interval = bundle.frame_interval_ms / 1000
+        interval = bundle.frame_interval_ms / 1000 / step
         placed = [_Placed(each, first_frame + each.frame, clock + each.frame * interval) for each in bundle.base]
         early_key, self._early_key = self._early_key, None
         try:
@@ -213,12 +214,16 @@ class BaseTrack:
 
     def at(self, frame: int, clock: float, crop: int) -> DecodedBase | None:
         """The newest base not newer than a frame captured at `clock` and drawn in `crop`; None if none is that near."""
-        fitting = (
+        return next(self.fitting(frame, clock, crop), None)
+
+    def fitting(self, frame: int, clock: float, crop: int) -> Iterator[DecodedBase]:
+        """All that `at` chooses from, newest first."""
+        found = [
             each
             for each in self._pictures
             if each.crop == crop and each.frame <= frame and clock - each.clock <= OLDEST + _TOLERANCE
-        )
-        return max(fitting, key=lambda each: each.frame, default=None)
+        ]
+        return iter(sorted(found, key=lambda each: each.frame, reverse=True))
 
     def wants_key(self, now: float) -> bool:
         """Whether the caller is to ask the sender for a key at `now`: True at most once in REQUEST_EVERY.
@@ -235,8 +240,12 @@ class BaseTrack:
         self.requests += 1
         return True
 
+    def drop_pictures(self) -> None:
+        """Nothing decoded until now is shown again; packets go on."""
+        self._pictures.clear()
+
     def forget(self) -> None:
-        """After a stall or a resume: nothing from before is shown again, and packets wait for a new key."""
+        """After a resume: nothing from before is shown again, and packets wait for a new key."""
         self._generations.clear()
         self._pictures.clear()
         self._early.clear()

@@ -10,6 +10,7 @@ from receiver.incoming import IncomingHalf
 from receiver.player import DRAWERS, share_cores
 from receiver.tape import Tape
 from receiver.upscale import DEFAULT_UPSCALER, Upscaler, load_upscaler
+from shared.codec.av1 import decodable
 from shared.codec.motion_basis import MotionBasis
 from shared.link.ice import IceSettings
 from shared.models.appearance import Appearances, load_appearances
@@ -57,6 +58,8 @@ class ReceiverSettings:
     """False: sound is neither heard nor recorded."""
     speaker: str | None = None
     """Name or number of one, "default" for the system's; None: the default one with a window, else none."""
+    base: bool = True
+    """False: no base layer is announced or taken in."""
     out_audio: Path | None = None
     """A WAV file for the sound."""
     page: int | None = None
@@ -71,6 +74,11 @@ class ReceiverSettings:
     """Whether a call waits for a sender that is silent until it is interrupted."""
 
 
+def takes_base(settings: ReceiverSettings) -> bool:
+    """Whether a base layer may come: it is wanted, and this machine's PyAV can decode it."""
+    return settings.base and decodable()
+
+
 @dataclass(frozen=True)
 class Studio:
     """What outlives a call, and what several calls share: the engine and all it needs."""
@@ -80,6 +88,8 @@ class Studio:
     upscaler: Upscaler
     appearances: Appearances | None = None
     """None: nobody notices when a face is changed."""
+    base: bool = True
+    """Whether a base layer can be taken in, and is wanted."""
 
     @staticmethod
     def open(settings: ReceiverSettings) -> Studio:
@@ -96,11 +106,11 @@ class Studio:
             warm_up(engine, calls=settings.calls)
         if settings.calls > 1:
             engine = Batcher(engine, at_once=1 if device == "cuda" else DRAWERS)
-        return Studio(engine, load_basis(settings.engine), upscaler, load_appearances())
+        return Studio(engine, load_basis(settings.engine), upscaler, load_appearances(), takes_base(settings))
 
     def half(self, fps: float, tape: Tape | None = None) -> IncomingHalf:
         """A fresh half for a call at `fps` frames a second."""
-        return IncomingHalf(self.engine, self.basis, self.upscaler, fps, tape, self.appearances)
+        return IncomingHalf(self.engine, self.basis, self.upscaler, fps, tape, self.appearances, self.base)
 
     def call(self) -> AbstractContextManager[None]:
         """The time of a call, for an engine that calls share."""

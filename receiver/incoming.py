@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from receiver.appearance import FaceWatch
+from receiver.base_layer import BaseLayer
 from receiver.clock import ClockOffset
 from receiver.delays import Delays
 from receiver.lag import URGENT, URGENT_EVERY, LinkLag
@@ -19,8 +20,9 @@ from receiver.playout import Frame, Playout
 from receiver.tape import Tape
 from receiver.upscale import Upscaler
 from shared.codec import control
+from shared.codec.base_key import is_base_key
 from shared.codec.bundle import CLOCK_WRAP_MS, decode_bundle
-from shared.codec.errors import MalformedMessage, MalformedPicture
+from shared.codec.errors import MalformedBase, MalformedMessage, MalformedPicture
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import Picture as PictureMessage
 from shared.codec.picture import decode_picture
@@ -30,6 +32,7 @@ from shared.link.base import Channel
 from shared.link.resuming import Change
 from shared.mixture import Mixture
 from shared.models.engine import Engine, Picture
+from shared.models.exchange import BasePicture
 from shared.motion import FloatArray
 from shared.session.call import Outgoing, TooManyErrors
 
@@ -63,8 +66,17 @@ class PreparedSource:
     """Of its face, if somebody looks at that."""
 
 
-Mixed = tuple[tuple[PreparedSource, float], ...]
-"""Sources to draw from, each with its weight."""
+@dataclass(frozen=True, eq=False)
+class Mixed:
+    """What a frame is drawn from; nothing, which is false: the last picture is held."""
+
+    sources: tuple[tuple[PreparedSource, float], ...] = ()
+    """Each with its weight."""
+    base: BasePicture | None = None
+
+    def __len__(self) -> int:
+        """Sources."""
+        return len(self.sources)
 
 
 @dataclass
@@ -77,6 +89,8 @@ class IncomingCounts:
     frames_without_face: int = 0
     sources_received: int = 0
     malformed: int = 0
+    malformed_base: int = 0
+    """Of the malformed messages: bundles whose motion was taken in but not their base, and keys."""
     sound_packets: int = 0
     not_drawable: int = 0
     """Frames that came while no source was held."""
@@ -87,15 +101,16 @@ class IncomingHalf:
 
     def __init__(
         self, engine: Engine, basis: MotionBasis, upscaler: Upscaler, fps: float = 25.0, tape: Tape | None = None,
-        appearances: Callable[[Picture], FloatArray] | None = None,
+        appearances: Callable[[Picture], FloatArray] | None = None, base: bool = True,
     ) -> None:  # fmt: skip
         """`fps`: frames a second that the sender captures; as many are shown, however few motions travel.
 
         `tape` is told everything that decides which pictures are drawn. `appearances` reads faces, to notice when one
-        is changed; without it nobody does.
+        is changed; without it nobody does. `base`: whether the base layer is taken in, if one comes.
         """
         self._tape = tape
         self.counts, self.playout, self.gallery = IncomingCounts(), Playout(fps), Gallery()
+        self.base = BaseLayer(engine.size, self.playout, self.gallery) if base else None
         self.peer_bye: str | None = None
         self.face: bool = True
         self.camera_off = False
@@ -140,10 +155,11 @@ class IncomingHalf:
                 case Channel.MOTION:
                     self._take_bundle(data, now)
                 case Channel.PICTURES:
-                    self._take_piece(data)
+                    self._take_piece(data, now)
                 case Channel.CONTROL:
                     self._handle(control.unpack_control(data), now)
         except MalformedMessage as error:
+            self.counts.malformed_base += isinstance(error, MalformedBase)
             self._count_malformed(error)
 
     def next_job(self) -> PictureMessage | None:
@@ -179,24 +195,29 @@ class IncomingHalf:
             self._prepared.pop(source_id, None)
         self._say_what_is_held()
 
-    def link_changed(self, change: Change, now: float) -> None:
+    def link_changed(self, change: Change, now: float, skip: int | None = None) -> None:
         """The connection was lost, or there is a new one, on which the sender is told at once what is held.
 
-        If it was started again, nothing is: it would not know of it.
+        If it was started again, nothing is: it would not know of it. `skip`: in a replay, by how much frame numbers
+        jumped then; 0 if they did not.
         """
         if change is Change.LOST:
             return
         self._out.clear()  # it was for the connection before
-        if change is Change.RENEWED and self.heard is not None and now - self.heard > _LONG_AWAY:
-            self.playout.begin_anew(now)
+        away = self.heard is not None and now - self.heard > _LONG_AWAY if skip is None else skip > 0
+        if change is Change.REPLACED or away:
+            skip = self.playout.begin_anew(now, skip)
+        if self._tape is not None:
+            self._tape.resumed(change is Change.REPLACED, skip or 0, now)
         if change is Change.REPLACED:
             self._run += 1
             self.gallery.begin_anew()
-            self.playout.begin_anew(now)
             self._prepared.clear()
             self._jobs.clear()
             self._reassembler, self._mixture = Reassembler(), Mixture(self._mixture.most)
             self._clock, self._statistics_sent = ClockOffset(), 0
+        if self.base is not None:
+            self.base.begin_anew()
         self._next_statistics, self._lag = now, LinkLag()
         self._say_what_is_held()
 
@@ -221,14 +242,15 @@ class IncomingHalf:
         if frame.motion is None:
             self.face = False
             self.counts.frames_without_face += 1
-            return frame, ()
+            return frame, Mixed()
         self.face, self.camera_off = True, False
         shares = self._mixture.step(self.gallery.at(frame.epoch), frame.motion, frame.number)
         if not shares:
             self.counts.not_drawable += 1
         # one that fades out may have been dropped meanwhile
         known = [(self._prepared.get(held.source_id), weight) for held, weight in shares]
-        return frame, tuple((source, weight) for source, weight in known if source is not None)
+        sources = tuple((source, weight) for source, weight in known if source is not None)
+        return frame, Mixed(sources, self.base.picture(frame) if self.base is not None and sources else None)
 
     def held(self) -> list[PreparedSource]:
         """The sources held, oldest first."""
@@ -244,10 +266,11 @@ class IncomingHalf:
         """Frames are to be drawn from so many sources, but for those that fade out."""
         self._mixture.most = most
 
-    def draw(self, frame: Frame, sources: Mixed) -> Picture:
+    def draw(self, frame: Frame, mixed: Mixed) -> Picture:
         """(size, size, 3) the person under the frame's motion, from at least one source. Slow."""
         assert frame.motion is not None
-        return self._engine.draw([(source.features, weight) for source, weight in sources], frame.motion)
+        given = [(source.features, weight) for source, weight in mixed.sources]
+        return self._engine.draw(given, frame.motion, mixed.base)
 
     def shown(self, frame: Frame, now: float) -> None:
         """Notes that a frame was put on display at `now`."""
@@ -290,6 +313,8 @@ class IncomingHalf:
     def tick(self, now: float, link_queued: int = 0) -> list[Outgoing]:
         """Everything to send at `now`; it is little, so what waits in the link does not matter."""
         out, self._out = self._out, []
+        if self.base is not None:
+            out += [(Channel.CONTROL, control.pack_control(each)) for each in self.base.messages(now)]
         if now >= self._next_statistics:
             self._next_statistics, self._last_statistics = now + STATISTICS_SECONDS, now
             out.append((Channel.CONTROL, control.pack_control(self._statistics(now))))
@@ -309,7 +334,8 @@ class IncomingHalf:
         bundle = decode_bundle(data, self._basis)
         self.counts.bundles += 1
         self.counts.frames_received += len(bundle.frames)
-        clock = self.playout.add(bundle, now)
+        placed = self.playout.add(bundle, now)
+        clock = placed.capture
         self._lag.add(clock + (len(bundle.frames) - 1) * bundle.frame_interval_ms / 1000, now)
         if self._lag.behind >= URGENT:
             self._next_statistics = min(self._next_statistics, self._last_statistics + URGENT_EVERY)
@@ -317,10 +343,16 @@ class IncomingHalf:
         for packet in bundle.sound:
             for ear in self.ears:
                 ear(packet.data, clock + packet.start_ms / 1000)
+        if self.base is not None:
+            self.base.take_bundle(bundle, placed, now)
 
-    def _take_piece(self, data: bytes) -> None:
+    def _take_piece(self, data: bytes, now: float) -> None:
         whole = self._reassembler.add(data)
         if whole is None:
+            return
+        if is_base_key(whole):
+            if self.base is not None:
+                self.base.take_key(whole, now)
             return
         self._jobs.append(PictureMessage.unpack(whole))
         del self._jobs[:-_MAX_JOBS]  # more than that waiting means a flood: the newest are worth most
@@ -334,6 +366,8 @@ class IncomingHalf:
             case control.Note(text=text):
                 if text in (control.FACE, control.NO_FACE, control.CAMERA_OFF):
                     self.face, self.camera_off = text == control.FACE, text == control.CAMERA_OFF
+                if self.base is not None:
+                    self.base.note(text)
             case control.Bye(reason=reason):
                 self.peer_bye = reason
             case _:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Quality = Literal["connecting", "good", "slow", "losing", "stalled"]
-Rung = Literal["no picture yet", "motion only", "motion and pictures"]
+Rung = Literal["no picture yet", "motion only", "motion and pictures", "motion and base"]
 """The steps of the ladder that there are, by what the sender spends its bytes on."""
 
 LATELY = 5.0
@@ -52,6 +52,8 @@ class Sample:
     """From capture to display, lately; None until clocks are known."""
     face: bool = True
     camera_off: bool = False
+    with_base: int = 0
+    """Frames drawn with a base layer."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class Gauges:
         late_share = (sample.late - before.late) / came if came > 0 else 0.0
         return Indicators(
             quality=link_quality(silence, sample.received > 0, late_share, sample.behind, sample.extra_delay),
-            rung=self._rung(sample),
+            rung=self._rung(sample, before),
             fps=(sample.shown - before.shown) / seconds,
             wire_in_kbps=(sample.wire_in - before.wire_in) * 8 / seconds / 1000,
             wire_back_kbps=(sample.wire_back - before.wire_back) * 8 / seconds / 1000,
@@ -140,8 +142,11 @@ class Gauges:
             camera_off=sample.camera_off,
         )
 
-    def _rung(self, sample: Sample) -> Rung:
+    def _rung(self, sample: Sample, before: Sample) -> Rung:
         if not sample.sources_held:
             return "no picture yet"
+        based = sample.with_base - before.with_base
+        if based and 2 * based >= sample.shown - before.shown:
+            return "motion and base"
         lately = self._last_source is not None and sample.time - self._last_source <= PICTURES_LATELY
         return "motion and pictures" if lately else "motion only"

@@ -62,7 +62,7 @@ def showing_settings(args: argparse.Namespace, out: Path | None) -> ReceiverSett
     return ReceiverSettings(
         out=out, window=args.window, device=args.device, engine=args.engine, size=args.size, generator=args.generator,
         upscaler=args.upscaler, upscaler_weights=args.upscaler_weights, backend=args.backend,
-        precision=args.precision,
+        precision=args.precision, base=not args.no_base,
         audio=not args.no_audio, speaker=args.speaker, out_audio=args.out_audio, record=args.record,
         virtual_camera=args.virtual_camera, page=args.page, page_host=args.page_host,
     )  # fmt: skip

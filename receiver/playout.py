@@ -67,6 +67,17 @@ class _Arrival(NamedTuple):
         return self.last_transit + self.span
 
 
+class Placed(NamedTuple):
+    """Where a bundle's first frame has its place, and how far apart its frames are."""
+
+    number: int
+    """As `Frame` has it."""
+    capture: float
+    """As `Frame` has it."""
+    step: int
+    """Frame numbers from one frame of motion to the next."""
+
+
 @dataclass
 class Playout:
     """Puts frames in order and says which one is due."""
@@ -91,8 +102,8 @@ class Playout:
     """Frame numbers to leave out before the next bundle's, which follows no number before it; 0 if it does."""
     _shown: int = -_WRAP  # a bundle older than the first to arrive has numbers below zero
 
-    def add(self, bundle: Bundle, now: float) -> float:
-        """Takes in a bundle that arrived at `now`; the capture of its first frame, as `Frame` has it, comes back."""
+    def add(self, bundle: Bundle, now: float) -> Placed:
+        """Takes in a bundle that arrived at `now`; where it was put comes back."""
         first, clock = self._unwrap(bundle)
         interval = bundle.frame_interval_ms / 1000
         step = max(1, round(interval * self.fps))
@@ -115,16 +126,26 @@ class Playout:
         for frames in (self._frames, self._received):
             while len(frames) > _BOUND:
                 del frames[min(frames)]
-        return clock
+        return Placed(first, clock, step)
 
-    def begin_anew(self, now: float) -> None:
-        """The sender was started again, and numbers its frames from 0: what comes follows what came, after a pause."""
+    def near(self, number: int, reach: int) -> list[Frame]:
+        """The frames that came, shown or not, at most `reach` from a number, the nearest first."""
+        found = [each for n in range(number - reach, number + reach + 1) if (each := self._received.get(n)) is not None]
+        return sorted(found, key=lambda each: abs(each.number - number))
+
+    def begin_anew(self, now: float, skip: int | None = None) -> int:
+        """The sender was started again, and numbers its frames from 0: what comes follows what came, after a pause.
+
+        By how much numbers jump then comes back; `skip` says it, in a replay.
+        """
         newest = max((each.at for each in self._arrivals), default=now)
-        self._skip = round(max(0.0, now - newest) * self.fps) + _MAX_STEP if self._last_number is not None else 0
+        skip = round(max(0.0, now - newest) * self.fps) + _MAX_STEP if skip is None else skip
+        self._skip = skip if self._last_number is not None else 0
         self._frames.clear()
         self._received.clear()
         self._arrivals.clear()
         self._delay = None
+        return self._skip
 
     def due(self, now: float) -> Frame | None:
         """The newest frame whose time has come, once; None if there is nothing new to show."""

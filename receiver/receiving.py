@@ -73,6 +73,7 @@ class Watch:
             extra_delay=half.playout.extra_delay, wire_in=wire.received.size, wire_back=wire.sent.size,
             payload_in=sum(each.size for each in payload.received.values()), delay_ms=delay_ms, face=half.face,
             camera_off=half.camera_off,
+            with_base=0 if half.base is None else half.base.counts.frames,
         )  # fmt: skip
 
     def _now(self) -> Snapshot:
@@ -250,6 +251,7 @@ class Receiving:
         half, origin = self.half, {"source_kind": self._hello.source_kind}
         return origin | self._watch.report() | vars(half.counts) | {
             "precision": self._studio.engine.precision,
+            **({} if half.base is None else half.base.report()),
             "frames_late": half.playout.late, "frames_skipped": half.playout.skipped,
             "jitter_hidden_ms": round(1000 * half.playout.extra_delay, 1),
             "recorded_frames": self._sinks.recorded,

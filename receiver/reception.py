@@ -25,7 +25,7 @@ from shared.models.registry import wire_hash
 from shared.session.call import TooManyErrors
 from shared.session.conversation import Part, converse, status_text
 from shared.session.exchange import Answer, Busy, SignallingError
-from shared.session.hello import RUN, Hello, check
+from shared.session.hello import BASE, RUN, Capability, Hello, check
 from shared.session.pasting import PASTE_SECONDS
 from shared.session.status import StatusLine
 from shared.session.trust import Trust
@@ -138,9 +138,10 @@ class Receiver:
 
     async def _answer(self, theirs: Hello, sdp: str, resumed: str | None = None) -> Answer:
         engine, calls = self._studio.engine, self._settings.calls
+        own: dict[str, Capability] = {RUN: self._run} | ({BASE: 1} if self._studio.base else {})
         mine = Hello(
             engine.name, wire_hash(engine.name), "receiver", "camera", theirs.fps, engine.keypoint_count, engine.size,
-            {RUN: self._run},
+            own,
         )  # fmt: skip
         check(mine, theirs)
         if len(self._serving) >= calls:
@@ -148,7 +149,7 @@ class Receiver:
             raise Busy(f"the receiver is {many}")
         back = self._open_back(theirs)
         if back is not None:
-            mine = replace(back.hello, role="both", capabilities={**back.hello.capabilities, RUN: self._run})
+            mine = replace(back.hello, role="both", capabilities={**back.hello.capabilities, **own})
         peer = Peer(self._settings.ice, by_hand=self._settings.by_hand)
         try:
             answer = await peer.accept_offer(sdp)

@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 
 from receiver.record import RecordError, check_place
-from shared.callfile import LARGEST_MESSAGE, LARGEST_STEP, CallFileError, CallWriter, Shown, Taken
+from shared.callfile import LARGEST_MESSAGE, LARGEST_STEP, CallFileError, CallWriter, Mark, Resumed, Shown, Taken
 from shared.link.base import Channel
 from shared.session.hello import Hello
 
@@ -52,6 +52,13 @@ class CallRecording:
         self._put_down()
         self._write(Taken(self._time, source_id))
 
+    def resumed(self, replaced: bool, skip: int, now: float) -> None:
+        """Notes that the call goes on after its connection was lost."""
+        self._put_down()
+        if self._start is not None:
+            self._time = max(self._time, now - self._start)
+        self._write(Resumed(self._time, replaced, skip))
+
     def shown(self, number: int, most: int) -> None:
         """Notes that a frame is drawn; it is written with the next record, so that many share one."""
         last = self._numbers[-1] if self._numbers else number
@@ -71,11 +78,11 @@ class CallRecording:
             numbers, self._numbers = tuple(self._numbers), []
             self._write(Shown(self._time, self._most, numbers))
 
-    def _write(self, what: Shown | Taken | tuple[Channel, bytes]) -> None:
+    def _write(self, what: Mark | tuple[Channel, bytes]) -> None:
         if self._failed:
             return
         try:
-            if isinstance(what, Shown | Taken):
+            if isinstance(what, Mark):
                 self._file.mark(what)
             else:
                 self._file.write(self._time, *what)

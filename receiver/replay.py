@@ -15,9 +15,10 @@ from receiver.marks import face_changed, origin
 from receiver.playout import Frame
 from receiver.record import Recorder
 from receiver.recorded_sound import RecordedSound, WavFile, keep_sound
-from shared.callfile import Entry, Message, Shown, Taken, read_call
+from shared.callfile import Entry, Message, Resumed, Shown, Taken, read_call
 from shared.codec.errors import MalformedMessage
 from shared.codec.picture import Picture as PictureMessage
+from shared.link.resuming import Change
 from shared.models.engine import EngineError, Picture
 from shared.models.registry import ENGINES, wire_hash
 from shared.session.call import TICK_SECONDS
@@ -67,7 +68,8 @@ def replay_call(settings: ReceiverSettings) -> dict[str, int]:
         status.say(face_changed(half.face_changed))
     if not half.counts.frames_shown:
         raise EngineError(f"{settings.play} holds no frame that can be drawn")
-    return {"frames_shown": half.counts.frames_shown, "sources_received": half.counts.sources_received}
+    figures = {"frames_shown": half.counts.frames_shown, "sources_received": half.counts.sources_received}
+    return figures if half.base is None else figures | {"frames_with_base": half.base.counts.frames}
 
 
 def pictures(half: IncomingHalf, entries: Iterator[Entry]) -> Iterator[tuple[Frame, Picture]]:
@@ -107,6 +109,10 @@ def _as_shown(half: IncomingHalf, entries: Iterator[Entry]) -> Iterator[Due]:
                     del waiting[0]  # it could not be decoded, or too many waited
                 if waiting:
                     _prepare(half, waiting.pop(0))
+            case Resumed(time, replaced, skip):
+                half.link_changed(Change.REPLACED if replaced else Change.RENEWED, time, skip)
+                if replaced:
+                    waiting.clear()
             case Shown(time, most, numbers):
                 half.draw_from(most)
                 for number in numbers:

@@ -16,5 +16,9 @@ class Tape(Protocol):
     def taken(self, source_id: int) -> None:
         """A source has come into the gallery."""
 
+    def resumed(self, replaced: bool, skip: int, now: float) -> None:
+        """The call goes on over a new connection, with a sender that was started again if it is `replaced`; frame
+        numbers jump by `skip`."""
+
     def shown(self, number: int, most: int) -> None:
         """A frame was handed out to be drawn from at most so many sources."""

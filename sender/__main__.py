@@ -97,6 +97,8 @@ def parse(arguments: list[str] | None = None) -> Asked:
     parser.add_argument("--out", type=Path, metavar="FILE", help="without --peer: write the call to FILE.pinhole "
                         "instead of calling; with --receive: record what is shown as FILE.mp4")  # fmt: skip
     parser.add_argument("--no-audio", action="store_true", help="no sound at all")
+    parser.add_argument("--no-base", action="store_true", help="no base layer, a tiny video that travels with the "
+                        "motion: only the face is then as it was")  # fmt: skip
     add_sending_options(parser.add_argument_group("sending"))
     add_showing_options(parser.add_argument_group("with --receive", "what to do with the other side's picture"))
     add_options(parser)
@@ -190,7 +192,7 @@ async def _both_ways(sending: SenderSettings, receiving: ReceiverSettings) -> di
         def receive(link: Link, theirs: Hello, own: Sending, say: Callable[[str], None]) -> Part:
             return Receiving(studio, link, theirs, Place.of(receiving, stage), say, own)
 
-        return await send_call(sending, receive)
+        return await send_call(sending, receive, studio.base)
 
 
 if __name__ == "__main__":

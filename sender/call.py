@@ -146,7 +146,7 @@ def prepare(settings: SenderSettings) -> Prepared:
     kind: SourceKind = capture.source_kind
     hello = Hello(
         settings.engine, wire_hash(settings.engine), "sender", kind, capture.fps, engine.keypoint_count,
-        outgoing.picture_size, ({} if sound is None else {SOUND: True}) | ({} if settings.base == "off" else {BASE: 1}),
+        outgoing.picture_size, {} if sound is None else {SOUND: True},
     )  # fmt: skip
     return Prepared(settings.source, capture, sound, half, hello)
 
@@ -155,8 +155,12 @@ Receive = Callable[[Link, Hello, Sending, Callable[[str], None]], Part]
 """Makes the receiving part of a two-way call, for what the other side's hello says."""
 
 
-async def send_call(settings: SenderSettings, receive: Receive | None = None) -> dict[str, Any]:
+async def send_call(
+    settings: SenderSettings, receive: Receive | None = None, takes_base: bool = False
+) -> dict[str, Any]:
     """Makes the call, both ways if `receive` is given and the other side sends, too; its report comes back.
+
+    `takes_base`: whether what `receive` makes takes a base layer.
 
     Raises SignallingError, LinkClosed, what `prepare` raises and what the receiving part does.
     """
@@ -167,13 +171,15 @@ async def send_call(settings: SenderSettings, receive: Receive | None = None) ->
     preview = Preview() if settings.preview else None  # if there is no desktop, that is said at once
     prepared = prepare(settings)
     hello = prepared.hello if receive is None else replace(prepared.hello, role="both")
+    if takes_base:
+        hello = replace(hello, capabilities={**hello.capabilities, BASE: 1})
     try:
         tls = settings.https.trusting()
         ice = await helped_by_link(settings.peer, settings.ice, tls)
         made = calling(settings.peer, hello, ice, state=settings.state, say=status.say, tls=tls)
         async with made as (link, theirs):
             both = receive is not None and theirs.role == "both"
-            prepared.half.accept_base(takes_base(theirs))
+            prepared.half.accept_base(theirs.capabilities.get(BASE) == 1)
             sending = Sending(prepared, link, preview, seconds=settings.seconds, two_way=both)
             parts: list[Part] = [sending]
             if receive is not None and both:

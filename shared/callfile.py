@@ -3,10 +3,11 @@
     magic "PINHOLE" and a version byte, length (2 bytes) and checksum (4) of the hello, hello as JSON, then records of
     time in ms since the start (4 bytes), kind (1), length (4), checksum of these (2) and of the content (4), content
 All numbers are big-endian, checksums are CRC-32 or its lower half. A file that breaks off is good up to its last whole
-record; the two checksums tell that from a damaged one.
+record; the two checksums tell that from a damaged one. Files of version 2 are read, too: they lack one kind of mark.
 
-The sender's own recording holds messages only. A receiver's has marks between them: which frames it drew and when it
-took a source. With those, a replay draws the very frames that were shown, however late the machine then was.
+The sender's own recording holds messages only. A receiver's has marks between them: which frames it drew, when it
+took a source, and where it resumed. With those, a replay draws the very frames that were shown, however late the
+machine then was.
 """
 
 from __future__ import annotations
@@ -27,14 +28,16 @@ LARGEST_MESSAGE = 1 << 20
 LARGEST_STEP = 255
 """From one frame number to the next in one mark; also the frames of a mark at most, but for its first."""
 
-_MAGIC = b"PINHOLE\x02"
+_MAGIC = b"PINHOLE\x03"
+_READ = (b"PINHOLE\x02", _MAGIC)
 _HELLO = struct.Struct(">HI")
 _RECORD = struct.Struct(">IBI")
 _CHECKSUMS = struct.Struct(">HI")
 _SHOWN_HEAD = struct.Struct(">Bi")
 _TAKEN_BODY = struct.Struct(">I")
+_RESUMED_BODY = struct.Struct(">?I")
 _CHANNELS = tuple(Channel)
-_SHOWN, _TAKEN = 64, 65
+_SHOWN, _TAKEN, _RESUMED = 64, 65, 66
 """Kinds of the marks; kinds below are channels."""
 _SCAN = 1 << 16
 
@@ -72,7 +75,19 @@ class Taken(NamedTuple):
     source_id: int
 
 
-Entry = Message | Shown | Taken
+class Resumed(NamedTuple):
+    """The call went on after its connection was lost."""
+
+    time: float
+    """Seconds since the start of the call."""
+    replaced: bool
+    """Whether the sender was started again, so that nothing of before holds."""
+    skip: int
+    """Frame numbers left out, as the playout counts them; 32 bits."""
+
+
+Mark = Shown | Taken | Resumed
+Entry = Message | Mark
 
 
 class CallWriter:
@@ -93,10 +108,13 @@ class CallWriter:
             raise ValueError(f"a message of {len(data)} bytes cannot be recorded, at most {LARGEST_MESSAGE} can")
         self._append(time, _CHANNELS.index(channel), data)
 
-    def mark(self, mark: Shown | Taken) -> None:
+    def mark(self, mark: Mark) -> None:
         """Appends a mark. Raises OSError."""
         if isinstance(mark, Taken):
             self._append(mark.time, _TAKEN, _TAKEN_BODY.pack(mark.source_id))
+            return
+        if isinstance(mark, Resumed):
+            self._append(mark.time, _RESUMED, _RESUMED_BODY.pack(mark.replaced, mark.skip))
             return
         numbers = mark.numbers
         steps = bytes(b - a for a, b in pairwise(numbers))
@@ -142,7 +160,7 @@ def read_call(path: Path) -> tuple[Hello, Iterator[Entry]]:
 
 
 def _hello(path: Path, file: BinaryIO) -> Hello:
-    if file.read(len(_MAGIC)) != _MAGIC:
+    if file.read(len(_MAGIC)) not in _READ:
         raise CallFileError(f"{path} is not a Pinhole call of this version: record it with this one")
     try:
         length, checksum = _HELLO.unpack(file.read(_HELLO.size))
@@ -193,6 +211,8 @@ def _entry(time: float, kind: int, content: bytes) -> Entry | None:
         return Message(time, _CHANNELS[kind], content)
     if kind == _TAKEN and len(content) == _TAKEN_BODY.size:
         return Taken(time, *_TAKEN_BODY.unpack(content))
+    if kind == _RESUMED and len(content) == _RESUMED_BODY.size:
+        return Resumed(time, *_RESUMED_BODY.unpack(content))
     if kind == _SHOWN and not content:
         return Shown(time, 1, ())
     if kind == _SHOWN and 0 <= len(content) - _SHOWN_HEAD.size <= LARGEST_STEP:

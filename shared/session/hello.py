@@ -13,6 +13,10 @@ PROTOCOL_VERSION = 1
 SOUND = "sound"
 """Capability of a sender: speech may come with the motion. A receiver that does not know of it skips it."""
 
+BASE = "base"
+"""Capability 1 of whoever receives: it takes a base layer, in sections of bundles and keys among the pictures. A side
+without it is sent none."""
+
 RUN = "run"
 """Capability of a sender: a name for this run of its program, by which one that was started again is told."""
 

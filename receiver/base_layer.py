@@ -1,0 +1,116 @@
+"""The base layer in the receiver's half of a call: what of it comes, what is said of it, and what frames get of it.
+
+The picture never depends on it: a frame without a base is drawn from key points alone. Which base a frame has follows
+from the order of messages and frames, not from times, so that a recorded call is drawn again alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from receiver.base_track import BaseTrack, DecodedBase
+from receiver.playout import Frame, Placed, Playout
+from shared.codec import control
+from shared.codec.base_key import BaseKey
+from shared.codec.bundle import Bundle
+from shared.gallery import Gallery
+from shared.models.exchange import BasePicture
+from shared.motion import Motion
+
+
+@dataclass
+class BaseCounts:
+    """Figures for the report."""
+
+    frames: int = 0
+    """Handed out to be drawn with a base picture."""
+    age: float = 0.0
+    """Of those bases, seconds in all."""
+    bytes: int = 0
+    """Of packets, repeated ones included, and keys."""
+
+
+class BaseLayer:
+    """The base layer of one call."""
+
+    def __init__(self, side: int, playout: Playout, gallery: Gallery) -> None:
+        """`side` of the pictures drawn, in px: a larger base is not shown."""
+        self.counts = BaseCounts()
+        self.track = BaseTrack()
+        self._side, self._playout, self._gallery = side, playout, gallery
+        self._step = 1
+        """Frame numbers from one motion to the next, in the newest bundle."""
+        self._said: int | None = None
+        """The generation that the sender was last told is held."""
+        self._absent = False
+        """Whether the sender's last word is that there is no face or no camera."""
+
+    def take_bundle(self, bundle: Bundle, placed: Placed, now: float) -> None:
+        """Takes in a bundle's packets, late or not. Raises MalformedBase."""
+        self._step = placed.step
+        self.counts.bytes += sum(len(each.data) for each in bundle.base)
+        self.track.add_bundle(bundle, placed.number, placed.capture, now, placed.step)
+
+    def take_key(self, message: bytes, now: float) -> None:
+        """Takes in a key. Raises MalformedBase."""
+        self.counts.bytes += len(message)
+        self.track.add_key(BaseKey.unpack(message), now)
+
+    def note(self, text: str) -> None:
+        """Takes in what the sender says of its person. While nobody is there, no base is shown; packets still count."""
+        if text in (control.FACE, control.NO_FACE, control.CAMERA_OFF):
+            self._absent = text != control.FACE
+            if self._absent:
+                self.track.drop_pictures()
+
+    def begin_anew(self) -> None:
+        """After a resume: nothing from before is shown, and nothing goes on but from a new key."""
+        self.track.forget()
+        self._absent = False
+
+    def messages(self, now: float) -> list[control.Control]:
+        """What the sender has to know: which key is held, at once when that changes, and whether another is needed.
+
+        It is told nothing before its first key or packet came, so that one without a base layer never hears of it.
+        """
+        held, asks = self.track.generation, self.track.wants_key(now)
+        if held == self._said and not asks:
+            return []
+        self._said = held
+        return [control.BaseHeld(held, asks)]
+
+    def picture(self, frame: Frame) -> BasePicture | None:
+        """The base that a frame with a face is drawn with: the newest of its crop whose own motion is known."""
+        crop = self._crop(frame)
+        if self._absent or crop is None:
+            return None
+        for base in self.track.fitting(frame.number, frame.capture, crop):
+            motion = self._motion(base, crop)
+            if motion is not None and base.size <= self._side:
+                age = max(0.0, frame.capture - base.clock)
+                self.counts.frames += 1
+                self.counts.age += age
+                return BasePicture(base.picture, motion, age, base.crf)
+        return None
+
+    def report(self) -> dict[str, Any]:
+        """The figures of what came and was drawn; the mean age is None where nothing was."""
+        frames = self.counts.frames
+        return {
+            "frames_with_base": frames, "base_age_ms": round(1000 * self.counts.age / frames, 1) if frames else None,
+            "base_bytes": self.counts.bytes, "base_keys": self.track.keys, "base_pictures": self.track.decoded,
+            "base_requests": self.track.requests,
+        }  # fmt: skip
+
+    def _crop(self, frame: Frame) -> int | None:
+        """Number of the crop that a frame is drawn in; None while no source is held."""
+        sources = self._gallery.at(frame.epoch)
+        return sources[-1].crop if sources else None
+
+    def _motion(self, base: DecodedBase, crop: int) -> Motion | None:
+        """Of the base's frame, or the nearest within a step of it, in the crop that is drawn."""
+        for near in self._playout.near(base.frame, self._step):
+            if near.motion is not None and self._crop(near) == crop:
+                return near.motion
+        return None
