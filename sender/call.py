@@ -179,7 +179,7 @@ async def send_call(
         made = calling(settings.peer, hello, ice, state=settings.state, say=status.say, tls=tls)
         async with made as (link, theirs):
             both = receive is not None and theirs.role == "both"
-            prepared.half.accept_base(theirs.capabilities.get(BASE) == 1)
+            prepared.half.accept_base(theirs.takes_base)
             sending = Sending(prepared, link, preview, seconds=settings.seconds, two_way=both)
             parts: list[Part] = [sending]
             if receive is not None and both:

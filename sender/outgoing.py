@@ -319,9 +319,14 @@ class OutgoingHalf:
         return self._base.counts
 
     @property
+    def base_goes(self) -> bool:
+        """Whether a base layer goes, as far as link and face allow it."""
+        return self._base.accepted and self.settings.base is not None
+
+    @property
     def sends(self) -> str:
-        """What is sent now, in words."""
-        return words(self._told)
+        """What is sent now, in words; nothing where there is no base layer to speak of."""
+        return words(self._link.base) if self.base_goes else ""
 
     def _code(self, analysis: Analysis, room: int | None) -> PictureMessage:
         return code_source(analysis, room, size=self._link.picture_size, quality=self.settings.picture_quality)

@@ -101,8 +101,8 @@ PROFILES = {
                        base=USUAL_BASE.lower()[-1], out=8.0),
     "sharp": Profile(25.0, 0.2, 256, 20.0, "finer pictures, and more of them, and a base layer of 256 px, for links "
                      "that carry 20", 80, BasePoint(256, 12.5, 63, 8.5), 20.0),
-    "video": Profile(25.0, 0.2, 256, 20.0, "a base layer of 256 px at 25 pictures a second, a video by itself, for links "
-                     "that carry 40", 80, BasePoint(256, 25.0, 54, 26.0), 40.0),
+    "video": Profile(25.0, 0.2, 256, 20.0, "a base layer of 256 px at 25 pictures a second, a video by itself, for "
+                     "links that carry 40", 80, BasePoint(256, 25.0, 54, 26.0), 40.0),
     "responsive": Profile(25.0, 0.08, 256, 22.0, "messages of two frames: the least delay, at about twice the bytes",
                           base=USUAL_BASE, out=16.5),
 }  # fmt: skip
