@@ -9,14 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from receiver.base_track import BaseTrack, DecodedBase
+from receiver.base_track import BaseTrack
 from receiver.playout import Frame, Placed, Playout
 from shared.codec import control
 from shared.codec.base_key import BaseKey
 from shared.codec.bundle import Bundle
 from shared.gallery import Gallery
 from shared.models.exchange import BasePicture
-from shared.motion import Motion
 
 
 @dataclass
@@ -86,7 +85,7 @@ class BaseLayer:
         if self._absent or crop is None:
             return None
         for base in self.track.fitting(frame.number, frame.capture, crop):
-            motion = self._motion(base, crop)
+            motion = self._playout.motion_at(base.frame, self._step, lambda near: self._crop(near) == crop)
             if motion is not None and base.size <= self._side:
                 age = max(0.0, frame.capture - base.clock)
                 self.counts.frames += 1
@@ -107,10 +106,3 @@ class BaseLayer:
         """Number of the crop that a frame is drawn in; None while no source is held."""
         sources = self._gallery.at(frame.epoch)
         return sources[-1].crop if sources else None
-
-    def _motion(self, base: DecodedBase, crop: int) -> Motion | None:
-        """Of the base's frame, or the nearest within a step of it, in the crop that is drawn."""
-        for near in self._playout.near(base.frame, self._step):
-            if near.motion is not None and self._crop(near) == crop:
-                return near.motion
-        return None

@@ -252,9 +252,14 @@ class BaseTrack:
         self._early_since, self._early_key, self._reference = None, None, None
 
     def _waits(self) -> list[float | None]:
-        """Since when packets of the generation in use, or of newer ones, wait for others."""
+        """Since when packets of the generation in use, or of newer ones, wait for others.
+
+        A key of the same crop takes the place of the one before, whether or not packets have followed it yet.
+        """
         found: list[float | None] = []
         for each in reversed(self._generations):
+            if found and each.key.crop == self._generations[-1].key.crop:
+                break
             found.append(None if each.broken else each.waits_since)
             if each.in_use:
                 break

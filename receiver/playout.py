@@ -8,6 +8,7 @@ capture clock is only ever compared with itself.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
 from typing import NamedTuple
@@ -128,10 +129,20 @@ class Playout:
                 del frames[min(frames)]
         return Placed(first, clock, step)
 
-    def near(self, number: int, reach: int) -> list[Frame]:
-        """The frames that came, shown or not, at most `reach` from a number, the nearest first."""
-        found = [each for n in range(number - reach, number + reach + 1) if (each := self._received.get(n)) is not None]
-        return sorted(found, key=lambda each: abs(each.number - number))
+    def motion_at(self, number: int, step: int, fits: Callable[[Frame], bool]) -> Motion | None:
+        """The motion at a frame number, shown or not, by frames that came, show a face and fit.
+
+        Between two it is made up, as for showing, even if others are missing there; else the nearest within `step`
+        counts. None if none is near.
+        """
+        around = [self._received.get(n) for n in range(number - _MAX_STEP, number + _MAX_STEP + 1)]
+        known = [(each.number, each.motion) for each in around if each and each.motion is not None and fits(each)]
+        before, after = [each for each in known if each[0] <= number], [each for each in known if each[0] >= number]
+        if before and after and after[0][0] - before[-1][0] <= _MAX_STEP:
+            (a, left), (b, right) = before[-1], after[0]
+            return left if a == b else between(left, right, (number - a) / (b - a))
+        nearest = min(known, key=lambda each: abs(each[0] - number), default=None)
+        return nearest[1] if nearest is not None and abs(nearest[0] - number) <= step else None
 
     def begin_anew(self, now: float, skip: int | None = None) -> int:
         """The sender was started again, and numbers its frames from 0: what comes follows what came, after a pause.

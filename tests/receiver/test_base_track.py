@@ -197,6 +197,26 @@ def test_the_key_of_a_new_crop_comes_while_the_old_one_is_drawn() -> None:
     assert track.wants_key(1.6)
 
 
+def test_a_key_of_the_same_crop_makes_the_hole_before_it_no_matter() -> None:
+    track = begun()
+    track.add_bundle(*bundle(10, packets()[5:8]), 0.1)
+    assert track.add_key(key(4, 20), 1.5)
+    assert not track.wants_key(1.6)
+    track = begun()
+    track.add_bundle(*bundle(10, packets()[5:8]), 0.1)
+    assert track.add_key(key(4, 20, crop=2), 1.5)
+    assert track.wants_key(1.6)
+
+
+def test_an_interval_may_count_several_frame_numbers() -> None:
+    track = BaseTrack()
+    made, first, clock = bundle(0, packets()[:2])
+    track.add_bundle(replace(made, frame_interval_ms=80.0), first, clock, 0.0, step=2)
+    track.add_key(key(), 0.0)
+    base = track.at(4, at(4), 1)
+    assert base is not None and (base.frame, base.clock) == (4, pytest.approx(at(4)))
+
+
 def test_a_packet_that_cannot_be_decoded_ends_its_generation_and_asks_at_once() -> None:
     track = begun()
     first, *rest = packets()

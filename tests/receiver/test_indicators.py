@@ -78,6 +78,10 @@ def test_the_rung_follows_the_pictures() -> None:
     assert gauges.read(replace(running(2), sources_received=2, sources_held=2)).rung == "motion and pictures"
     later = replace(running(3 + PICTURES_LATELY), sources_received=2, sources_held=2)
     assert gauges.read(later).rung == "motion only"
+    based = replace(later, time=later.time + LATELY, shown=later.shown + 125, with_base=100)
+    assert gauges.read(based).rung == "motion and base"
+    dropped = replace(based, time=based.time + LATELY, shown=based.shown + 125)
+    assert gauges.read(dropped).rung == "motion only"
 
 
 def test_the_line_says_it_in_words() -> None:

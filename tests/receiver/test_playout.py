@@ -329,3 +329,27 @@ def test_honest_frames_play_again_after_wild_clocks() -> None:
         playout.add(bundle(50, clock), 2.2)
     shown = play(playout, steady(700, 60), 145, 2.3)
     assert numbers(shown)[-1] == 60 + 700 * PER_BUNDLE - 1
+
+
+def test_the_motion_at_a_number_is_known_after_it_was_shown_and_made_up_where_it_is_missing() -> None:
+    playout = Playout()
+    for first in (0, 10, 30):
+        playout.add(bundle(first), 0.0)
+    while playout.due(100.0) is not None:
+        pass
+
+    def yaw(number: int, step: int = 1, least: int = 0) -> float | None:
+        motion = playout.motion_at(number, step, lambda frame: frame.number >= least)
+        return None if motion is None else float(motion.rotation[0])
+
+    assert [yaw(number) for number in (0, 4, 12, 34)] == [0, 4, 12, 34]
+    assert yaw(7) == pytest.approx(7)  # between 4 and 10
+    assert (yaw(15), yaw(16), yaw(16, step=2), yaw(35)) == (14, None, 14, 34)
+    assert (yaw(4, least=5), yaw(9, least=5), yaw(3, least=4)) == (None, 10, 4)
+
+
+def test_where_a_bundle_was_put_comes_back() -> None:
+    playout = Playout()
+    assert playout.add(bundle(65533), 0.0) == (0, pytest.approx(65533 * INTERVAL % (CLOCK_WRAP_MS / 1000)), 1)
+    placed = playout.add(Bundle(2, 0, 1, 2000 * INTERVAL, (None,)), 0.0)
+    assert (placed.number, placed.step) == (5, 2)

@@ -27,7 +27,7 @@ from shared.session import call as calls
 from shared.session.call import run_call
 from shared.session.exchange import SignallingError
 from shared.session.heartbeat import Silence
-from shared.session.hello import Hello
+from shared.session.hello import BASE, Hello
 from shared.session.signalling import join
 from shared.session.status import StatusLine
 
@@ -56,10 +56,11 @@ class Caller:
         self._half = outgoing_half()
         self._peer = Peer()
         self._tasks: list[asyncio.Task[Any]] = []
+        self.theirs: Hello | None = None
 
     async def call(self, url: str) -> None:
         """Raises SignallingError if it is refused."""
-        _, answer = await join(url, HELLO, self._peer.create_offer)
+        self.theirs, answer = await join(url, HELLO, self._peer.create_offer)
         await self._peer.accept_answer(answer)
         await self._peer.wait_open()
         self._tasks = [
@@ -130,13 +131,14 @@ def listening(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     monkeypatch.setattr(reception, "wire_hash", lambda engine: HELLO.engine_hash)
 
     @asynccontextmanager
-    async def start(calls: int, keep: bool = False) -> AsyncIterator[Session]:
+    async def start(calls: int, keep: bool = False, base: bool = True) -> AsyncIterator[Session]:
         settings = ReceiverSettings(
             "127.0.0.1", 0, out=tmp_path / "o.mp4", report=tmp_path / "r.json", calls=calls, keep=keep
         )
         engine = Batcher(ColourEngine()) if calls > 1 else ColourEngine()
         status = Texts()
-        work = asyncio.create_task(Receiver(settings, Studio(engine, make_basis(), Bicubic()), status).run())
+        studio = Studio(engine, make_basis(), Bicubic(), base=base)
+        work = asyncio.create_task(Receiver(settings, studio, status).run())
         try:
             yield Session(work, status, tmp_path, capsys)
         finally:
@@ -144,6 +146,24 @@ def listening(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
             await asyncio.gather(work, return_exceptions=True)
 
     return start
+
+
+@pytest.mark.parametrize("base", [True, False])
+async def test_a_base_layer_is_announced_and_reported_where_it_is_taken(listening: Any, base: bool) -> None:
+    async with listening(calls=1, base=base) as session:
+        caller = Caller(50)
+        await caller.call(await session.link(1))
+        await session.until(lambda: session.shown(""))
+        await caller.end()
+        report = await asyncio.wait_for(session.work, 30)
+    assert caller.theirs is not None
+    assert caller.theirs.capabilities.get(BASE) == (1 if base else None)
+    assert report.get("base_bytes") == (0 if base else None)
+
+
+def test_the_option_turns_it_off() -> None:
+    assert receiver_main.parse([]).receiving.base
+    assert not receiver_main.parse(["--no-base"]).receiving.base
 
 
 async def test_two_calls_at_a_time_and_the_end_of_one_is_not_the_others(listening: Any) -> None:

@@ -5,7 +5,7 @@ from zlib import crc32
 
 import pytest
 
-from shared.callfile import LARGEST_MESSAGE, CallFileError, CallWriter, Entry, Message, Shown, Taken, read_call
+from shared.callfile import LARGEST_MESSAGE, CallFileError, CallWriter, Entry, Message, Resumed, Shown, Taken, read_call
 from shared.link.base import Channel
 from shared.session.hello import Hello
 
@@ -18,6 +18,8 @@ MESSAGES: list[Entry] = [
     Shown(0.04, 2, (-3, -2, 0, 255, 256)),
     Message(3.5, Channel.CONTROL, b""),
     Shown(3.5, 1, (2**31 - 1,)),
+    Resumed(7.25, False, 0),
+    Resumed(7.5, True, 2**32 - 1),
 ]
 
 
@@ -36,6 +38,15 @@ def test_round_trip(tmp_path: Path) -> None:
     hello, messages = read_call(written(tmp_path))
     assert hello == HELLO
     assert list(messages) == MESSAGES
+
+
+def test_a_file_of_the_version_before_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"PINHOLE\x03", b"PINHOLE\x02", 1))
+    assert list(read_call(path)[1]) == MESSAGES
+    path.write_bytes(path.read_bytes().replace(b"PINHOLE\x02", b"PINHOLE\x04", 1))
+    with pytest.raises(CallFileError, match="not a Pinhole call of this version"):
+        read_call(path)
 
 
 def test_a_file_cut_anywhere_is_good_up_to_there_or_refused(tmp_path: Path) -> None:
@@ -67,7 +78,7 @@ def test_damage_is_told_with_its_place(tmp_path: Path) -> None:
     whole = written(tmp_path).read_bytes()
     path = tmp_path / "changed.pinhole"
     path.write_bytes(whole[:-1] + b"?")
-    with pytest.raises(CallFileError, match=r"is damaged after 3\.5 s: .* cut it to its first (\d+) bytes") as info:
+    with pytest.raises(CallFileError, match=r"is damaged after 7\.2 s: .* cut it to its first (\d+) bytes") as info:
         read_call(path)
     first = int(str(info.value).split("first ")[1].split()[0])
     path.write_bytes(whole[:first])

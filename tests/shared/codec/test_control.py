@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from shared.codec.control import (
     MAX_CONTROL_BYTES,
     Answer,
+    BaseHeld,
     Bye,
     Commitment,
     Control,
@@ -33,6 +34,8 @@ MESSAGES: list[Control] = [
     Heartbeat(clock_ms=1, echo_ms=2**32 - 1),
     Note(text="no face"),
     Bye(reason="hung up"),
+    BaseHeld(generation=15),
+    BaseHeld(generation=None, asks=True),
 ]
 
 PROOFS: list[Control] = [
