@@ -86,6 +86,7 @@ class Loopback:
         """Seconds of the call so far, the hold for the first source included."""
         bound = budget_for(policy, budget, PROFILES[DEFAULT_PROFILE].budget)
         self._sender = OutgoingHalf(settings, engine, basis, policy, pacer, bound, FirstSource())
+        self._sender.accept_base(True)
         self._wire = WireEstimate()
         self._offset = 0.0  # of the call's time against the clip's stamps
         self._receiver = IncomingHalf(engine, basis, upscaler)

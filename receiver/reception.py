@@ -51,8 +51,8 @@ class Back(Protocol):
     def hello(self) -> Hello:
         """This side's, as a sender."""
 
-    def part(self, link: Link) -> SendingPart:
-        """The sending part of a call over a link."""
+    def part(self, link: Link, theirs: Hello) -> SendingPart:
+        """The sending part of a call over a link, with a side that introduced itself so."""
 
     def close(self) -> None:
         """Gives camera and microphone back. May be called more than once."""
@@ -204,7 +204,7 @@ class Receiver:
             place = self._place(number)
             say(f"connected; receiving {hello.fps:g} fps{announcement(hello.source_kind)}")
             link = self._guests.lines.begin(peer, resume, resumed=resumed)
-            sending = None if back is None else back.part(link)
+            sending = None if back is None else back.part(link, hello)
             parts: list[Part] = [Receiving(self._studio, link, hello, place, say, sending)]
             parts += [] if sending is None else [sending]
             self._talking[name] = parts

@@ -182,7 +182,12 @@ def main() -> int:
         if sending.out is not None:
             record_call(sending)
         elif sending.peer is None:
-            preview_alone(open_source(sending.source, sending.seconds), Preview(), sending.seconds)
+            preview_alone(
+                open_source(sending.source, sending.seconds),
+                Preview(),
+                sending.seconds,
+                sending.base_point() is not None,
+            )
         else:
             return asyncio.run(_make_call(sending, receiving))
     except (

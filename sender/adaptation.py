@@ -2,7 +2,8 @@
 
 One sign is used for each thing. Bundles that come later than the fastest mean that something stands in a queue of the
 link. What may go is then cut to what gets through, pictures stop until the queue has drained, and motion goes in
-larger and fewer bundles, at last at half its rate. On a calm link what may go grows again step by step, after each
+larger and fewer bundles; where there is a base layer, it goes at half its rate then, after that motion does, and at
+last the base goes no more. On a calm link what may go grows again step by step, after each
 step that was too much later than before. Bytes that wait on this side mean that the link takes nothing: then bundles
 wait, too, and the oldest frames make room, so that what goes out in the end is new.
 """
@@ -14,7 +15,7 @@ from math import inf
 from typing import NamedTuple
 
 from sender.cadence import LONGEST_SPAN
-from sender.profile import LARGEST_BUNDLE
+from sender.profile import LARGEST_BUNDLE, BasePoint
 from sender.spacing import LONGEST_INTERVAL
 from shared.codec.control import Stats
 from shared.link.base import CHUNK_HEADER, PACKET_HEADERS
@@ -62,6 +63,11 @@ _MEASURED_SECONDS = 1.3
 second."""
 _BUNDLE_OVERHEAD = PACKET_HEADERS + CHUNK_HEADER + 2
 """Bytes of a packet with one bundle, padding included."""
+_TOO_DEAR_SECONDS = 60.0
+_BASE_SHARE = 0.7
+"""Of what a base layer may take, what it takes of most people."""
+_SPAN_WITH_BASE = 0.4
+"""Seconds that a bundle spans at most beside a base layer, which would be too old for most frames."""
 
 
 class _Rung(NamedTuple):
@@ -69,6 +75,7 @@ class _Rung(NamedTuple):
 
     bundle: int
     step: int
+    base: BasePoint | None = None
 
 
 class _Mark(NamedTuple):
@@ -81,11 +88,17 @@ class _Mark(NamedTuple):
 class LinkAdaptation:
     """Judges the link at each message of statistics. Rates are bytes/s on the wire, times seconds."""
 
-    def __init__(self, bundle: int, step: int = 1, fps: float = 25.0, picture_size: int = 256) -> None:
-        """What is usual on a good link: frames of a bundle, of how many camera frames one goes, side of pictures."""
-        self._usual, self._fps, self._usual_size = _Rung(bundle, step), fps, picture_size
+    def __init__(
+        self, bundle: int, step: int = 1, fps: float = 25.0, picture_size: int = 256, base: BasePoint | None = None
+    ) -> None:
+        """What is usual on a good link: frames of a bundle, of how many camera frames one goes, side of pictures, and
+        the base layer."""
+        self._usual, self._fps, self._usual_size = _Rung(bundle, step, base), fps, picture_size
         self._rung = self._usual
-        self._rungs = sorted(self._possible(), key=lambda rung: (-self._cost(rung, 8.0), rung.step))
+        self._bases: tuple[BasePoint | None, ...] = () if base is None else (base, *base.lower())
+        self._too_dear, self._too_dear_until = 0, -inf
+        """How many of these points are skipped, and until when."""
+        self._rungs = self._possible()
         self._frame_bytes = 8.0
         self.picture_rate = LATER_RATE
         """For pictures now, while they do not wait."""
@@ -114,6 +127,11 @@ class LinkAdaptation:
         return self._rung.step
 
     @property
+    def base(self) -> BasePoint | None:
+        """The base layer now, None if none goes."""
+        return self._rung.base
+
+    @property
     def limited(self) -> bool:
         """Whether the link carries less than what is usual."""
         return self._limit < inf
@@ -138,6 +156,12 @@ class LinkAdaptation:
         if frames:
             self._frame_bytes += 0.1 * (payload / frames - self._frame_bytes)
 
+    def base_is_too_dear(self, now: float) -> None:
+        """What is seen takes more than a base like this may have: for a while a cheaper one goes."""
+        self._too_dear = min(self._bases.index(self._rung.base) + 1, len(self._bases)) if self._rung.base else 0
+        self._too_dear_until = now + _TOO_DEAR_SECONDS
+        self._choose(now)
+
     def judge(self, statistics: Stats, loaded: bool, now: float) -> None:
         """Takes in what the receiver says; `loaded`: since it last did, most bundles had a piece of a picture along."""
         self._heard_at = now
@@ -153,7 +177,7 @@ class LinkAdaptation:
             elif not (loaded or self.limited):
                 self.picture_rate = min(self.picture_rate, _CAUTIOUS_RATE)
         self._last_behind = behind
-        self._choose()
+        self._choose(now)
 
     def _cut(self, gets_through: float | None, now: float) -> None:
         if not self._draining:
@@ -187,13 +211,15 @@ class LinkAdaptation:
         if loaded and self._limit >= usual + PICTURE_RATES[1]:
             self._limit, self._hold = inf, 0.0
 
-    def _choose(self) -> None:
+    def _choose(self, now: float) -> None:
         """What goes within the limit."""
+        dear = self._bases[: self._too_dear] if now < self._too_dear_until else ()
         if not self.limited:
-            self._rung = self._usual
+            left = [each for each in (*self._bases, None) if each not in dear]
+            self._rung = self._usual._replace(base=left[0])
             return
         room = self._limit * (0.5 if self._draining else _MOTION_SHARE)
-        fits = (rung for rung in self._rungs if self._cost(rung) <= room)
+        fits = (rung for rung in self._rungs if self._cost(rung) <= room and rung.base not in dear)
         self._rung = next(fits, self._rungs[-1])
         self.picture_rate = min(max(self._limit - self._cost(self._rung), PICTURE_RATES[0]), PICTURE_RATES[1])
 
@@ -223,15 +249,25 @@ class LinkAdaptation:
     def _cost(self, rung: _Rung, frame_bytes: float | None = None) -> float:
         """What motion takes."""
         frames = self._fps / rung.step
-        return frames / rung.bundle * _BUNDLE_OVERHEAD + frames * (frame_bytes or self._frame_bytes)
+        base = 0.0 if rung.base is None else _BASE_SHARE * 125 * rung.base.kbps
+        return frames / rung.bundle * _BUNDLE_OVERHEAD + frames * (frame_bytes or self._frame_bytes) + base
 
     def _possible(self) -> list[_Rung]:
-        usual = self._usual
+        """From the dearest on: with each base layer, bundles of the usual motion and then of half as many frames, up
+        to those of half a second; without one, all."""
+        usual, found = self._usual, list[_Rung]()
         twice_as_far = 2 * usual.step / self._fps <= LONGEST_INTERVAL
         longest = max(LONGEST_SPAN, usual.bundle * usual.step / self._fps)
-        return [
-            _Rung(bundle, step)
-            for step in ((usual.step, 2 * usual.step) if twice_as_far else (usual.step,))
-            for bundle in range(usual.bundle, max(LARGEST_BUNDLE, usual.bundle) + 1)
-            if bundle * step / self._fps <= longest + 1e-9
-        ]
+        for base in (*self._bases, None):
+            longest_here = longest if base is None else max(_SPAN_WITH_BASE, usual.bundle * usual.step / self._fps)
+            last = base is None or base is self._bases[-1]
+            rungs = [
+                _Rung(bundle, step, base)
+                for step in ((usual.step, 2 * usual.step) if twice_as_far and last else (usual.step,))
+                for bundle in range(usual.bundle, max(LARGEST_BUNDLE, usual.bundle) + 1)
+                if bundle * step / self._fps <= longest_here + 1e-9
+            ]
+            cheaper = min((self._cost(rung, 8.0) for rung in found), default=inf)
+            rungs = [rung for rung in rungs if self._cost(rung, 8.0) < cheaper]
+            found += sorted(rungs, key=lambda rung: (-self._cost(rung, 8.0), rung.step))
+        return found

@@ -1,4 +1,4 @@
-"""Gathers frames of motion, and what was said meanwhile, until they make a bundle."""
+"""Gathers frames of motion, and what was said and coded of the base layer meanwhile, until they make a bundle."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from sender.base_layer import Coded
 from sender.profile import LARGEST_BUNDLE
 from sender.spacing import Run, evenly
 from sender.voice import Packet
+from shared.codec.base_section import FURTHEST, MAX_BASE_BYTES, MAX_PACKETS, BasePacket
 from shared.codec.bundle import Bundle, BundleEncoder
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.sound import FURTHEST_MS, SoundPacket
@@ -33,6 +35,24 @@ class Made(NamedTuple):
     seconds: float
     """That its frames last."""
     sound: tuple[SoundPacket, ...]
+    base: int
+    """Packets of the base layer that go for the first time."""
+    repeated: int
+    """Those that go once more."""
+    base_bytes: int
+    """What they take."""
+    placed: tuple[Placed, ...]
+    """Its frames, those made up left out."""
+
+
+class Placed(NamedTuple):
+    """A frame that goes."""
+
+    taken: float
+    """Clock at which it was taken in."""
+    number: int
+    clock_ms: int
+    """As it travels."""
 
 
 class _Frame(NamedTuple):
@@ -55,6 +75,10 @@ class Bundler:
         self._sound: list[Packet] = []
         self._last_clock: float | None = None
         self._last_number, self._last_place = -1, float("-inf")
+        self._base_before: list[tuple[int, Coded]] = []
+        """Packets of the bundle before that others depend on, with the numbers of their frames."""
+        self._base_number = -1
+        """Of the frame of the last packet."""
 
     def __len__(self) -> int:
         """Frames that wait."""
@@ -87,34 +111,78 @@ class Bundler:
         self._frames.clear()
         return gone
 
-    def take(self, epoch: int, usual: float) -> list[Made]:
+    def take(self, epoch: int, usual: float, base: Sequence[Coded] = (), repeats: int | None = None) -> list[Made]:
         """All that waits, as one bundle where clocks allow it; nothing without frames.
 
-        `usual`: seconds between two frames lately.
+        `usual`: seconds between two frames lately; `base`: packets of frames that were taken in, in their order;
+        `repeats`: generation of which what others depend on goes once more with the next bundle.
         """
         frames, self._frames = self._frames, []
         made, taken = [], 0
-        for run in evenly([frame.clock for frame in frames], usual) if frames else ():
-            motions = _filled(run, [frame.motion for frame in frames[taken : taken + len(run.places)]])
+        runs = evenly([frame.clock for frame in frames], usual) if frames else []
+        for index, run in enumerate(runs):
+            own = frames[taken : taken + len(run.places)]
             taken += len(run.places)
-            made.append(self._code(run, motions, epoch))
+            due = [each for each in base if index == len(runs) - 1 or each.clock < frames[taken].clock]
+            base = base[len(due) :]
+            made.append(self._code(run, own, epoch, due, repeats))
         return made
 
-    def _code(self, run: Run, motions: tuple[Motion | None, ...], epoch: int) -> Made:
+    def _code(
+        self, run: Run, frames: Sequence[_Frame], epoch: int, coded: Sequence[Coded], repeats: int | None
+    ) -> Made:
         clock = clock_ms(run.start)
         step = max(1, round(run.interval * self._fps))
+        first = self._number(run, step)
+        motions = _filled(run, [frame.motion for frame in frames])
+        placed = tuple(
+            Placed(frame.clock, first + place * step, clock_ms(run.start + place * run.interval))
+            for frame, place in zip(frames, run.places, strict=True)
+        )
+        again, new = self._with_numbers(coded, placed, repeats)
         bundle = Bundle(
-            first_frame=self._number(run, step) & 0xFFFF,
+            first_frame=first & 0xFFFF,
             clock_ms=clock,
             epoch=epoch,
             frame_interval_ms=1000 * run.interval,
             frames=motions,
             sound=self._sound_after(clock),
+            base=tuple(
+                BasePacket(each.generation, each.sequence, each.droppable, number - first, each.data)
+                for number, each in again + new
+            ),
         )
         self._last_number += step * (len(motions) - 1)
         self._last_place = run.start + (len(motions) - 1) * run.interval
         seconds = len(motions) * run.interval
-        return Made(self._encoder.encode(bundle), bundle.first_frame, len(motions), seconds, bundle.sound)
+        data = self._encoder.encode(bundle)
+        return Made(
+            data, bundle.first_frame, len(motions), seconds, bundle.sound,
+            len(new), len(again), self._encoder.base_bytes, placed,
+        )  # fmt: skip
+
+    def _with_numbers(
+        self, coded: Sequence[Coded], placed: Sequence[Placed], repeats: int | None
+    ) -> tuple[list[tuple[int, Coded]], list[tuple[int, Coded]]]:
+        """What is repeated, and new packets, with the numbers of their frames."""
+        first, new = placed[0], list[tuple[int, Coded]]()
+        numbers = {each.taken: each.number for each in placed}
+        for each in coded:  # that of a frame which was dropped has its place before the first
+            ahead = min(max(1, round((first.taken - each.clock) * self._fps)), FURTHEST)
+            self._base_number = max(numbers.get(each.clock, first.number - ahead), self._base_number + 1)
+            new.append((self._base_number, each))
+        again = [
+            (number, each)
+            for number, each in self._base_before
+            if number - first.number >= -FURTHEST and each.generation == repeats
+        ]
+        if new and new[0][1].generation != repeats:
+            again = []
+        again = again[max(0, len(again) + len(new) - MAX_PACKETS) :]
+        if sum(len(each.data) for _, each in again + new) > MAX_BASE_BYTES:
+            again = []
+        self._base_before = [each for each in new if not each[1].droppable]
+        return again, new
 
     def _number(self, run: Run, step: int) -> int:
         """Of a run's first frame."""

@@ -18,7 +18,7 @@ from sender.capture import SourceError, open_source
 from sender.first_source import FirstSource
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.preview import Preview
-from sender.profile import DEFAULT_PROFILE, PROFILES
+from sender.profile import DEFAULT_PROFILE, PROFILES, USUAL_BASE, BasePoint
 from sender.refresh import PoseMoved, RefreshPolicy, WhenWorse
 from sender.sending import Prepared, Sending
 from sender.sound import SoundSettings, bundle_with_sound, open_sound
@@ -58,6 +58,12 @@ class SenderSettings:
     """None: the profile's."""
     bundle: int | None = None
     """None: the profile's."""
+    base: str = "auto"
+    """auto: a base layer while there is a face; always: without one, too; off: none."""
+    base_size: int | None = None
+    """None, as of the next two: the profile's, or `USUAL_BASE`'s if that has no base layer."""
+    base_crf: int | None = None
+    base_rate: float | None = None
     framing: str = "auto"
     seconds: float | None = None
     engine: str = "compact"
@@ -81,6 +87,15 @@ class SenderSettings:
     def byte_budget(self, with_sound: bool = False) -> Budget | None:
         """The budget for sources, None if there is none. Raises ValueError if it is not positive."""
         return budget_for(self.refresh, self.budget, PROFILES[self.profile].budget, with_sound)
+
+    def base_point(self) -> BasePoint | None:
+        """How the base layer is coded, None if there is none. Raises ValueError if none can be like that."""
+        if self.base == "off":
+            return None
+        usual = PROFILES[self.profile].base
+        if usual is None and (self.base_size, self.base_crf, self.base_rate) == (None, None, None):
+            return None
+        return (usual or USUAL_BASE).changed(self.base_size, self.base_crf, self.base_rate)
 
 
 def affordable(policy: RefreshPolicy, engine: str, quick: bool) -> RefreshPolicy:
@@ -124,6 +139,7 @@ def prepare(settings: SenderSettings) -> Prepared:
         capture.fps, settings.bundle or bundle, settings.picture_size or profile.picture_size,
         profile.picture_quality if settings.picture_quality is None else settings.picture_quality,
         settings.framing, profile.step(capture.fps),
+        settings.base_point(), settings.base == "always", settings.budget is None,
     )  # fmt: skip
     pacer = PicturePacer(later_rate=FIRST_RATE) if settings.peer is None else None  # a file carries what it is given
     half = OutgoingHalf(outgoing, engine, load_basis(settings.engine), refresh, pacer, budget, FirstSource())
@@ -163,6 +179,7 @@ async def send_call(
         made = calling(settings.peer, hello, ice, state=settings.state, say=status.say, tls=tls)
         async with made as (link, theirs):
             both = receive is not None and theirs.role == "both"
+            prepared.half.accept_base(theirs.takes_base)
             sending = Sending(prepared, link, preview, seconds=settings.seconds, two_way=both)
             parts: list[Part] = [sending]
             if receive is not None and both:

@@ -6,9 +6,10 @@ import argparse
 from pathlib import Path
 
 from sender.call import SenderSettings
-from sender.profile import DEFAULT_PROFILE, LARGEST_BUNDLE, PROFILES
+from sender.profile import DEFAULT_PROFILE, LARGEST_BASE_RATE, LARGEST_BUNDLE, PROFILES
 from sender.refresh import DEFAULT_POSE_THRESHOLD, RefreshPolicy, WhenWorse, parse_policy
 from sender.sound import SoundSettings
+from shared.codec.base_video import MAX_CRF, SIZES
 from shared.codec.picture import Quality
 from shared.link.ice import IceSettings
 
@@ -42,6 +43,12 @@ def by_profile(knob: str) -> str:
     return ", ".join(f"{name} {getattr(each, knob):g}" for name, each in PROFILES.items())
 
 
+def by_base(knob: str) -> str:
+    """What each profile's base layer has for a knob, for the help."""
+    bases = {name: each.base for name, each in PROFILES.items()}
+    return ", ".join(f"{name} {getattr(each, knob) if each else 'none'}" for name, each in bases.items())
+
+
 def add_sending_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """How to send, and what sound; what to send is the caller's own option."""
     refresh = parser.add_mutually_exclusive_group()
@@ -58,7 +65,8 @@ def add_sending_options(parser: argparse.ArgumentParser | argparse._ArgumentGrou
                         help="send sources only as far as all bytes on the wire, out and back together, keep to this "
                         "many kbit/s in the long run, and those out to 8/13 of it; motion and the first source always "
                         "go; inf: no bound (default: "
-                        f"by profile: {by_profile('budget')}; inf with any refresh but quality)")  # fmt: skip
+                        f"by profile: {by_profile('budget')}, and a base layer on top, which has its own bound; inf "
+                        "with any refresh but quality)")  # fmt: skip
     parser.add_argument("--profile", choices=tuple(PROFILES), default=DEFAULT_PROFILE,
                         help="; ".join(f"{name}: {each.about}" for name, each in PROFILES.items())
                         + f" (default: {DEFAULT_PROFILE})")  # fmt: skip
@@ -76,6 +84,19 @@ def add_sending_options(parser: argparse.ArgumentParser | argparse._ArgumentGrou
         help=f"frames of motion a message, 1 to {LARGEST_BUNDLE}: few are fast and dear; a link that "
         f"does not keep up gets more (default: by profile, as seconds: {by_profile('bundle_seconds')})",
     )
+    parser.add_argument("--base", choices=("auto", "always", "off"), default="auto",
+                        help="the base layer, a tiny video of what the camera sees under the motion. auto: it stops "
+                        "when no face has been seen for a second; always: it goes on; off: none is sent; it always "
+                        "stops with the camera (default: auto)")  # fmt: skip
+    parser.add_argument("--base-size", type=int, choices=SIZES, metavar="PX",
+                        help=f"its side in pixels, {', '.join(map(str, SIZES))} (default: by profile: "
+                        f"{by_base('size')})")  # fmt: skip
+    parser.add_argument("--base-crf", type=int, choices=range(1, MAX_CRF + 1), metavar="N",
+                        help=f"its quantiser, 1 (best) to {MAX_CRF} (default: by profile: "
+                        f"{by_base('crf')})")  # fmt: skip
+    parser.add_argument("--base-rate", type=float, metavar="HZ",
+                        help=f"its pictures a second, 1 to {LARGEST_BASE_RATE:g} (default: by profile: "
+                        f"{by_base('rate')})")  # fmt: skip
     parser.add_argument("--framing", choices=("auto", "none"), default="auto",
                         help="auto: follow the head; none: the centre square as it is (default: auto)")  # fmt: skip
     parser.add_argument("--microphone", nargs="?", const="default", metavar="NAME|N",
@@ -95,9 +116,11 @@ def sending_settings(
     settings = SenderSettings(
         peer=peer, source=source, refresh=args.refresh, budget=args.budget, profile=args.profile,
         picture_size=args.picture_size, picture_quality=args.picture_quality, bundle=args.bundle,
-        framing=args.framing, seconds=seconds, engine=args.engine, device=args.device, ice=ice, report=args.report,
-        precision=args.precision, out=out, preview=preview,
+        base="off" if args.no_base else args.base, base_size=args.base_size, base_crf=args.base_crf,
+        base_rate=args.base_rate, framing=args.framing, seconds=seconds, engine=args.engine, device=args.device,
+        ice=ice, report=args.report, precision=args.precision, out=out, preview=preview,
         sound=SoundSettings(not args.no_audio, args.microphone, args.audio, args.mute),
     )  # fmt: skip
     settings.byte_budget()
+    settings.base_point()
     return settings

@@ -12,14 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sender.adaptation import BACKLOG, LinkAdaptation
+from sender.adaptation import BACKLOG, BUSY_MS, LinkAdaptation
 from sender.analysis import Analysis
+from sender.base_layer import BaseCounts, BaseLayer, Cutter
 from sender.budget import Budget
 from sender.bundling import Bundler, clock_ms
 from sender.cadence import Cadence
 from sender.first_source import FirstSource
-from sender.framing import Framer, cut, whole_square
-from sender.profile import LARGEST_BUNDLE
+from sender.framing import Crop, Framer, cut, whole_square
+from sender.profile import LARGEST_BUNDLE, BasePoint, words
 from sender.refresh import RefreshPolicy
 from sender.sources import Job, Result, Sources, code_source
 from sender.voice import Packet
@@ -57,6 +58,12 @@ class OutgoingSettings:
     framing: str = "auto"
     step: int = 1
     """Of how many camera frames the motion of one is sent."""
+    base: BasePoint | None = None
+    """The base layer, where the other side takes one."""
+    base_always: bool = False
+    """Whether it goes on without a face."""
+    base_beside_budget: bool = True
+    """Whether its bytes are none of the budget's: it has a bound of its own."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.bundle <= LARGEST_BUNDLE:
@@ -112,7 +119,8 @@ class OutgoingHalf:
         """When the first and the last frame were taken in for sending."""
         self._engine, self._bundler = engine, Bundler(basis, settings.fps)
         self._cadence = Cadence(settings.fps, settings.step)
-        self._link = LinkAdaptation(settings.bundle, settings.step, settings.fps, settings.picture_size)
+        self._base = BaseLayer(settings.base, settings.base_always)
+        self._link = self._fresh_link()
         self._sources = Sources(self._code, engine, policy, budget, first)
         self._pacer = pacer or PicturePacer()
         self._framer = Framer(settings.fps) if settings.framing == "auto" else None
@@ -122,6 +130,7 @@ class OutgoingHalf:
         self._crop_number = 0
         self._out: list[Outgoing] = []
         self._step = settings.step
+        self._taken_at = 0.0
         self._flushed: tuple[int, int, int] | None = None
         """Of the bundle that goes with the next `tick`: number of its first frame, frames that the announced rate has
         in its time, bytes."""
@@ -135,6 +144,9 @@ class OutgoingHalf:
         self.camera_off = False
         """Set it when it is by the user's will that frames have no face."""
         self._noted = control.FACE  # what the other side takes for granted
+        self._told: BasePoint | None = None
+        """The base layer that the other side was told of in words."""
+        self._late = 0
         self._last_sent = float("-inf")
         self._connected = True
         """Whether it is known what the receiver holds: not from the loss of a connection until it says so."""
@@ -161,13 +173,19 @@ class OutgoingHalf:
         self._framer.follow(keypoints(canonical, motion))
         return Analysis(picture, framed.crop, self._crop_number, canonical, motion)
 
-    def push(self, analysis: Analysis | None, clock: float, now: float) -> Job | None:
-        """Takes in one analysed frame, captured at `clock` seconds; a job comes back if there is something to do."""
+    def push(self, analysis: Analysis | None, clock: float, now: float, picture: Picture | None = None) -> Job | None:
+        """Takes in one analysed frame, captured at `clock` seconds; a job comes back if there is something to do.
+
+        `picture`: the camera frame (H, W, 3), for the base layer; without it only what the analysis shows can be coded.
+        """
         self._say_whether_face(analysis is not None)
+        if self.camera_off:
+            self._stop_base()
+        cutter = None if self.camera_off else _cutter(analysis, picture)
         if self.gallery.sources:
-            self._append(analysis, clock, now)
+            self._append(analysis, clock, now, cutter)
         elif self._bundler.waiting:  # what is said goes over although there is nobody to draw yet
-            self._append(None, clock, now)
+            self._append(None, clock, now, None)
         if analysis is None or not self._connected or self._sources_wait(now):
             return None
         return self._sources.consider(analysis, clock, now)
@@ -200,7 +218,9 @@ class OutgoingHalf:
 
     def spent(self, out: int, back: int, now: float) -> None:
         """So many bytes have been on the wire so far: for the budget."""
-        self._sources.spent(out, back, now)
+        counts = self._base.counts
+        beside = counts.section_bytes + counts.key_bytes if self.settings.base_beside_budget else 0
+        self._sources.spent(max(0, out - beside), back, now)
 
     def receive(self, channel: Channel, data: bytes, now: float) -> None:
         """Takes in a message of the receiver. Raises TooManyErrors when it sends garbage again and again."""
@@ -220,14 +240,20 @@ class OutgoingHalf:
         """
         self._connected = False
         self._pacer.restart(nothing_held=False)
+        self._base.stop()
         if change is Change.LOST:
             return
         self._forget(self._bundler.clear())  # they are late by now
-        settings = self.settings  # what was learnt of another path says nothing of this one
-        self._link = LinkAdaptation(settings.bundle, settings.step, settings.fps, settings.picture_size)
+        self._link = self._fresh_link()  # what was learnt of another path says nothing of this one
+        self._follow_link(now)
         self._last_sent = float("-inf")  # a sign of life goes at once
         if self._noted != control.FACE:
             self._out.append((Channel.CONTROL, control.pack_control(control.Note(self._noted))))
+
+    def accept_base(self, accepted: bool) -> None:
+        """Whether the other side takes a base layer: until it is said that it does, none goes."""
+        self._base.accepted = accepted
+        self._link = self._fresh_link()
 
     def tick(self, now: float, link_queued: int) -> list[Outgoing]:
         """Everything to send at `now`, while `link_queued` bytes wait in the link."""
@@ -279,6 +305,26 @@ class OutgoingHalf:
         self._sources.assume_held(source_id)
         self.counts.sources_held += 1
 
+    def assume_base_held(self) -> None:
+        """Goes on as if the receiver had said that it holds the keys of the base layer that went."""
+        if not self._pacer.keys_pending:
+            self._base.assume_held()
+
+    @property
+    def base_counts(self) -> BaseCounts:
+        """Figures of the base layer."""
+        return self._base.counts
+
+    @property
+    def base_goes(self) -> bool:
+        """Whether a base layer goes, as far as link and face allow it."""
+        return self._base.accepted and self.settings.base is not None
+
+    @property
+    def sends(self) -> str:
+        """What is sent now, in words; nothing where there is no base layer to speak of."""
+        return words(self._link.base) if self.base_goes else ""
+
     def _code(self, analysis: Analysis, room: int | None) -> PictureMessage:
         return code_source(analysis, room, size=self._link.picture_size, quality=self.settings.picture_quality)
 
@@ -294,7 +340,7 @@ class OutgoingHalf:
         self._link.sent(size, *(self._flushed or (None,)))
         self._flushed = None
 
-    def _append(self, analysis: Analysis | None, clock: float, now: float) -> None:
+    def _append(self, analysis: Analysis | None, clock: float, now: float, cutter: Cutter | None) -> None:
         if self._step != self._link.step:
             self._flush()  # frames of a bundle are as far apart as each other
             self._step = self._link.step
@@ -303,7 +349,13 @@ class OutgoingHalf:
         stopped = self._bundler.since_last(clock) > self._cadence.span(self._link.bundle, self._step)
         if stopped:
             self._flush_unless_stuck()  # what the camera gave before must not grow older
-        self._forget(self._bundler.add(clock, None if analysis is None else self._as_held(analysis)))
+        self._taken_at = now
+        gone = self._bundler.add(clock, None if analysis is None else self._as_held(analysis))
+        self._forget(gone)
+        if gone:
+            self._base.drop_droppable()
+        if self._connected and self._link_queued <= BACKLOG and not gone:
+            self._code_base(analysis, clock, now, cutter)
         self.counts.frames_sent += 1
         self.first_frame = now if self.first_frame is None else self.first_frame
         self.last_frame = now
@@ -316,21 +368,56 @@ class OutgoingHalf:
         if self._link_queued <= BACKLOG:
             self._flush()
 
+    def _code_base(self, analysis: Analysis | None, clock: float, now: float, cutter: Cutter | None) -> None:
+        """Codes a frame that was just taken in, in the crop that is drawn; and a key in one that is going to be."""
+        crop, number = self._sources.crop_drawn(), self._sources.crop_number_drawn()
+        drawn = None if crop is None else (crop, number)
+        self._base.take(cutter, drawn, clock, now, self._cadence.interval(self._step), analysis is not None)
+        if cutter is not None and drawn is not None and analysis is not None and analysis.crop_number != number:
+            self._base.prepare(cutter, analysis.crop, analysis.crop_number, clock, now)
+
     def _forget(self, frames: int) -> None:
         """So many frames that were taken in will never go."""
         self.counts.frames_sent -= frames
         self.counts.frames_dropped += frames
 
     def _flush(self) -> None:
-        every = self._bundler.take(self.gallery.epoch, self._cadence.interval(self._step))
-        if not every:
+        if not len(self._bundler):
             return
-        seconds, size = sum(made.seconds for made in every), sum(len(made.data) for made in every)
+        packets, repeats = self._base.take_packets(), self._base.repeats(self._taken_at)
+        every = self._bundler.take(self.gallery.epoch, self._cadence.interval(self._step), packets, repeats)
+        seconds, size = sum(made.seconds for made in every), sum(len(made.data) - made.base_bytes for made in every)
         self._flushed = every[-1].first_frame, max(1, round(seconds * self.settings.fps / self._step)), size
         for made in every:
             self._out.append((Channel.MOTION, made.data))
             self.counts.sound_packets += sum(1 for each in made.sound if each.data)
             self.counts.sound_bytes += sum(len(each.data) for each in made.sound)
+            self._base.spent(made.base_bytes, made.base, made.repeated)
+            for each in made.placed:
+                key = self._base.take_key(each.taken, each.number, each.clock_ms)
+                if key is not None:
+                    self._pacer.add_key(key.pieces_id, split(key.pack(), key.pieces_id, PIECE))
+        self._base.settle()
+
+    def _fresh_link(self) -> LinkAdaptation:
+        settings = self.settings
+        base = settings.base if self._base.accepted else None
+        return LinkAdaptation(settings.bundle, settings.step, settings.fps, settings.picture_size, base)
+
+    def _follow_link(self, now: float) -> None:
+        """Base layer and words follow what the link carries."""
+        if not self._base.fits:
+            self._link.base_is_too_dear(now)
+        self._base.descend(self._link.base)
+        if self._base.accepted and self._link.base != self._told:
+            self._told = self._link.base
+            text = control.SENDS + words(self._told)
+            self._out.append((Channel.CONTROL, control.pack_control(control.Note(text))))
+
+    def _stop_base(self) -> None:
+        """No picture that the camera saw goes any more."""
+        self._base.stop()
+        self._pacer.drop_keys()
 
     def _as_held(self, analysis: Analysis) -> Motion:
         """The motion in the crop that the receiver draws, which changes only when a new source is held."""
@@ -344,6 +431,10 @@ class OutgoingHalf:
         match message:
             case control.Held(epoch=epoch, sources=ids):
                 self._mirror(epoch, ids, now)
+            case control.BaseHeld(generation=generation, asks=asks):
+                self._base.held(generation, asks, now)
+            case control.Request(reason=control.BASE_KEY, source=None):
+                self._base.request(now)
             case control.Request():
                 self._sources.requested = True
             case control.Stats():
@@ -351,6 +442,10 @@ class OutgoingHalf:
                 self._link.judge(message, 2 * self._loaded_bundles > self._bundles, now)
                 self._bundles = self._loaded_bundles = 0
                 self._pacer.later_rate = self._link.picture_rate
+                if message.late > self._late and message.behind_ms <= BUSY_MS:
+                    self._base.lost(now)
+                self._late = message.late
+                self._follow_link(now)
                 if message.clock_ms is not None:
                     reply = control.Heartbeat(clock_ms(now), message.clock_ms)
                     self._out.append((Channel.CONTROL, control.pack_control(reply)))
@@ -376,3 +471,14 @@ class OutgoingHalf:
         if note != self._noted:
             self._noted = note
             self._out.append((Channel.CONTROL, control.pack_control(control.Note(note))))
+
+
+def _cutter(analysis: Analysis | None, picture: Picture | None) -> Cutter:
+    """Cuts a crop from a frame, or from what was cut of it already."""
+
+    def cut_out(crop: Crop, size: int) -> Picture | None:
+        if analysis is not None and analysis.crop == crop:
+            return cut(analysis.picture, whole_square(analysis.picture), size)
+        return None if picture is None else cut(picture, crop, size)
+
+    return cut_out

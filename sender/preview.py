@@ -28,6 +28,8 @@ _OUTSIDE = 0.35
 _GREEN, _AMBER = (120, 220, 120), (255, 190, 60)
 WELL = "well placed"
 LOOKING = "looking for your face"
+SMALL_PICTURE = "a small picture of what is in the square goes along"
+MOTION_ONLY = "the face in the square is sent"
 
 
 class Preview:
@@ -43,6 +45,8 @@ class Preview:
         self._looked_at: tuple[Image, float] | None = None
         self._next_look = self._next_show = float("-inf")
         self._known = self._open = False
+        self.with_base = False
+        """Whether a small picture of the square goes along with the motion; set it."""
         self.closed = False
         """Whether the user closed it: nothing more is shown."""
 
@@ -62,7 +66,7 @@ class Preview:
             if self._open and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:
                 self.close()
                 return
-            canvas = compose(rgb, crop, self.hints.shown, self._known)
+            canvas = compose(rgb, crop, self.hints.shown, self._known, self.with_base)
             if not self._open:
                 cv2.namedWindow(TITLE, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
             cv2.imshow(TITLE, cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
@@ -99,10 +103,10 @@ class Preview:
             self._looking = self._looker.submit(find_heads, rgb)
 
 
-def compose(rgb: Image, crop: Crop | None, hint: Hint | None, known: bool = True) -> Image:
+def compose(rgb: Image, crop: Crop | None, hint: Hint | None, known: bool = True, with_base: bool = False) -> Image:
     """The picture as in a mirror, 360 pixels high, dark outside the crop, with the hint under it: (404, W, 3).
 
-    `known`: whether it has been looked at.
+    `known`: whether it has been looked at; `with_base`: whether a small picture of the square goes along.
     """
     height, width = rgb.shape[:2]
     scale = HEIGHT / height
@@ -123,19 +127,23 @@ def compose(rgb: Image, crop: Crop | None, hint: Hint | None, known: bool = True
     canvas = np.zeros((HEIGHT + FOOT, size[0], 3), np.uint8)
     canvas[:HEIGHT] = picture[:, ::-1]
     words = LOOKING if not known else WELL if hint is None else hint.value
-    advice = ADVICE[hint] if hint is not None else "the square is sent; q closes this window"
+    sent = SMALL_PICTURE if with_base else MOTION_ONLY
+    advice = ADVICE[hint] if hint is not None else f"{sent}; q closes this window"
     room = size[0] - 16
     write(canvas, words, (8, HEIGHT + 19), fitting(words, 0.6, room), colour)
     write(canvas, advice, (8, HEIGHT + 37), fitting(advice, 0.4, room), (200, 200, 200))
     return canvas
 
 
-def preview_alone(capture: Capture, preview: Preview, seconds: float | None = None) -> None:
+def preview_alone(capture: Capture, preview: Preview, seconds: float | None = None, with_base: bool = False) -> None:
     """Shows a capture, without a call, until the user closes the window or the capture ends.
+
+    `with_base`: whether in a call a base layer would go along.
 
     A file plays at its own speed. Raises SourceError and DisplayError.
     """
     framer, began = Framer(capture.fps), time.monotonic()
+    preview.with_base = with_base
     try:
         for stamp, rgb in capture:
             if preview.closed or (seconds is not None and stamp >= seconds):

@@ -1,18 +1,68 @@
-"""Profiles: what a call may cost and how quick it is, in one place."""
+"""Profiles: what a call may cost and how quick it is; together they are the ladder, in one table."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from shared.codec.base_video import MAX_CRF, SIZES
 from shared.codec.picture import DEFAULT_QUALITY, Quality
 
 LARGEST_BUNDLE = 10
 """Frames of a bundle at most, whatever the link."""
+LARGEST_BASE_RATE = 25.0
+"""Pictures of the base layer a second."""
+_HALF = 6.25
+"""Pictures a second, half the usual: at a slower rate a base would be too old for most frames."""
+
+
+class BasePoint(NamedTuple):
+    """How a base layer is coded."""
+
+    size: int
+    """Side in pixels."""
+    rate: float
+    """Pictures a second."""
+    crf: int
+    """1 (best) to 70."""
+    kbps: float
+    """What its packets may take in the long run, payload."""
+
+    def check(self) -> BasePoint:
+        """Itself. Raises ValueError if no base layer is like that."""
+        if self.size not in SIZES or not 1 <= self.crf <= MAX_CRF:
+            raise ValueError(f"a base layer has {SIZES} px and crf 1 to {MAX_CRF}, not {self.size} px, crf {self.crf}")
+        if not (1.0 <= self.rate <= LARGEST_BASE_RATE and self.kbps > 0):
+            raise ValueError(f"a base layer has 1 to {LARGEST_BASE_RATE:g} pictures a second, not {self.rate:g}")
+        return self
+
+    def changed(self, size: int | None, crf: int | None, rate: float | None) -> BasePoint:
+        """With what is given in the place of its own; what its packets may take grows with its pictures, and with the
+        bits that a finer quantiser takes. Raises ValueError if no base layer is like that."""
+        other = self._replace(
+            size=self.size if size is None else size,
+            crf=self.crf if crf is None else crf,
+            rate=self.rate if rate is None else rate,
+        )
+        grown = (other.size / self.size) ** 1.2 * (other.rate / self.rate) ** 0.7 * 1.08 ** (self.crf - other.crf)
+        return other._replace(kbps=self.kbps * grown).check()
+
+    def lower(self) -> tuple[BasePoint, ...]:
+        """The points below it, each cheaper than the one before: the usual small picture, then at half the rate."""
+        if self.rate <= _HALF:
+            return ()
+        small = USUAL_BASE if self.kbps > USUAL_BASE.kbps else self
+        half = small._replace(rate=max(small.rate / 2, _HALF), kbps=0.6 * small.kbps)
+        return (small, half) if small is not self else (half,)
+
+
+USUAL_BASE = BasePoint(128, 12.5, 63, 4.5)
 
 
 @dataclass(frozen=True)
 class Profile:
-    """How motion and pictures are sent on a link that carries them well; `adaptation` says what a poor one changes."""
+    """How motion, base and sources are sent on a link that carries them well; `adaptation` says what a poor one
+    changes."""
 
     motion_rate: float
     """Frames of motion a second, about: a whole share of the camera's frames is sent."""
@@ -21,11 +71,16 @@ class Profile:
     picture_size: int
     """Side of the source pictures in pixels, unless one is asked for."""
     budget: float
-    """kbit/s on the wire, out and back together, for the default refresh, unless one is asked for."""
+    """kbit/s on the wire, out and back together, for the default refresh, unless one is asked for. A base layer comes
+    on top: it has a bound of its own."""
     about: str = ""
     """What it is for, a line of help."""
     picture_quality: Quality = DEFAULT_QUALITY
     """Of the source pictures, unless one is asked for."""
+    base: BasePoint | None = None
+    """The base layer, None if there is none."""
+    out: float = 0.0
+    """kbit/s on the wire that go out, about, without sound: what the link should carry."""
 
     def step(self, fps: float) -> int:
         """Of how many camera frames one is sent."""
@@ -37,9 +92,32 @@ class Profile:
 
 
 PROFILES = {
-    "balanced": Profile(25.0, 0.2, 256, 13.0, "25 frames of motion a second, quick"),
-    "thin": Profile(12.5, 0.4, 128, 8.3, "half as many, in larger messages, for links that carry 8 kbit/s"),
-    "sharp": Profile(25.0, 0.2, 256, 26.0, "finer pictures, and more of them, for links that carry 26", 80),
-    "responsive": Profile(25.0, 0.08, 256, 22.0, "messages of two frames: the least delay, at about twice the bytes"),
-}
+    "balanced": Profile(
+        25.0, 0.2, 256, 13.0, "25 frames of motion a second, quick, and a base layer", base=USUAL_BASE, out=10.5
+    ),
+    "thin": Profile(12.5, 0.4, 128, 8.3, "motion only, half as many, in larger messages, for links that carry 5 kbit/s "
+                    "out", out=4.5),
+    "sparing": Profile(12.5, 0.32, 128, 8.3, "as many, and a base layer of 6 pictures a second, for links that carry 8",
+                       base=USUAL_BASE.lower()[-1], out=8.0),
+    "sharp": Profile(25.0, 0.2, 256, 20.0, "finer pictures, and more of them, and a base layer of 256 px, for links "
+                     "that carry 20", 80, BasePoint(256, 12.5, 63, 8.5), 20.0),
+    "video": Profile(25.0, 0.2, 256, 20.0, "a base layer of 256 px at 25 pictures a second, a video by itself, for "
+                     "links that carry 40", 80, BasePoint(256, 25.0, 54, 26.0), 40.0),
+    "responsive": Profile(25.0, 0.08, 256, 22.0, "messages of two frames: the least delay, at about twice the bytes",
+                          base=USUAL_BASE, out=16.5),
+}  # fmt: skip
 DEFAULT_PROFILE = "balanced"
+
+LADDER = ("thin", "sparing", "balanced", "sharp", "video")
+"""Profiles from the cheapest on, each for links that carry its `out`."""
+
+
+def words(base: BasePoint | None) -> str:
+    """What is sent, as the user reads it."""
+    if base is None:
+        return "motion only"
+    if base.rate > USUAL_BASE.rate:
+        return "video and motion"
+    if base.size > USUAL_BASE.size:
+        return "motion and a sharp base"
+    return "motion and base" if base.rate > _HALF else "motion and a slow base"

@@ -112,7 +112,7 @@ class Pump:
         else:
             analysis = await self._analyse(picture)
         self._hear(stamp)
-        self._push(analysis, stamp)
+        self._push(analysis, stamp, picture)
 
     async def _keep(self, picture: Picture, stamp: float) -> None:
         """Takes a frame of a file whose first source is not held yet: looks ahead from the first face on."""
@@ -156,9 +156,9 @@ class Pump:
             self.on_frame(picture, self._last)
         return self._last
 
-    def _push(self, analysis: Analysis | None, stamp: float) -> Job | None:
+    def _push(self, analysis: Analysis | None, stamp: float, picture: Picture | None = None) -> Job | None:
         self.half.camera_off, self._pushed = self.camera_off, stamp
-        job = self.half.push(analysis, self._start + stamp, time.monotonic())
+        job = self.half.push(analysis, self._start + stamp, time.monotonic(), picture)
         self._do(job)
         return job
 

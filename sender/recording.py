@@ -31,6 +31,7 @@ def record_call(settings: SenderSettings) -> dict[str, int]:
     assert settings.out is not None
     _, capture, sound, half, hello = prepare(settings)
     status, size, stamp = StatusLine(), 0, 0.0
+    half.accept_base(True)
     with capture, sound or nullcontext(), CallWriter(settings.out, hello) as file:
         for stamp, messages in play(half, capture, settings.seconds, sound):
             for channel, data in messages:
@@ -84,6 +85,7 @@ def play(
         wire.add([len(data) for _, data in out])
         while flying and not half.pictures_waiting:
             half.assume_held(flying.pop(0))
+        half.assume_base_held()
         return now, out
 
     def opening() -> Iterator[tuple[float, list[Outgoing]]]:
@@ -106,7 +108,7 @@ def play(
         analysis = half.analyse(picture)
         if half.gallery.sources or not (kept or analysis is not None):
             hear(stamp)
-        do(half.push(analysis, now, now))
+        do(half.push(analysis, now, now, picture))
         if not half.gallery.sources and (kept or analysis is not None):
             kept.append((stamp, analysis))
             if flying:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,8 +36,9 @@ class Prepared(NamedTuple):
     half: OutgoingHalf
     hello: Hello
 
-    def part(self, link: Link) -> Sending:
+    def part(self, link: Link, theirs: Hello) -> Sending:
         """What sends in a call that the other side made, which goes on after this side's source has ended."""
+        self.half.accept_base(theirs.takes_base)
         return Sending(self, link, two_way=True, ends_call=False)
 
     def close(self) -> None:
@@ -68,11 +70,12 @@ class Watch:
         since = self._meter.look(steady=bool(self._half.gallery.sources))
         self.fps = since["fps"]
         delay = f"{self._delays[-1]:.0f} ms" if self._delays else "?"
+        base = f" | {self._half.sends}" if self._half.sends else ""
         face = "" if self._half.face is not False else " | no face in the picture"
         return (
             f"{since['fps']:.1f} fps | {since['payload_kbps']:.1f} kbit/s payload | "
             f"wire {since['wire_kbps_out']:.1f} out {since['wire_kbps_in']:.1f} back | "
-            f"{self._half.counts.sources_sent} sources | delay {delay}{face}"
+            f"{self._half.counts.sources_sent} sources | delay {delay}{base}{face}"
         )
 
     def report(self) -> dict[str, Any]:
@@ -115,6 +118,8 @@ class Sending:
         self._preview = preview
         self._view: tuple[Picture, Analysis | None] | None = None
         self._pump.on_frame = self._seen
+        if preview is not None:
+            preview.with_base = prepared.half.base_goes
 
     @property
     def half(self) -> OutgoingHalf:
@@ -165,6 +170,7 @@ class Sending:
                 "sound_packets": counts.sound_packets,
                 "sound_bytes": counts.sound_bytes,
             }
+            | {f"base_{name}": count for name, count in asdict(self.half.base_counts).items()}
         )
 
     @property

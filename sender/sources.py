@@ -206,6 +206,10 @@ class Sources:
         """The crop that the receiver draws, which changes only when a new source is held."""
         return self._crops.get(self.gallery.sources[-1].source_id) if self.gallery.sources else None
 
+    def crop_number_drawn(self) -> int:
+        """Its number; 0 while none is drawn."""
+        return self.gallery.sources[-1].crop if self.gallery.sources else 0
+
     def _job(self, analysis: Analysis, now: float, room: int | None = None) -> SourceJob:
         return SourceJob(self._begin(analysis, now), analysis, room, self._code, self._critic)
 

@@ -19,6 +19,7 @@ from receiver.upscale import Bicubic
 from sender.analysis import Analysis
 from sender.framing import whole_square
 from sender.outgoing import OutgoingHalf, OutgoingSettings
+from sender.profile import BasePoint
 from sender.refresh import EveryN, RefreshPolicy
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.range_coder import TOTAL
@@ -56,6 +57,7 @@ class Moment(NamedTuple):
     bundle: int
     step: int
     picture_rate: float
+    base: BasePoint | None
 
 
 @dataclass
@@ -81,10 +83,12 @@ class SimulatedCall:
         step: int = 1,
         side: int = 64,
         fps: float = FPS,
+        base: BasePoint | None = None,
     ) -> None:
-        settings = OutgoingSettings(fps, bundle, side, 70, "none", step)
+        settings = OutgoingSettings(fps, bundle, side, 70, "none", step, base)
         engine, chance = ColourEngine(size=side), random.Random(1)
         self.outgoing = OutgoingHalf(settings, engine, basis(), policy or EveryN(150))
+        self.outgoing.accept_base(base is not None)
         self.incoming = IncomingHalf(engine, basis(), Bicubic(), fps)
         self.there: Line[list[_Message]] = Line(Conditions(rate, delay), chance)
         self.back: Line[list[_Message]] = Line(Conditions(rate, delay), chance)
@@ -122,7 +126,8 @@ class SimulatedCall:
         if (self.now - self._began) * self._fps >= self._frames:
             self._frames += 1
             motion = make_motion(20 * np.sin(self._frames / 20), 10 * np.cos(self._frames / 17))
-            analysis = Analysis(self._picture, whole_square(self._picture), 0, self._canonical, motion)
+            shown = np.roll(self._picture, self._frames % 3, 1) if self.outgoing.base_goes else self._picture
+            analysis = Analysis(shown, whole_square(self._picture), 0, self._canonical, motion)
             job = half.push(analysis, self.now, self.now)
             if job is not None:
                 half.done(job.perform(), self.now)
@@ -130,7 +135,7 @@ class SimulatedCall:
         if self.keep:
             link = half._link
             self.moments.append(
-                Moment(self.now, self.there.queueing(self.now), link.bundle, link.step, link.picture_rate)
+                Moment(self.now, self.there.queueing(self.now), link.bundle, link.step, link.picture_rate, link.base)
             )
 
     def _show(self) -> None:

@@ -7,6 +7,7 @@ import itertools
 import pytest
 from simulated_call import Moment, SimulatedCall
 
+from sender.profile import BasePoint
 from shared.codec.bundle import CLOCK_WRAP_MS
 from shared.link.pacing import LATER_RATE
 
@@ -84,3 +85,24 @@ def test_a_link_that_is_always_thin_is_used_without_a_standing_queue(rate: float
     assert len(late(begun)) < 0.05 * len(begun)
     assert call.incoming.counts.sources_received >= 4
     assert call.incoming.counts.frames_shown > 0.9 * 25 * 55
+
+
+def test_a_base_layer_gives_way_on_a_thin_link_and_comes_back() -> None:
+    call = SimulatedCall(WIDE, base=BasePoint(64, 12.5, 68, 4.5))
+    call.run(20)
+    assert call.incoming.base is not None
+    assert call.incoming.base.track.decoded > 100
+    call.set_rate(THIN)
+    fell = call.now
+    call.run(30)
+    assert late(call.since(fell))[-1] - fell < 6
+    assert call.moments[-1].base is None
+    decoded = call.incoming.base.track.decoded
+    call.set_rate(WIDE)
+    rose = call.now
+    call.run(30)
+    assert not late(call.since(rose))
+    assert call.moments[-1].base == BasePoint(64, 12.5, 68, 4.5)
+    assert call.incoming.base.track.decoded > decoded + 50
+    assert call.incoming.counts.malformed == 0
+    assert call.lost == 0

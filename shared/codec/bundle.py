@@ -103,12 +103,16 @@ class BundleEncoder:
     def __init__(self, basis: MotionBasis) -> None:
         self._basis = basis
         self._before: NDArray[np.int64] | None = None
+        self.base_bytes = 0
+        """Of the last bundle: what its base layer took."""
 
     def encode(self, bundle: Bundle) -> bytes:
         """The bytes of the next bundle. Raises ValueError for one that the format cannot hold."""
         frames = tuple(_integers(bundle.frames, self._basis, self._before))
         motions = _encode_motions(frames, self._basis)
-        data = _header(bundle) + (_with_sections(motions, bundle) if _has_sections(bundle) else motions)
+        base = pack_base(bundle.base) if bundle.base else b""
+        self.base_bytes = len(base)
+        data = _header(bundle) + (_with_sections(motions, bundle, base) if _has_sections(bundle) else motions)
         self._before = next((each for each in reversed(frames) if each is not None), self._before)
         return data
 
@@ -122,12 +126,12 @@ def _has_sections(bundle: Bundle) -> bool:
     return bool(bundle.sound or bundle.base)
 
 
-def _with_sections(motions: bytes, bundle: Bundle) -> bytes:
+def _with_sections(motions: bytes, bundle: Bundle, base: bytes) -> bytes:
     sections = [(MOTION_SECTION, motions)]
     if bundle.sound:
         sections.append((SOUND_SECTION, pack_sound(bundle.sound)))
-    if bundle.base:
-        sections.append((BASE_SECTION, pack_base(bundle.base)))
+    if base:
+        sections.append((BASE_SECTION, base))
     body = b"".join(bytes([kind]) + _length(content) + content for kind, content in sections[:-1])
     kind, content = sections[-1]
     return body + bytes([kind | _LAST]) + content

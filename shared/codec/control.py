@@ -19,6 +19,10 @@ MAX_TEXT = 200
 MAX_SOURCES = 64
 NO_FACE, FACE, CAMERA_OFF = "no face", "face", "camera off"
 """Texts of the notes that a sender gives when the person leaves its picture and comes back."""
+BASE_KEY = "base"
+"""Reason of a request for a key of the base layer."""
+SENDS = "sends: "
+"""Begins the text of a note that says in words what is sent now, as the ladder names it."""
 
 Check = Callable[[object], bool]
 
@@ -61,7 +65,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Request:
-    """The receiver asks for a source."""
+    """The receiver asks for a source, or with BASE_KEY as its reason for a key of the base layer."""
 
     source: int | None = _checked(_optional(_integer(16)))
     """The id of the one it lacks; None for a fresh one."""

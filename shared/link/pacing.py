@@ -34,6 +34,9 @@ class _Piece:
     source_id: int
     data: bytes
     last: bool
+    """Of a source."""
+    key: bool = False
+    """Whether it is one of a key of the base layer, not of a source."""
 
 
 class PicturePacer:
@@ -78,10 +81,24 @@ class PicturePacer:
         whole = list(pieces)
         self._pieces.extend(_Piece(source_id, data, n == len(whole)) for n, data in enumerate(whole, 1))
 
+    def add_key(self, pieces_id: int, pieces: Iterable[bytes]) -> None:
+        """Queue all pieces of a key of the base layer in front, in place of those of an older one."""
+        self.drop_keys()
+        self._pieces.extendleft(_Piece(pieces_id, data, False, True) for data in reversed(list(pieces)))
+
+    def drop_keys(self) -> None:
+        """Drop the unsent pieces of keys of the base layer."""
+        self._pieces = deque(piece for piece in self._pieces if not piece.key)
+
+    @property
+    def keys_pending(self) -> bool:
+        """Whether pieces of a key of the base layer wait."""
+        return any(piece.key for piece in self._pieces)
+
     def drop_all_but(self, source_id: int) -> int:
         """Drop the unsent pieces of every other source; returns how many there were."""
         before = len(self._pieces)
-        self._pieces = deque(piece for piece in self._pieces if piece.source_id == source_id)
+        self._pieces = deque(piece for piece in self._pieces if piece.source_id == source_id or piece.key)
         return before - len(self._pieces)
 
     def restart(self, nothing_held: bool) -> None:

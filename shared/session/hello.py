@@ -64,6 +64,11 @@ class Hello:
     """What else this side can do; unknown keys are ignored by the other."""
     version: int = PROTOCOL_VERSION
 
+    @property
+    def takes_base(self) -> bool:
+        """Whether a base layer may be sent to this side."""
+        return self.capabilities.get(BASE) == 1
+
     def to_dict(self) -> dict[str, Any]:
         """The hello as values JSON can hold; `from_dict` reads it."""
         kind, capabilities = self.source_kind, dict(self.capabilities)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sender.adaptation import BUSY_MS, CALM_MS, PICTURE_RATES, SILENCE_SECONDS, SMALL_PICTURE, LinkAdaptation
+from sender.profile import PROFILES, USUAL_BASE
 from shared.codec.control import Stats
 from shared.link.pacing import LATER_RATE
 
@@ -164,3 +165,41 @@ def test_single_frames_stay_single_frames_on_a_good_link() -> None:
     link = LinkAdaptation(1)
     link.judge(stats(0), False, 0.0)
     assert link.bundle == 1
+
+
+def test_a_base_layer_goes_at_half_its_rate_first_then_motion_does_and_at_last_it_goes_no_more() -> None:
+    link = LinkAdaptation(5, base=USUAL_BASE)
+    half = USUAL_BASE.lower()[-1]
+    seen = [(link.step, link.base)]
+    for n in range(40):
+        link.sent(100, n)
+        link.judge(stats(BUSY_MS + 100 * n, n), False, 2.0 * n)
+        seen.append((link.step, link.base))
+    order = [(1, USUAL_BASE), (1, half), (2, half), (1, None), (2, None)]
+    assert [order.index(each) for each in seen] == sorted(order.index(each) for each in seen)
+    assert seen[-1] == (2, None)
+    for n in range(1, 60):
+        link.judge(stats(0), True, 80.0 + 2 * n)
+    assert (link.bundle, link.step, link.base) == (5, 1, USUAL_BASE)
+
+
+def test_every_rung_is_cheaper_than_the_one_before() -> None:
+    for profile in PROFILES.values():
+        link = LinkAdaptation(profile.bundle(25.0), profile.step(25.0), base=profile.base)
+        costs = [link._cost(rung, 8.0) for rung in link._rungs]
+        assert costs == sorted(costs, reverse=True)
+        assert link._rungs[0] == link._usual
+        assert link._rungs[-1].base is None
+
+
+def test_what_is_seen_may_be_too_dear_for_a_base_and_is_tried_again() -> None:
+    link = LinkAdaptation(5, base=USUAL_BASE)
+    link.base_is_too_dear(0.0)
+    assert link.base == USUAL_BASE.lower()[-1]
+    link.base_is_too_dear(5.0)
+    assert link.base is None
+    assert (link.bundle, link.step) == (5, 1)
+    link.judge(stats(0), False, 64.0)
+    assert link.base is None
+    link.judge(stats(0), False, 66.0)
+    assert link.base == USUAL_BASE

@@ -126,6 +126,13 @@ def test_closing_it_ends_the_preview_only(screen: Screen, how: str) -> None:
     assert screen.gone == 1
 
 
+def test_it_says_whether_a_small_picture_goes_along() -> None:
+    without, along = (
+        compose(grey(300, 640), Crop(10, 10, 200), None, with_base=each)[HEIGHT:] for each in (False, True)
+    )
+    assert (without != along).any()
+
+
 class Frames(Capture):
     """A camera without end."""
 

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from call_examples import make_basis, outgoing_half, picture, write_clip
+from base_examples import scene
+from call_examples import ColourEngine, make_basis, outgoing_half, picture, write_clip
 
 from sender.call import SenderSettings
 from sender.capture import Capture, Frame, SourceError
 from sender.first_source import FirstSource
-from sender.outgoing import OutgoingHalf
+from sender.outgoing import OutgoingHalf, OutgoingSettings
+from sender.profile import BasePoint
 from sender.recording import limited, play, record_call
-from sender.refresh import EveryN
+from sender.refresh import EveryN, First
 from shared.callfile import CallFileError, CallWriter, read_call
 from shared.codec import control
 from shared.codec.bundle import Bundle, decode_bundle
@@ -70,6 +72,16 @@ def test_a_clip_too_short_to_choose_from_is_recorded_whole() -> None:
     half = outgoing_half(first=FirstSource())
     messages = played(half, [picture(yaw) for yaw in (40, 30, 20)])
     assert [float(m.rotation[0]) for b in bundles(messages) for m in b.frames if m is not None] == [40, 30, 20]
+
+
+def test_a_base_layer_goes_into_a_file_whose_keys_are_held_at_once() -> None:
+    settings = OutgoingSettings(25.0, 5, 64, "max", "none", base=BasePoint(64, 12.5, 60, 4.5))
+    half = OutgoingHalf(settings, ColourEngine(), make_basis(), First())
+    half.accept_base(True)
+    made = bundles(played(half, scene(64, 75)))
+    assert sum(len(each.base) for each in made) > 20
+    assert half.base_counts.keys == 1
+    assert sum(len(each.frames) for each in made) == 75
 
 
 def test_freq_15_sends_a_source_every_15_frames() -> None:

@@ -1,0 +1,380 @@
+"""The base layer of what is sent: in a half that sends one, and by itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from base_examples import scene
+from call_examples import FPS, SIDE, ColourEngine, make_basis, make_motion
+
+from receiver.base_track import BaseTrack
+from sender.adaptation import BACKLOG
+from sender.analysis import Analysis
+from sender.base_layer import FACE_SECONDS, JUDGED, KEY_EVERY, BaseLayer
+from sender.framing import Crop, cut
+from sender.outgoing import OutgoingHalf, OutgoingSettings
+from sender.profile import USUAL_BASE, BasePoint
+from sender.refresh import First, RefreshPolicy
+from shared.codec.base_key import BaseKey, is_base_key
+from shared.codec.bundle import Bundle, decode_bundle
+from shared.codec.control import BASE_KEY, SENDS, BaseHeld, Held, Note, Request, Stats, pack_control, unpack_control
+from shared.codec.picture import Picture as PictureMessage
+from shared.codec.pieces import Reassembler
+from shared.link.base import Channel
+from shared.link.resuming import Change
+
+POINT = BasePoint(64, 12.5, 55, 40.0)
+CROP, OTHER = Crop(0, 0, 64), Crop(8, 0, 56)
+
+
+class Call:
+    """A half that sends, and what came of it. Frames are those of a little scene, in simulated time."""
+
+    def __init__(
+        self, point: BasePoint | None = POINT, *, accepted: bool = True, always: bool = False, answers: bool = True,
+        policy: RefreshPolicy | None = None, bundle: int = 5,
+    ) -> None:  # fmt: skip
+        settings = OutgoingSettings(FPS, bundle, SIDE, "max", "none", base=point, base_always=always)
+        self.half = OutgoingHalf(settings, ColourEngine(), make_basis(), policy or First())
+        self.half.accept_base(accepted)
+        self.answers, self.now, self.queued, self.frames = answers, 100.0, 0, 0
+        self.bundles: list[Bundle] = []
+        self.data: list[bytes] = []
+        self.keys: list[BaseKey] = []
+        self.notes: list[str] = []
+        self.track = BaseTrack()
+        self.held: tuple[int, ...] = ()
+        self._pieces = Reassembler()
+        self._pictures = scene(SIDE, 30)
+
+    def run(self, seconds: float, *, face: bool = True, crop: Crop = CROP, number: int = 0) -> None:
+        for _ in range(round(seconds * FPS)):
+            picture = self._pictures[self.frames % 30]
+            self.frames += 1
+            shown = cut(picture, crop, SIDE)
+            canonical = ColourEngine().extract(shown)[0]
+            seen = Analysis(shown, crop, number, canonical, make_motion()) if face else None
+            job = self.half.push(seen, self.now, self.now, picture)
+            if job is not None:
+                self.half.done(job.perform(), self.now)
+            for _ in range(2):
+                self._deliver()
+                self.now += 0.5 / FPS
+
+    def receive(self, message: object) -> None:
+        self.half.receive(Channel.CONTROL, pack_control(message), self.now)  # type: ignore[arg-type]
+
+    @property
+    def packets(self) -> int:
+        return sum(len(each.base) for each in self.bundles)
+
+    def _deliver(self) -> None:
+        for channel, data in self.half.tick(self.now, self.queued):
+            if channel is Channel.MOTION:
+                self.data.append(data)
+                bundle = decode_bundle(data, make_basis())
+                self.bundles.append(bundle)
+                self.track.add_bundle(bundle, bundle.first_frame, bundle.clock_ms / 1000, self.now)
+            elif channel is Channel.CONTROL:
+                message = unpack_control(data)
+                self.notes += [message.text] if isinstance(message, Note) else []
+            elif (whole := self._pieces.add(data)) is not None:
+                self._take(whole)
+
+    def _take(self, whole: bytes) -> None:
+        if is_base_key(whole):
+            self.keys.append(BaseKey.unpack(whole))
+            if self.track.add_key(self.keys[-1], self.now) and self.answers:
+                self.receive(BaseHeld(self.keys[-1].generation))
+            return
+        self.held = (*self.held, PictureMessage.unpack(whole).source_id)[-3:]
+        self.receive(Held(len(self.held), self.held))
+
+
+def test_a_key_goes_first_then_packets_that_a_receiver_decodes() -> None:
+    call = Call()
+    call.run(6)
+    assert [key.generation for key in call.keys] == [0]
+    assert call.track.decoded == 1 + call.packets
+    assert 60 < call.packets <= 75
+    newest = call.bundles[-1]
+    shown = call.track.at(newest.first_frame, newest.clock_ms / 1000, 0)
+    assert shown is not None
+    true = scene(SIDE, 30)[shown.frame % 30]
+    assert np.abs(shown.picture.astype(int) - true).mean() < 12
+
+
+def test_no_packet_goes_and_no_picture_is_coded_until_the_key_is_held() -> None:
+    call = Call(answers=False)
+    call.run(5)
+    assert len(call.keys) == 1
+    assert call.packets == 0
+    assert call.half.base_counts.coded == 1
+    call.receive(BaseHeld(call.keys[0].generation + 1))  # of a key that never went
+    call.run(1)
+    assert call.packets == 0
+    call.receive(BaseHeld(call.keys[0].generation))
+    call.run(1)
+    assert call.packets > 8
+    assert call.track.decoded == 1 + call.packets
+
+
+def test_a_key_that_is_never_held_is_given_up_for_another() -> None:
+    call = Call(answers=False)
+    call.run(14)
+    assert [key.generation for key in call.keys] == [0, 1]
+
+
+@pytest.mark.parametrize(("point", "accepted"), [(POINT, False), (None, True)])
+def test_without_a_base_on_either_side_a_call_is_the_same_byte_for_byte(
+    point: BasePoint | None, accepted: bool
+) -> None:
+    plain, call = Call(None, accepted=False), Call(point, accepted=accepted)
+    for each in (plain, call):
+        each.run(6)
+        each.receive(BaseHeld(0))
+    assert call.data == plain.data
+    assert (call.keys, call.notes) == ([], [])
+
+
+def test_frames_keep_their_numbers_and_motion_with_a_base() -> None:
+    plain, call = Call(None), Call()
+    for each in (plain, call):
+        each.run(4)
+    about = [(b.first_frame, b.clock_ms, len(b.frames)) for b in call.bundles]
+    assert about == [(b.first_frame, b.clock_ms, len(b.frames)) for b in plain.bundles]
+    assert sum(map(len, call.data)) - sum(map(len, plain.data)) <= call.half.base_counts.section_bytes + 4 * len(about)
+
+
+def test_the_camera_off_stops_it_at_once_and_it_comes_back_with_a_key() -> None:
+    call = Call()
+    call.run(4)
+    call.half.camera_off = True
+    before, coded = len(call.bundles), call.half.base_counts.coded
+    call.run(3, face=False)
+    assert not any(each.base for each in call.bundles[before:])
+    assert call.half.base_counts.coded == coded
+    call.half.camera_off = False
+    call.run(4)
+    assert len(call.keys) == 2
+    assert call.bundles[-1].base[0].generation == call.keys[1].generation
+
+
+def test_a_key_that_waits_does_not_go_once_the_camera_is_off() -> None:
+    call = Call(BasePoint(64, 12.5, 5, 100.0))
+    for _ in range(50):
+        call.run(0.04)
+        if call.half._pacer.keys_pending:
+            break
+    assert call.half._pacer.keys_pending
+    call.half.camera_off = True
+    call.run(3, face=False)
+    assert call.keys == []
+
+
+def test_it_stops_a_second_after_the_face_went_and_goes_on_without_a_key() -> None:
+    call = Call()
+    call.run(4)
+    gone = call.now
+    call.run(4, face=False)
+    clocks = [b.clock_ms / 1000 + p.frame / FPS for b in call.bundles for p in b.base]
+    assert gone + FACE_SECONDS - 0.1 < max(clocks) < gone + FACE_SECONDS + 0.05
+    before = call.packets
+    call.run(2)
+    assert call.packets > before + 15
+    assert len(call.keys) == 1
+    assert call.track.decoded == 1 + call.packets
+
+
+def test_always_means_without_a_face_too() -> None:
+    call = Call(always=True)
+    call.run(4)
+    before = call.packets
+    call.run(4, face=False)
+    assert call.packets - before == pytest.approx(12.5 * 4, rel=0.15)
+
+
+def test_nothing_is_coded_while_the_link_is_stuck_and_what_others_need_still_goes() -> None:
+    call = Call()
+    call.run(4)
+    call.queued = BACKLOG + 1
+    call.run(0.1)
+    coded = call.half.base_counts.coded
+    call.run(3)
+    assert call.half.base_counts.coded <= coded
+    call.queued = 0
+    call.run(3)
+    assert len(call.keys) == 1
+    assert call.track.requests == 0
+    newest = call.bundles[-1]
+    assert call.track.at(newest.first_frame, newest.clock_ms / 1000, 0) is not None
+
+
+def test_frames_that_are_dropped_lose_no_reference() -> None:
+    call = Call()
+    call.run(4.04)
+    for _ in range(3):  # pictures are coded, and then the link gets stuck before their bundle goes
+        call.run(0.12)
+        call.queued = BACKLOG + 1
+        call.run(2)
+        call.queued = 0
+        call.run(1)
+    assert call.half.counts.frames_dropped > 50
+    assert len(call.keys) == 1
+    newest = call.bundles[-1]
+    assert call.track.at(newest.first_frame, newest.clock_ms / 1000, 0) is not None
+
+
+def test_a_lost_connection_begins_anew_with_a_key() -> None:
+    call = Call()
+    call.run(4)
+    call.half.link_changed(Change.LOST, call.now)
+    coded, before = call.half.base_counts.coded, call.packets
+    call.run(2)
+    call.half.link_changed(Change.RENEWED, call.now)
+    call.run(0.2)
+    assert call.half.base_counts.coded == coded
+    call.track.forget()
+    call.receive(Held(1, call.held))
+    call.run(3)
+    assert len(call.keys) == 2
+    assert call.packets > before + 10
+
+
+def test_requests_bring_a_key_at_most_every_two_seconds() -> None:
+    call = Call()
+    call.run(4)
+    began = call.now
+    for _ in range(100):
+        call.receive(Request(None, BASE_KEY))
+        call.receive(BaseHeld(None, True))
+        call.run(0.08)
+    assert len(call.keys) - 1 <= (call.now - began) / KEY_EVERY + 1
+    assert call.half.base_counts.requests == 200
+    assert call.half.base_counts.refused > 180
+    assert call.half.counts.sources_sent == 1  # none of them asked for a source
+
+
+def test_a_receiver_that_lost_its_key_gets_another() -> None:
+    call = Call()
+    call.run(4)
+    call.track.forget()
+    call.receive(BaseHeld(None))
+    call.run(2)
+    assert len(call.keys) == 2
+    assert call.bundles[-1].base[-1].generation == 1
+
+
+def test_a_new_crop_is_switched_to_when_it_is_drawn_and_never_mixed() -> None:
+    call = Call()
+    call.run(5)
+    call.run(5, crop=OTHER, number=1)
+    assert [key.crop for key in call.keys] == [0, 1]
+    epochs = {each.epoch for each in call.bundles}
+    assert epochs == {1, 2}
+    crops = {key.generation: key.crop for key in call.keys}
+    for each in call.bundles:
+        assert all(crops[packet.generation] == each.epoch - 1 for packet in each.base)
+    switched = [each for each in call.bundles if each.epoch == 2]
+    assert switched[1].base  # its key was there before
+    assert call.track.decoded == len(call.keys) + call.packets
+
+
+def test_after_a_reported_loss_each_bundle_repeats_the_references_of_the_one_before() -> None:
+    call = Call()
+    call.run(4)
+    call.receive(Stats(100, 90, 0, 20, None, 300, 0))
+    call.run(1)
+    single = call.bundles[-1].base
+    assert all(packet.frame >= 0 for packet in single)
+    call.receive(Stats(150, 130, 5, 30, None, 300, 0))
+    call.run(1)
+    before, after = call.bundles[-2:]
+    new = [packet for packet in before.base if packet.frame >= 0 and not packet.droppable]
+    assert [packet.data for packet in after.base if packet.frame < 0] == [packet.data for packet in new]
+    ahead = after.first_frame - before.first_frame
+    assert [packet.frame + ahead for packet in after.base if packet.frame < 0] == [packet.frame for packet in new]
+
+
+def test_the_other_side_is_told_in_words_what_goes() -> None:
+    call = Call(USUAL_BASE)
+    call.run(1)
+    call.receive(Stats(10, 9, 0, 2, None, 300, 0))
+    call.run(0.2)
+    assert call.notes == [SENDS + "motion and base"]
+    assert call.half.sends == "motion and base"
+
+
+def test_bytes_of_the_base_are_not_the_budget_s_unless_it_was_asked_for() -> None:
+    heard: list[int] = []
+    call = Call()
+    call.run(4)
+    call.half._sources.spent = lambda out, back, now: heard.append(out)  # type: ignore[method-assign]
+    call.half.spent(9000, 0, call.now)
+    counts = call.half.base_counts
+    assert heard == [9000 - counts.section_bytes - counts.key_bytes]
+    assert counts.section_bytes > 0 < counts.key_bytes
+
+
+def noise(crop: Crop, size: int) -> np.ndarray:
+    return np.random.default_rng().integers(0, 255, (size, size, 3), np.uint8)
+
+
+def alone(layer: BaseLayer, seconds: float, now: float) -> float:
+    """Frames of noise, whose packets are sent and whose keys are held at once."""
+    for _ in range(round(seconds * FPS)):
+        layer.take(noise, (CROP, 0), now, now, 1 / FPS, True)
+        layer.take_key(now, 0, 0)
+        layer.assume_held()
+        packets = layer.take_packets()
+        layer.spent(sum(len(each.data) for each in packets), len(packets), 0)
+        now += 1 / FPS
+    return now
+
+
+def test_what_takes_more_than_its_rate_is_skipped_then_coarser_then_too_much() -> None:
+    layer = BaseLayer(BasePoint(64, 12.5, 66, 1.0))
+    layer.accepted = True
+    now = alone(layer, 4, 0.0)
+    assert layer.counts.skipped > 0
+    assert layer.crf == 66
+    now = alone(layer, 3 * JUDGED, now)
+    assert layer.crf == 70
+    assert layer.counts.keys > 1
+    alone(layer, 2 * JUDGED, now)
+    assert not layer.fits
+    rate = 8 * layer.counts.section_bytes / now / 1000
+    assert rate < 2.0
+
+
+def test_a_rate_that_was_too_much_for_a_while_becomes_fine_again() -> None:
+    layer = BaseLayer(BasePoint(64, 12.5, 60, 2.0))
+    layer.accepted = True
+    now = alone(layer, 6, 0.0)
+    assert layer.crf > 60
+    plain, seen = np.full((64, 64, 3), 90, np.uint8), [layer.crf]
+    for _ in range(round(100 * 12.5)):
+        layer.take(lambda crop, size: plain, (CROP, 0), now, now, 1 / FPS, True)
+        layer.take_key(now, 0, 0)
+        layer.assume_held()
+        layer.spent(sum(len(each.data) for each in layer.take_packets()), 1, 0)
+        now += 0.08
+        seen.append(layer.crf)
+    assert layer.crf < max(seen)
+
+
+def test_a_cheaper_point_of_the_same_kind_needs_no_key() -> None:
+    layer = BaseLayer(USUAL_BASE)
+    layer.accepted = True
+    pictures = scene(128, 30)
+    now = 0.0
+    for number in range(200):
+        if number == 100:
+            layer.descend(USUAL_BASE.lower()[-1])
+        layer.take(lambda crop, size, n=number: pictures[n % 30], (CROP, 0), now, now, 1 / FPS, True)  # type: ignore[misc]
+        layer.take_key(now, 0, 0)
+        layer.assume_held()
+        layer.take_packets()
+        now += 1 / FPS
+    assert layer.counts.keys == 1
+    assert layer.counts.coded == pytest.approx(50 + 25, abs=2)
