@@ -18,12 +18,13 @@ from benchmarks.loopback import Loopback, Unpaced
 from benchmarks.metrics import Picture, luma, ms_ssim, psnr
 from benchmarks.quality import find_clips, policy, read_points, true_points
 from benchmarks.sheet import strip, write_sheet
+from receiver.incoming import Mixed
+from receiver.playout import Frame
 from receiver.upscale import DEFAULT_UPSCALER, load_upscaler
 from sender.capture import SourceError, open_source
 from sender.outgoing import OutgoingSettings
 from shared.codec.base_section import BasePacket, pack_base
 from shared.codec.base_video import MAX_CRF, SIZES, BaseDecoder, BaseEncoder
-from shared.mixture import Share
 from shared.models.engine import NATIVE_SIZE, Engine, EngineError
 from shared.models.exchange import BasePicture, LaterPicture, exchange
 from shared.models.registry import load_basis, load_engine
@@ -92,9 +93,9 @@ class Recording(Loopback):
         super().__init__(*args, **kwargs)
         self.given: list[tuple[list[tuple[Any, float]], Motion | None]] = []
 
-    def _drawn_from(self, shares: Sequence[Share], motion: Motion | None) -> None:
-        known = [(self._prepared[held.source_id].features, weight) for held, weight in shares]
-        self.given.append((known, motion))
+    def _given_out(self, frame: Frame | None, mixed: Mixed) -> None:
+        known = [(source.features, weight) for source, weight in mixed.sources]
+        self.given.append((known, None if frame is None else frame.motion))
 
 
 def play(path: Path, args: argparse.Namespace, engine: Engine) -> Film:

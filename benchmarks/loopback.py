@@ -1,6 +1,6 @@
 """Both halves of a call joined without a network: what one sends, the other has at once, on the clip's own clock.
 
-Frames whose motion is not sent are drawn from interpolated motion, as the receiver's playout does it.
+The receiver's half decides what is drawn and when, as it does in a call: playout, mixture, base layer.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from receiver.incoming import IncomingHalf, PreparedSource
+from receiver.incoming import IncomingHalf
 from receiver.upscale import Upscaler
 from sender.analysis import Analysis
 from sender.budget import WireEstimate, budget_for
@@ -19,16 +19,14 @@ from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.profile import DEFAULT_PROFILE, PROFILES
 from sender.refresh import RefreshPolicy
 from sender.sources import Job
-from shared.codec.bundle import decode_bundle
 from shared.codec.motion_basis import MotionBasis
-from shared.gallery import Held
 from shared.link.base import Channel
 from shared.link.pacing import PicturePacer
-from shared.mixture import Mixture, Share
+from shared.mixture import Mixture
 from shared.models.engine import Engine, Picture
-from shared.motion import Motion, between
 from shared.session.call import TICK_SECONDS
 
+_PLAYS_OUT_SECONDS, _LEAST_STEP = 3.0, 0.001
 HOLD_SECONDS = 20.0
 """Time of the call, not of the clock, within which the first source must be held."""
 
@@ -89,18 +87,21 @@ class Loopback:
         self._sender.accept_base(True)
         self._wire = WireEstimate()
         self._offset = 0.0  # of the call's time against the clip's stamps
-        self._receiver = IncomingHalf(engine, basis, upscaler)
-        self._engine, self._basis = engine, basis
-        self._prepared: dict[int, PreparedSource] = {}
+        self._sender.accept_base(settings.base is not None)
+        self._receiver = IncomingHalf(engine, basis, upscaler, settings.fps, base=settings.base is not None)
+        if mixture is not None:
+            self._receiver.mixture = mixture
         self._driving: deque[Picture] = deque()
-        self._drawn: deque[Picture] = deque()
+        self._drawn: dict[int, Picture] = {}
+        """By number of the frame, until it is given out."""
+        self._number = 0
+        """Of the frame that is given out next."""
         self._last: Picture | None = None
+        self._drew_until = 0.0
         self.shares: list[dict[int, float]] = []
-        """Of each frame drawn: weights of its sources by id; empty where the picture stays as it is."""
-        self._mixture = Mixture() if mixture is None else mixture
-        self._motion_every = settings.step
-        self._before: tuple[int, Motion | None] | None = None
-        """Epoch and motion of the last frame that came."""
+        """Of each frame given out: weights of its sources by id; empty where the picture stays as it is."""
+        self._from: dict[int, tuple[Frame, Mixed]] = {}
+        """By number, what each frame was drawn from."""
 
     def play(self, frames: Iterable[tuple[float, Picture]]) -> Iterator[tuple[Picture, Picture]]:
         """(driving, drawn) of every frame: the centre square of the clip as it is, and what the receiver draws of it.
@@ -125,7 +126,8 @@ class Loopback:
             yield from self._open(kept)
         self._deliver(self._sender.finish("the end", self.duration))
         self._answer(self._receiver.finish("goodbye", self.duration))
-        yield from self._pairs()
+        self._draw_until(self.duration + _PLAYS_OUT_SECONDS)
+        yield from self._pairs(len(self._driving))
 
     def _open(self, kept: Sequence[_Frame]) -> Iterator[tuple[Picture, Picture]]:
         """The first source goes over, then the frames are sent that waited for it."""
@@ -135,14 +137,24 @@ class Loopback:
 
     def _send(self, frame: _Frame) -> Iterator[tuple[Picture, Picture]]:
         self._run_until(self._offset + frame.stamp)
-        self._do(self._sender.push(frame.analysis, self.duration, self.duration))
+        self._do(self._sender.push(frame.analysis, self.duration, self.duration, frame.square))
         self._driving.append(frame.square)
         self._step()
-        yield from self._pairs()
+        yield from self._pairs(max(self._drawn, default=-1) - self._number + 1)
 
-    def _pairs(self) -> Iterator[tuple[Picture, Picture]]:
-        while self._drawn:
-            yield self._driving.popleft(), self._drawn.popleft()
+    def _pairs(self, count: int) -> Iterator[tuple[Picture, Picture]]:
+        """The next so many frames; one that was not drawn shows what was drawn before it."""
+        for _ in range(count):
+            number, self._number = self._number, self._number + 1
+            frame, mixed = self._from.pop(number, (None, Mixed()))
+            self.shares.append({source.held.source_id: weight for source, weight in mixed.sources})
+            self._given_out(frame, mixed)
+            self._last = self._drawn.pop(number, self._last)
+            assert self._last is not None  # motion is sent only once a source is held
+            yield self._driving.popleft(), self._last
+
+    def _given_out(self, frame: Frame | None, mixed: Mixed) -> None:
+        """Called with what each frame was drawn from; without a frame the picture stays as it is."""
 
     def _run_until(self, time: float) -> None:
         while self.duration + TICK_SECONDS < time:
@@ -170,9 +182,22 @@ class Loopback:
     def _step(self) -> None:
         self._sender.spent(*self._wire.total(self.duration), self.duration)
         self._deliver(self._sender.tick(self.duration, 0))
-        while (due := self._receiver.due(self.duration)) is not None:  # only so that its statistics are those of a call
-            self._receiver.shown(due[0], self.duration)
         self._answer(self._receiver.tick(self.duration))
+        self._draw_until(self.duration)
+
+    def _draw_until(self, end: float) -> None:
+        """Draws what is due; in small steps, or a newer frame would take the place of one before it."""
+        now = self._drew_until
+        while now < end:
+            following = self._receiver.playout.next_time()
+            now = min(max(now + _LEAST_STEP, end if following is None else following), end)
+            while (item := self._receiver.due(now)) is not None:
+                frame, mixed = item
+                self._receiver.shown(frame, now)
+                if mixed:
+                    self._drawn[frame.number] = self._receiver.draw(frame, mixed)
+                    self._from[frame.number] = frame, mixed
+        self._drew_until = max(self._drew_until, end)
 
     def _deliver(self, messages: Iterable[tuple[Channel, bytes]]) -> None:
         messages = list(messages)
@@ -180,11 +205,8 @@ class Loopback:
         for channel, data in messages:
             self.messages.append(Message(True, channel, len(data), self.duration))
             self._receiver.receive(channel, data, self.duration)
-            if channel is Channel.MOTION:
-                self._draw(data)
             while (job := self._receiver.next_job()) is not None:
                 source = self._receiver.prepare(job)
-                self._prepared[source.held.source_id] = source
                 self._receiver.add_source(source)
                 if self.first_source is None:
                     self.first_source = source.picture
@@ -195,31 +217,3 @@ class Loopback:
         for channel, data in messages:
             self.messages.append(Message(False, channel, len(data), self.duration))
             self._sender.receive(channel, data, self.duration)
-
-    def _draw(self, data: bytes) -> None:
-        """Draws all frames of a bundle, and those before each that were not sent, from the sources that it names."""
-        bundle = decode_bundle(data, self._basis)
-        sources = self._receiver.gallery.at(bundle.epoch)
-        for motion in bundle.frames:
-            epoch, before = self._before or (bundle.epoch, None)
-            for number in range(1, self._motion_every if self._before else 1):
-                if before is None or motion is None or epoch != bundle.epoch:
-                    self._show(sources, None)
-                else:
-                    self._show(sources, between(before, motion, number / self._motion_every))
-            self._show(sources, motion)
-            self._before = bundle.epoch, motion
-
-    def _show(self, sources: Sequence[Held], motion: Motion | None) -> None:
-        """Draws a frame; without motion the picture stays as it is."""
-        shares = () if motion is None else self._mixture.step(sources, motion, len(self.shares))
-        self.shares.append({share.held.source_id: share.weight for share in shares})
-        self._drawn_from(shares, motion)
-        if motion is not None and shares:
-            given = [(self._prepared[held.source_id].features, weight) for held, weight in shares]
-            self._last = self._engine.draw(given, motion)
-        assert self._last is not None  # motion is sent only once a source is held
-        self._drawn.append(self._last)
-
-    def _drawn_from(self, shares: Sequence[Share], motion: Motion | None) -> None:
-        """Called with what each frame is drawn from."""

@@ -132,7 +132,8 @@ class IncomingHalf:
         self._engine, self._basis, self._upscaler = engine, basis, upscaler
         self._prepared: dict[int, PreparedSource] = {}
         self._reassembler = Reassembler()
-        self._mixture = Mixture()
+        self.mixture = Mixture()
+        """Which sources frames are drawn from, and how they fade."""
         self._jobs: list[PictureMessage] = []
         self._out: list[Outgoing] = []
         self._lag = LinkLag()
@@ -214,7 +215,7 @@ class IncomingHalf:
             self.gallery.begin_anew()
             self._prepared.clear()
             self._jobs.clear()
-            self._reassembler, self._mixture = Reassembler(), Mixture(self._mixture.most)
+            self._reassembler, self.mixture = Reassembler(), Mixture(self.mixture.most)
             self._clock, self._statistics_sent = ClockOffset(), 0
         if self.base is not None:
             self.base.begin_anew()
@@ -238,13 +239,13 @@ class IncomingHalf:
         if frame is None:
             return None
         if self._tape is not None:
-            self._tape.shown(frame.number, self._mixture.most)
+            self._tape.shown(frame.number, self.mixture.most)
         if frame.motion is None:
             self.face = False
             self.counts.frames_without_face += 1
             return frame, Mixed()
         self.face, self.camera_off = True, False
-        shares = self._mixture.step(self.gallery.at(frame.epoch), frame.motion, frame.number)
+        shares = self.mixture.step(self.gallery.at(frame.epoch), frame.motion, frame.number)
         if not shares:
             self.counts.not_drawable += 1
         # one that fades out may have been dropped meanwhile
@@ -264,7 +265,7 @@ class IncomingHalf:
 
     def draw_from(self, most: int) -> None:
         """Frames are to be drawn from so many sources, but for those that fade out."""
-        self._mixture.most = most
+        self.mixture.most = most
 
     def draw(self, frame: Frame, mixed: Mixed) -> Picture:
         """(size, size, 3) the person under the frame's motion, from at least one source. Slow."""
