@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from receiver.base_track import BaseTrack
+from receiver.base_track import BaseTrack, DecodedBase
 from receiver.playout import Frame, Placed, Playout
 from shared.codec import control
 from shared.codec.base_key import BaseKey
 from shared.codec.bundle import Bundle
 from shared.gallery import Gallery
-from shared.models.exchange import BasePicture
+from shared.models.exchange import BasePicture, LaterPicture
+from shared.motion import Motion
 
 
 @dataclass
@@ -85,12 +86,13 @@ class BaseLayer:
         if self._absent or crop is None:
             return None
         for base in self.track.fitting(frame.number, frame.capture, crop):
-            motion = self._playout.motion_at(base.frame, self._step, lambda near: self._crop(near) == crop)
-            if motion is not None and base.size <= self._side:
+            motion = self._motion(base, crop)
+            if motion is not None:
                 age = max(0.0, frame.capture - base.clock)
                 self.counts.frames += 1
                 self.counts.age += age
-                return BasePicture(base.picture, motion, age, base.crf)
+                after = self._after(frame, crop) if base.frame < frame.number else None
+                return BasePicture(base.picture, motion, age, base.crf, after)
         return None
 
     def report(self) -> dict[str, Any]:
@@ -106,3 +108,19 @@ class BaseLayer:
         """Number of the crop that a frame is drawn in; None while no source is held."""
         sources = self._gallery.at(frame.epoch)
         return sources[-1].crop if sources else None
+
+    def _after(self, frame: Frame, crop: int) -> LaterPicture | None:
+        """The next base after a frame, which most often comes in the same bundle."""
+        later = self.track.after(frame.number, frame.capture, crop)
+        motion = None if later is None else self._motion(later, crop)
+        return (
+            None
+            if later is None or motion is None
+            else LaterPicture(later.picture, motion, later.clock - frame.capture)
+        )
+
+    def _motion(self, base: DecodedBase, crop: int) -> Motion | None:
+        """Of a base's frame, in the crop that is drawn; None if it is not known or the base larger than the picture."""
+        if base.size > self._side:
+            return None
+        return self._playout.motion_at(base.frame, self._step, lambda near: self._crop(near) == crop)

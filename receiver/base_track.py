@@ -225,6 +225,15 @@ class BaseTrack:
         ]
         return iter(sorted(found, key=lambda each: each.frame, reverse=True))
 
+    def after(self, frame: int, clock: float, crop: int) -> DecodedBase | None:
+        """The next base newer than a frame captured at `clock` and drawn in `crop`; None if none as near has come."""
+        later = (
+            each
+            for each in self._pictures
+            if each.crop == crop and each.frame > frame and 0 < each.clock - clock <= OLDEST + _TOLERANCE
+        )
+        return min(later, key=lambda each: each.frame, default=None)
+
     def wants_key(self, now: float) -> bool:
         """Whether the caller is to ask the sender for a key at `now`: True at most once in REQUEST_EVERY.
 

@@ -54,6 +54,10 @@ def test_of_a_lossless_call_every_frame_from_the_key_on_has_a_base_and_its_motio
         assert base is not None and base.crf == CRF
         assert base.age == pytest.approx(STEP * (frame % 2), abs=1e-3)
         assert base.motion.rotation[0] == yaw(frame - frame % 2)
+        if frame % 10 in (1, 3, 5, 7):  # the next one came in the same bundle
+            assert base.after is not None and base.after.ahead == pytest.approx(STEP, abs=1e-3)
+            assert base.after.motion.rotation[0] == yaw(frame + 1)
+        assert frame % 2 or base.after is None
     assert watching.half.base is not None
     report = watching.half.base.report()
     assert (report["frames_with_base"], report["base_keys"], report["base_requests"]) == (50, 1, 0)
