@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from receiver.incoming import IncomingHalf
+from receiver.incoming import IncomingHalf, Mixed
+from receiver.playout import Frame
 from receiver.upscale import Upscaler
 from sender.analysis import Analysis
 from sender.budget import WireEstimate, budget_for
@@ -100,6 +101,8 @@ class Loopback:
         self._drew_until = 0.0
         self.shares: list[dict[int, float]] = []
         """Of each frame given out: weights of its sources by id; empty where the picture stays as it is."""
+        self.base_ages: list[float | None] = []
+        """Of each frame given out: seconds since its base picture; None without one."""
         self._from: dict[int, tuple[Frame, Mixed]] = {}
         """By number, what each frame was drawn from."""
 
@@ -148,10 +151,16 @@ class Loopback:
             number, self._number = self._number, self._number + 1
             frame, mixed = self._from.pop(number, (None, Mixed()))
             self.shares.append({source.held.source_id: weight for source, weight in mixed.sources})
+            self.base_ages.append(None if mixed.base is None else mixed.base.age)
             self._given_out(frame, mixed)
             self._last = self._drawn.pop(number, self._last)
             assert self._last is not None  # motion is sent only once a source is held
             yield self._driving.popleft(), self._last
+
+    @property
+    def base_bytes(self) -> int:
+        """Of the base layer, keys included."""
+        return self._sender.base_counts.section_bytes + self._sender.base_counts.key_bytes
 
     def _given_out(self, frame: Frame | None, mixed: Mixed) -> None:
         """Called with what each frame was drawn from; without a frame the picture stays as it is."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.accounting import kbps, messages_on_wire
 from benchmarks.command import command
-from benchmarks.face_figures import Track, changes
+from benchmarks.face_figures import Track, changes, pump_ratio
 from benchmarks.face_figures import figures as figures_of
 from benchmarks.loopback import Loopback, Message, Unpaced
 from benchmarks.metrics import Picture, luma, psnr
@@ -25,6 +25,7 @@ from receiver.upscale import DEFAULT_UPSCALER, UPSCALERS, Upscaler, load_upscale
 from sender.capture import SourceError, open_source
 from sender.options import picture_quality, refresh_policy
 from sender.outgoing import OutgoingSettings
+from sender.profile import DEFAULT_PROFILE, PROFILES, BasePoint
 from sender.refresh import RefreshPolicy
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import DEFAULT_QUALITY
@@ -50,11 +51,26 @@ jump_ratio           change from frame to frame in the face over the true one, f
                      change
 settled_psnr         about fifteen frames after a change of sources began
 flicker              second difference in time over the true one
+pump_ratio           change from frame to frame where a new base picture came, over the same between, both over truth
 wire_kbps            computed bytes on the wire, out and back together; of freeze, of its one picture
 """
 
 
 policy = refresh_policy
+
+
+def base_point(text: str) -> BasePoint | None:
+    """A base layer from SIZE:CRF:RATE, or none from `off`. Raises ArgumentTypeError."""
+    usual = PROFILES[DEFAULT_PROFILE].base
+    if text == "off" or usual is None:
+        return None
+    try:
+        size, crf, rate = text.split(":")
+        return usual.changed(int(size), int(crf), float(rate))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not SIZE:CRF:RATE, as in 128:63:12.5, nor off ({error})"
+        ) from None
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -76,6 +92,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
                         help="side of the clips and of what is drawn (default: 256)")  # fmt: skip
     parser.add_argument("--enlarge", action="store_true",
                         help="with --size 512: draw 256 px and enlarge it bicubically, for comparison")  # fmt: skip
+    parser.add_argument("--base", type=base_point, default=PROFILES[DEFAULT_PROFILE].base, metavar="SIZE:CRF:RATE|off",
+                        help="the base layer (default: that of a call, %(default)s)")  # fmt: skip
     parser.add_argument("--bundle", type=int, default=5, metavar="N", help="frames of motion a message (default: 5)")
     parser.add_argument("--sources", type=int, default=MOST, metavar="N",
                         help=f"that a frame is drawn from at most (default: {MOST})")  # fmt: skip
@@ -112,6 +130,7 @@ class Setup:
     size: int
     sources: int
     fade: int
+    base: BasePoint | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +158,9 @@ def find_clips(folder: Path, size: int, limit: int | None = None) -> list[Path]:
 def measure_clip(path: Path, setup: Setup) -> ClipResult:
     """Plays one clip. Raises SourceError, and ValueError if it has fewer than two frames or another size."""
     with open_source(str(path)) as capture:
-        settings = OutgoingSettings(capture.fps, setup.bundle, setup.picture_size, setup.picture_quality, "none")
+        settings = OutgoingSettings(
+            capture.fps, setup.bundle, setup.picture_size, setup.picture_quality, "none", base=setup.base
+        )
         mixture = Mixture(setup.sources, setup.fade)
         call = Loopback(settings, setup.policy, setup.engine, setup.basis, setup.upscaler, Unpaced(), mixture=mixture)
         pairs = [(driving, _enlarged(drawn, setup.size)) for driving, drawn in call.play(capture)]
@@ -160,6 +181,12 @@ def measure_clip(path: Path, setup: Setup) -> ClipResult:
         "source_bytes": sum(call.source_sizes),
         "motion_bytes_per_frame": round(_bytes(call, Channel.MOTION) / len(pairs), 2),
     }
+    if setup.base is not None:
+        new = [age == 0 for age in call.base_ages]
+        ratio = pump_ratio([luma(p) for p in truth], [luma(p) for p in drawn], new)
+        figures["engine"]["pump_ratio"] = None if np.isnan(ratio) else round(ratio, 4)
+        figures["frames_with_base"] = sum(age is not None for age in call.base_ages)
+        figures["base_bytes_per_frame"] = round(call.base_bytes / len(pairs), 2)
     seconds = len(pairs) / capture.fps
     for name, messages in (("engine", call.messages), ("freeze", _first_picture(call))):
         wire = messages_on_wire(messages, seconds)
@@ -233,7 +260,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     upscaler = load_upscaler(args.upscaler, args.upscaler_weights, choose_device(args.device))
     setup = Setup(
         args.policy, engine, load_basis(args.engine), upscaler, args.bundle, args.picture_size, args.picture_quality,
-        args.size, args.sources, args.fade,
+        args.size, args.sources, args.fade, args.base,
     )  # fmt: skip
     figures: dict[str, dict[str, Any]] = {}
     rows: list[Picture] = []
@@ -269,6 +296,7 @@ def _settings(args: argparse.Namespace, engine: Engine) -> dict[str, Any]:
         "upscaler": args.upscaler,
         "sources_a_frame": args.sources,
         "fade_frames": args.fade,
+        "base": None if args.base is None else args.base._asdict(),
         "engine": args.engine,
         "wire_hash": wire_hash(args.engine),
         "generator_sha256": generator,
@@ -284,6 +312,7 @@ def _settings(args: argparse.Namespace, engine: Engine) -> dict[str, Any]:
 def _line(name: str, figures: dict[str, Any]) -> str:
     engine, freeze = figures["engine"], figures["freeze"]
     jump = "" if engine["jump_ratio"] is None else f", jump {engine['jump_ratio']:.2f}"
+    jump += "" if engine.get("pump_ratio") is None else f", pump {engine['pump_ratio']:.2f}"
     return (
         f"{name}: drawn {engine['psnr']:.2f} dB, MS-SSIM {engine['ms_ssim']:.4f} (freeze {freeze['psnr']:.2f}, "
         f"{freeze['ms_ssim']:.4f}); mouth {engine['mouth_psnr']:.1f} dB, eyes {engine['eyes_psnr']:.1f} dB, keypoints "
