@@ -36,7 +36,8 @@ Draws clips as a call does (sources by a policy, motion through its codec) witho
 several sizes, quantisers and rates: the base alone, enlarged; the plain exchange of low frequencies; and as the engine
 fuses it. Means over the frames of a clip, its first left out, then over clips.
 
-kbps        payload of the base's sections, keys included, in bundles of five frames
+kbps        payload of the base's sections in bundles of five frames, without its first picture, the key
+key_bytes   of that
 psnr        of the luma; ms_ssim too
 sharp       Laplacian energy in the face over the true one
 points_px   distance of what the motion network reads off the picture from the landmarks, at 256 px
@@ -114,8 +115,8 @@ def play(path: Path, args: argparse.Namespace, engine: Engine) -> Film:
     return Film(path.stem, fps, truth, drawn, call.given[: len(pairs)])
 
 
-def coded(film: Film, point: Point) -> tuple[list[BasePicture | None], int]:
-    """The base picture of each frame, and bytes of payload."""
+def coded(film: Film, point: Point) -> tuple[list[BasePicture | None], int, int]:
+    """The base picture of each frame, bytes of its sections, and of its key."""
     encoder, decoder = BaseEncoder(point.size, point.crf, point.preset), BaseDecoder(point.size)
     size, waiting, references, key_bytes = 0, list[BasePacket](), 0, 0
     newest: tuple[int, Picture] | None = None
@@ -135,7 +136,7 @@ def coded(film: Film, point: Point) -> tuple[list[BasePicture | None], int]:
         if number % _BUNDLE == _BUNDLE - 1 and waiting:
             size, waiting = size + len(pack_base(waiting)) + 2, []
         shown.append(newest)
-    return [_base(film, point, shown, number) for number in range(len(shown))], size + key_bytes
+    return [_base(film, point, shown, number) for number in range(len(shown))], size, key_bytes
 
 
 def _base(film: Film, point: Point, shown: Sequence[tuple[int, Picture] | None], number: int) -> BasePicture | None:
@@ -212,15 +213,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for path in find_clips(args.clips, NATIVE_SIZE, args.limit):
         film = play(path, args, engine)
         points = true_points(path, film.truth, engine)
-        rows.setdefault("motion only", []).append(figures(film, film.drawn, points, engine, 2) | {"kbps": 0.0})
+        rows.setdefault("motion only", []).append(
+            figures(film, film.drawn, points, engine, 2) | {"kbps": 0.0, "key_bytes": 0}
+        )
         for point in args.points:
-            bases, size = coded(film, point)
+            bases, size, key_bytes = coded(film, point)
             shown = {way: drawn_with(film, bases, way, engine) for way in args.ways}
             for way, pictures in shown.items():
                 found = figures(film, pictures, points, engine, point.step)
-                rows.setdefault(f"{point} {way}", []).append(
-                    found | {"kbps": size * 8 * film.fps / len(film.truth) / 1000}
-                )
+                kbps = size * 8 * film.fps / len(film.truth) / 1000
+                rows.setdefault(f"{point} {way}", []).append(found | {"kbps": kbps, "key_bytes": key_bytes})
             sheet.append(_row(film, shown, point))
         print(f"{film.name}: {_line(*list(rows.items())[-1])}", file=sys.stderr, flush=True)
     for name, clips in rows.items():
