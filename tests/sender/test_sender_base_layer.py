@@ -24,6 +24,8 @@ from shared.link.base import Channel
 from shared.link.resuming import Change
 
 POINT = BasePoint(64, 12.5, 55, 40.0)
+SMALL = BasePoint(128, 12.5, 63, 4.5)
+NOISE = np.random.default_rng(0)
 CROP, OTHER = Crop(0, 0, 64), Crop(8, 0, 56)
 
 
@@ -317,7 +319,7 @@ def test_bytes_of_the_base_are_not_the_budget_s_unless_it_was_asked_for() -> Non
 
 
 def noise(crop: Crop, size: int) -> np.ndarray:
-    return np.random.default_rng().integers(0, 255, (size, size, 3), np.uint8)
+    return NOISE.integers(0, 255, (size, size, 3), np.uint8)
 
 
 def alone(layer: BaseLayer, seconds: float, now: float) -> float:
@@ -348,7 +350,7 @@ def test_what_takes_more_than_its_rate_is_skipped_then_coarser_then_too_much() -
 
 
 def test_a_rate_that_was_too_much_for_a_while_becomes_fine_again() -> None:
-    layer = BaseLayer(BasePoint(64, 12.5, 60, 2.0))
+    layer = BaseLayer(BasePoint(64, 12.5, 60, 4.0))
     layer.accepted = True
     now = alone(layer, 6, 0.0)
     assert layer.crf > 60
@@ -364,13 +366,13 @@ def test_a_rate_that_was_too_much_for_a_while_becomes_fine_again() -> None:
 
 
 def test_a_cheaper_point_of_the_same_kind_needs_no_key() -> None:
-    layer = BaseLayer(USUAL_BASE)
+    layer = BaseLayer(SMALL)
     layer.accepted = True
     pictures = scene(128, 30)
     now = 0.0
     for number in range(200):
         if number == 100:
-            layer.descend(USUAL_BASE.lower()[-1])
+            layer.descend(SMALL.lower()[-1])
         layer.take(lambda crop, size, n=number: pictures[n % 30], (CROP, 0), now, now, 1 / FPS, True)  # type: ignore[misc]
         layer.take_key(now, 0, 0)
         layer.assume_held()
