@@ -323,7 +323,7 @@ def noise(crop: Crop, size: int) -> np.ndarray:
 def alone(layer: BaseLayer, seconds: float, now: float) -> float:
     """Frames of noise, whose packets are sent and whose keys are held at once."""
     for _ in range(round(seconds * FPS)):
-        layer.take(noise, (CROP, 0), now, now, 1 / FPS, True)
+        layer.take(noise, (CROP, 0), now, now, 1 / FPS, make_motion())
         layer.take_key(now, 0, 0)
         layer.assume_held()
         packets = layer.take_packets()
@@ -354,7 +354,7 @@ def test_a_rate_that_was_too_much_for_a_while_becomes_fine_again() -> None:
     assert layer.crf > 60
     plain, seen = np.full((64, 64, 3), 90, np.uint8), [layer.crf]
     for _ in range(round(100 * 12.5)):
-        layer.take(lambda crop, size: plain, (CROP, 0), now, now, 1 / FPS, True)
+        layer.take(lambda crop, size: plain, (CROP, 0), now, now, 1 / FPS, make_motion())
         layer.take_key(now, 0, 0)
         layer.assume_held()
         layer.spent(sum(len(each.data) for each in layer.take_packets()), 1, 0)
@@ -371,7 +371,7 @@ def test_a_cheaper_point_of_the_same_kind_needs_no_key() -> None:
     for number in range(200):
         if number == 100:
             layer.descend(USUAL_BASE.lower()[-1])
-        layer.take(lambda crop, size, n=number: pictures[n % 30], (CROP, 0), now, now, 1 / FPS, True)  # type: ignore[misc]
+        layer.take(lambda crop, size, n=number: pictures[n % 30], (CROP, 0), now, now, 1 / FPS, make_motion())  # type: ignore[misc]
         layer.take_key(now, 0, 0)
         layer.assume_held()
         layer.take_packets()
