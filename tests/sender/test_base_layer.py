@@ -14,7 +14,8 @@ from sender.base_layer import FACE_SECONDS, JUDGED, KEY_EVERY, BaseLayer
 from sender.framing import Crop, cut
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.profile import USUAL_BASE, BasePoint
-from sender.refresh import First, RefreshPolicy
+from sender.quality import Look
+from sender.refresh import First, RefreshPolicy, WhenWorse
 from shared.codec.base_key import BaseKey, is_base_key
 from shared.codec.bundle import Bundle, decode_bundle
 from shared.codec.control import BASE_KEY, SENDS, BaseHeld, Held, Note, Request, Stats, pack_control, unpack_control
@@ -44,6 +45,7 @@ class Call:
         self.notes: list[str] = []
         self.track = BaseTrack()
         self.held: tuple[int, ...] = ()
+        self.looks: list[Look] = []
         self._pieces = Reassembler()
         self._pictures = scene(SIDE, 30)
 
@@ -56,6 +58,7 @@ class Call:
             seen = Analysis(shown, crop, number, canonical, make_motion()) if face else None
             job = self.half.push(seen, self.now, self.now, picture)
             if job is not None:
+                self.looks += [job] if isinstance(job, Look) else []
                 self.half.done(job.perform(), self.now)
             for _ in range(2):
                 self._deliver()
@@ -314,6 +317,39 @@ def test_bytes_of_the_base_are_not_the_budget_s_unless_it_was_asked_for() -> Non
     counts = call.half.base_counts
     assert heard == [9000 - counts.section_bytes - counts.key_bytes]
     assert counts.section_bytes > 0 < counts.key_bytes
+
+
+def test_who_looks_at_the_picture_looks_at_the_base_that_the_receiver_has() -> None:
+    call = Call(policy=WhenWorse())
+    call.run(5)
+    looks = call.looks[-8:]
+    ages = [-1.0 if look.base is None else round(look.base.age, 6) for look in looks]
+    assert set(ages) == {0.0, round(1 / FPS, 6)}
+    newest = looks[-2]  # the packets of the last one are not all here yet
+    assert newest.base is not None
+    taken = newest.clock - newest.base.age
+    theirs = [each for each in call.track.fitting(1 << 20, newest.clock, 0) if abs(each.clock - taken) < 0.01]
+    assert [np.array_equal(each.picture, newest.base.picture) for each in theirs] == [True]
+
+
+@pytest.mark.parametrize(("accepted", "answers"), [(False, True), (True, False)])
+def test_while_no_base_is_shown_none_is_looked_at(accepted: bool, answers: bool) -> None:
+    call = Call(policy=WhenWorse(), accepted=accepted, answers=answers)
+    call.run(4)
+    assert len(call.looks) > 10
+    assert all(look.base is None for look in call.looks)
+
+
+def test_of_before_the_camera_was_off_nothing_is_looked_at() -> None:
+    call = Call(policy=WhenWorse())
+    call.run(4)
+    call.half.camera_off = True
+    call.run(0.2, face=False)
+    call.half.camera_off, back = False, call.now
+    call.run(4)
+    later = [(look.clock, look.base) for look in call.looks if look.clock >= back]
+    assert later[-1][1] is not None
+    assert all(base is None or clock - base.age > back - 1e-6 for clock, base in later)
 
 
 def noise(crop: Crop, size: int) -> np.ndarray:
