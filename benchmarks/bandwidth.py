@@ -13,11 +13,12 @@ if not __package__:  # run as a script: Python then looks for modules in this fo
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks import plots, side_by_side, tables, vmaf
+from benchmarks.base_alone import LADDER
 from benchmarks.cache import Cache, Figures, default_folder
-from benchmarks.clip import SAMPLE_SECONDS, Clip, read_clip
-from benchmarks.codecs import CODECS, versions
+from benchmarks.clip import SAMPLE_SECONDS, read_clip
+from benchmarks.codecs import CODECS, H264, H264_CRF, VARIANTS, CodecError, versions
 from benchmarks.command import command
-from benchmarks.compare import Comparison, Plan
+from benchmarks.compare import BasePlan, Comparison, Plan
 from benchmarks.judging import Judge, JudgeError
 from benchmarks.means import mean, wins
 from benchmarks.metrics import Picture
@@ -30,10 +31,9 @@ from benchmarks.sweep import FRAMES, WORK, Sweep, intervals
 from receiver.upscale import DEFAULT_UPSCALER, UPSCALERS
 from sender.capture import SourceError
 from sender.options import picture_quality, refresh_policy
-from sender.profile import DEFAULT_PROFILE, PROFILES
+from sender.profile import DEFAULT_PROFILE, PROFILES, USUAL_BASE
 from sender.refresh import WhenWorse
-from shared.codec.picture import DEFAULT_QUALITY
-from shared.models.engine import EngineError
+from shared.models.engine import NATIVE_SIZE, EngineError
 from shared.models.registry import ENGINES, wire_hash
 from shared.session.report import report_path, write_report
 
@@ -43,15 +43,23 @@ SMALL = 64
 
 ABOUT = """\
 Counts the bytes of a Pinhole call of a clip and those of video codecs at real-time settings for the same pictures:
-payload, and on the wire with IPv4 and UDP headers, both directions. Beside them: PSNR and MS-SSIM on luma (mean over
-all frames but the first), VMAF where vmaf-torch is installed, and the figures of an independent judge, if you have one.
+payload, and on the wire with IPv4 and UDP headers, both directions. Beside them: PSNR and MS-SSIM on luma, sharpness
+of the face over the true one (where the clip has landmarks, NAME.npz, beside it; else of the middle), mean over all
+frames but the first, VMAF where vmaf-torch is installed, and the figures of an independent judge, if you have one.
 
 Pinhole's messages are those that both halves of a call send each other; their bytes on the wire are computed from
 sizes and times as the link packs and acknowledges them, nothing lost. A real call reports counted bytes. The codecs'
 frames travel in RTP, with RTCP. Connection set-up, about 1.7 KB each way, is in none of them; ICE's consent checks are
-in all. "At our rate" means: at ours on the wire, both directions together, or at the codec's lowest, if that is more.
+in all.
 
-What was measured is kept, so the same command goes on from where it was stopped.
+Each codec codes all frames and every second one, at 256, 192 and 128 px, enlarged bicubically: six variants, each at a
+few quantisers. "At our rate" means: the variant with the best PSNR on that clip, interpolated, at our rate on the wire,
+both directions together; or the lowest rate of all variants, if that is more, said to be its floor. A rival, too, is
+our base layer alone: its video in our bundles, without motion and sources, interpolated over its quantiser. What is
+judged, and what a sheet shows, is coded at the coarsest quantiser that takes as much as ours or more.
+
+What was measured is kept, so the same command goes on from where it was stopped; what rivals show does not depend on
+ours, so --rivals measures all of it beforehand.
 """
 EXAMPLES = """\
 examples:
@@ -60,6 +68,7 @@ examples:
   python -m benchmarks.bandwidth --clips DEV --json b.json      all clips of a folder, and their mean
   python -m benchmarks.bandwidth --sweep 1:100 --plot b.png     bytes against source interval, in b_sweep.png
   python -m benchmarks.bandwidth --clips DEV --judge .judge/bin/python judge.py
+  python -m benchmarks.bandwidth --clips DEV --rivals 14        rivals only, at 14 kbit/s, without an engine
 """
 
 
@@ -86,16 +95,18 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, metavar="S", help="use only this much of every video")
     parser.add_argument("--picture-size", type=int, choices=(64, 128, 256), metavar="PX",
                         help="side of the source pictures (default: the profile's)")  # fmt: skip
-    parser.add_argument("--picture-quality", type=picture_quality, default=DEFAULT_QUALITY, metavar="Q",
-                        help=f"0 to 100, or max for lossless (default: {DEFAULT_QUALITY})")  # fmt: skip
+    parser.add_argument("--picture-quality", type=picture_quality, metavar="Q",
+                        help="0 to 100, or max for lossless (default: the profile's)")  # fmt: skip
     parser.add_argument("--upscaler", choices=UPSCALERS, default=DEFAULT_UPSCALER,
                         help=f"of small pictures; a second call has {SMALL} px (default: %(default)s)")  # fmt: skip
     parser.add_argument("--upscaler-weights", type=Path, metavar="FILE",
                         help="for --upscaler esrgan, or a SavedModel folder for tfhub")  # fmt: skip
     parser.add_argument("--engine", choices=ENGINES, default="compact")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--rivals", type=_rate, metavar="KBPS", help="measure only what is not drawn by an engine, and "
+                        "compare it at this rate on the wire, both directions together")  # fmt: skip
     parser.add_argument("--quick", action="store_true",
-                        help=f"{QUICK_SECONDS:g} s of every video, three points a codec, no VMAF")  # fmt: skip
+                        help=f"{QUICK_SECONDS:g} s of every video, two points a variant, no VMAF")  # fmt: skip
     parser.add_argument("--json", type=report_path, metavar="FILE", help="write all figures")
     parser.add_argument("--plot", type=report_path, metavar="FILE.png", help="draw rate against quality")
     parser.add_argument(
@@ -110,7 +121,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     cache.add_argument("--cache", type=Path, default=default_folder(), metavar="DIR",
                        help="where results are kept (default: %(default)s)")  # fmt: skip
     cache.add_argument("--no-cache", dest="cache", action="store_const", const=None, help="measure all anew")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.rivals is not None and args.sweep:
+        parser.error("--sweep is about calls of ours, --rivals leaves them out")
+    return args
 
 
 @command("bandwidth", EngineError, JudgeError, PlotError, SourceError, ValueError, OSError)
@@ -134,26 +148,27 @@ def run(args: argparse.Namespace) -> Figures:
         plots.check()
     plan, began = make_plan(args), time.monotonic()
     videos = args.video if args.clips is None else [str(path) for path in find_clips(args.clips, 256)]
-    ours, cache = OurSide(args.engine, args.device), Cache(args.cache)
+    ours = None if args.rivals is not None else OurSide(args.engine, args.device)
+    side, cache = NATIVE_SIZE if ours is None else ours.engine.size, Cache(args.cache)
     swept = len(plan.calls) * len(args.sweep or ())
     progress = Progress(plan.work * len(videos) + WORK * swept)
     seconds = min(args.seconds or QUICK_SECONDS, QUICK_SECONDS) if args.quick else args.seconds
     clips: dict[str, Figures] = {}
     rows: list[Picture] = []
-    first: Clip | None = None
+    first: Comparison | None = None
     for video in videos:
-        clip = read_clip(video, seconds, ours.engine.size)
+        clip = read_clip(video, seconds, side)
         if clip.name in clips:
             raise ValueError(f"two of the videos are called '{clip.name}': rename one, reports tell them apart by name")
-        first = first or clip
         comparison = Comparison(clip, plan, ours, cache, progress)
+        first = first or comparison
         clips[clip.name] = comparison.run()
         if args.sheet is not None:
             rows += side_by_side.rows(comparison, clips[clip.name], 4 if len(videos) == 1 else 2)
     report = {"settings": settings_of(args, videos), **together(clips), "notes": notes(args, clips)}
-    if args.sweep and first is not None:
-        sweep = Sweep(ours, first, cache, progress)
-        report["sweep"] = sweep.run(plan.calls, args.sweep) | sweep.lines(clips[first.name])
+    if args.sweep and first is not None and ours is not None:
+        sweep = Sweep(ours, first.clip, cache, progress)
+        report["sweep"] = sweep.run(plan.calls, args.sweep) | sweep.lines(clips[first.clip.name], _default(first))
     progress.close(f"compared {len(videos)} videos in {time.monotonic() - began:.0f} s")
     write(args, report, rows)
     return report
@@ -162,16 +177,23 @@ def run(args: argparse.Namespace) -> Figures:
 def make_plan(args: argparse.Namespace) -> Plan:
     """What is to be compared. Raises JudgeError if the judge is not there."""
     size = args.picture_size or PROFILES[args.profile].picture_size
-    quality, upscaler, weights = args.picture_quality, args.upscaler, args.upscaler_weights
+    upscaler, weights = args.upscaler, args.upscaler_weights
+    quality = PROFILES[args.profile].picture_quality if args.picture_quality is None else args.picture_quality
     call = CallSettings(str(args.refresh), args.budget, args.profile, size, quality, upscaler, weights)
     calls = {"ours": call}
     if size > SMALL:
         calls["ours_upscaled"] = replace(call, picture_size=SMALL)
+    if args.rivals is not None:
+        calls = {}
     judge = None if args.judge is None else Judge(*args.judge)
-    ladders = {name: codec.ladder for name, codec in CODECS.items()}
-    if args.quick:
-        ladders = {name: (ladder[0], ladder[len(ladder) // 2], ladder[-1]) for name, ladder in ladders.items()}
-    return Plan(calls, ladders, not args.quick and vmaf.missing() is None, judge)
+    shorter = slice(None, None, 2) if args.quick else slice(None)
+    ladders = {
+        name: {variant: codec.ladder(variant)[shorter] for variant in VARIANTS} for name, codec in CODECS.items()
+    }
+    profile, scored = PROFILES[args.profile], not args.quick and vmaf.missing() is None
+    looked_at = judge is not None or args.sheet is not None
+    base = BasePlan(profile.base or USUAL_BASE, LADDER[shorter], profile.bundle_seconds)
+    return Plan(calls, ladders, base, args.rivals, scored, judge, looked_at)
 
 
 def together(clips: dict[str, Figures]) -> Figures:
@@ -179,7 +201,7 @@ def together(clips: dict[str, Figures]) -> Figures:
     if len(clips) == 1:
         return next(iter(clips.values()))
     report: Figures = mean(list(clips.values())) | {"clips": clips}
-    if "judge" in report["ours"]:
+    if "ours" in report:
         report["wins"] = wins(clips)
     return report
 
@@ -196,6 +218,7 @@ def settings_of(args: argparse.Namespace, videos: Sequence[str]) -> Figures:
         "upscaler": args.upscaler,
         "engine": args.engine,
         "wire_hash": wire_hash(args.engine),
+        "rivals": args.rivals,
         "quick": args.quick,
         **versions(),
     }
@@ -207,6 +230,7 @@ def notes(args: argparse.Namespace, clips: dict[str, Figures]) -> list[str]:
     said = [] if reason is None else [f"No VMAF: {reason}."]
     left_out: Figures = next(iter(clips.values()))["left_out"]
     said += [f"Left out: {reason}." for reason in left_out.values()]
+    said.append("Codecs are interpolated at our rate on the wire, both ways, in the variant that is best on each clip.")
     said.append("Pinhole's wire figures are computed, see --help; a real call reports counted ones.")
     return said
 
@@ -221,6 +245,24 @@ def write(args: argparse.Namespace, report: Figures, rows: Sequence[Picture]) ->
         plots.rate_quality(report, args.plot)
         if "sweep" in report:
             plots.sweep(report, plots.sweep_path(args.plot))
+
+
+def _default(comparison: Comparison) -> Figures | None:
+    """H.264 at its default quality, if it can be had."""
+    try:
+        return comparison.point(H264, H264_CRF)
+    except CodecError:
+        return None
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 1 <= rate <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no rate of 1 to 1000 kbit/s")
+    return rate
 
 
 def _intervals(text: str) -> list[int]:

@@ -7,19 +7,39 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import av
 import av.error
 import av.video.codeccontext
+import cv2
 import numpy as np
 
 from benchmarks.metrics import Picture
+from shared.codec.svt import calm_threads
 
 os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints a banner for every encoder otherwise
 
 
 class CodecError(Exception):
     """A codec cannot be used here; the message says which and why."""
+
+
+class Variant(NamedTuple):
+    """What of a clip is coded."""
+
+    size: int = 256
+    """Side in pixels at which pictures are coded; they are shown enlarged bicubically. Smaller ones stay."""
+    every: int = 1
+    """Only every n-th frame is coded, and shown n times."""
+
+    def __str__(self) -> str:
+        return f"{self.size} px" + (f", 1/{self.every} of the frames" if self.every > 1 else "")
+
+
+WHOLE = Variant()
+VARIANTS = tuple(Variant(size, every) for every in (1, 2) for size in (256, 192, 128))
+"""Of clips of 25 frames a second: at 25 and 12.5."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +49,17 @@ class Codec:
     title: str
     encoder: str
     decoder: str
-    ladder: tuple[int, ...]
-    """Quantiser settings of the curve, from the codec's floor up."""
+    ladders: Mapping[int, tuple[int, ...]]
+    """Quantiser settings of the curve by the side that is coded, from the codec's floor up to 30 to 60 kbit/s."""
     options: Callable[[int], dict[str, str]]
     """Encoder options at a quantiser setting."""
     strip: Callable[[bytes], bytes]
     """A packet without what a call does not send."""
-    every: int = 1
-    """Only every n-th frame is coded, and shown n times."""
+
+    def ladder(self, variant: Variant) -> tuple[int, ...]:
+        """Of a variant. All frames at the finest setting would take more than any rate that is compared."""
+        ladder = self.ladders[variant.size]
+        return ladder[:-1] if variant.every == 1 else ladder
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,22 +114,22 @@ _AV1 = ("libsvtav1", "libdav1d", _av1, _without_delimiter)
 
 
 def _codec(title: str, how: tuple[str, str, Callable[[int], dict[str, str]], Callable[[bytes], bytes]],
-           *ladder: int, every: int = 1) -> Codec:  # fmt: skip
+           **ladders: tuple[int, ...]) -> Codec:  # fmt: skip
     encoder, decoder, options, strip = how
-    return Codec(title, encoder, decoder, ladder, options, strip, every)
+    return Codec(title, encoder, decoder, {int(size[2:]): each for size, each in ladders.items()}, options, strip)
 
+
+_H26X = {"px256": (51, 45, 39, 33), "px192": (51, 44, 37, 30), "px128": (51, 43, 35, 27)}
 
 CODECS: Mapping[str, Codec] = {
-    "x264": _codec("x264 veryfast", _X264, 51, 48, 45, 41, 36, 30, 23),
-    "x265": _codec("x265 fast", _X265, 51, 48, 45, 41, 36, 30, 23),
-    "vp9": _codec("VP9 real time", _VP9, 63, 61, 58, 54, 47, 38, 28),
-    "svt_av1": _codec("SVT-AV1 preset 8", _AV1, 70, 68, 66, 63, 56, 45, 32),
-    "x264_half_rate": _codec("x264, every 2nd frame", _X264, 51, 45, 36, 23, every=2),
-    "svt_av1_half_rate": _codec("SVT-AV1, every 2nd frame", _AV1, 70, 67, 63, 50, 36, every=2),
+    "x264": _codec("x264 veryfast", _X264, **_H26X),
+    "x265": _codec("x265 fast", _X265, **_H26X),
+    "vp9": _codec("VP9 real time", _VP9, px256=(63, 57, 49, 40), px192=(63, 55, 46, 36), px128=(63, 54, 43, 32)),
+    "svt_av1": _codec("SVT-AV1 preset 8", _AV1, px256=(70, 64, 57, 49), px192=(70, 63, 55, 46), px128=(70, 62, 53, 43)),
 }
 """By their names in reports."""
 H264, H264_CRF = "x264", 23
-"""The `H.264` of many papers is x264 at its default, which is a point of its ladder."""
+"""The `H.264` of many papers is x264 at its default, finer than its ladder goes."""
 
 
 def versions() -> dict[str, str]:
@@ -114,21 +137,30 @@ def versions() -> dict[str, str]:
     return {"ffmpeg": av.ffmpeg_version_info, "av": av.__version__}
 
 
-def code(codec: Codec, pictures: Sequence[Picture], fps: float, quantiser: int) -> Coded:
+def code(codec: Codec, pictures: Sequence[Picture], fps: float, quantiser: int, variant: Variant = WHOLE) -> Coded:
     """Codes and decodes (S, S, 3) RGB pictures of even size.
 
     Raises CodecError if FFmpeg has no such encoder, or if it refuses the settings.
     """
-    chosen = pictures[:: codec.every]
+    side = len(pictures[0])
+    chosen = [scaled(picture, min(variant.size, side)) for picture in pictures[:: variant.every]]
     try:
-        packets = _encode(codec, chosen, fps / codec.every, quantiser)
+        packets = _encode(codec, chosen, fps / variant.every, quantiser)
         shown = _decode(codec, packets)
     except (av.error.FFmpegError, ValueError) as error:  # ValueError: no codec of that name
         raise CodecError(f"{codec.title} cannot code at quantiser {quantiser} here ({error})") from error
     if len(shown) != len(chosen):
         raise CodecError(f"{codec.title} gave {len(shown)} pictures for {len(chosen)} at quantiser {quantiser}")
-    repeated = [picture for picture in shown for _ in range(codec.every)][: len(pictures)]
+    repeated = [picture for each in shown for picture in [scaled(each, side)] * variant.every][: len(pictures)]
     return Coded([len(codec.strip(data)) for data in packets], repeated)
+
+
+def scaled(picture: Picture, side: int) -> Picture:
+    """A square RGB picture at another size: made smaller by areas, enlarged bicubically."""
+    if len(picture) == side:
+        return picture
+    way = cv2.INTER_AREA if side < len(picture) else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, (side, side), interpolation=way), np.uint8)
 
 
 def _encode(codec: Codec, pictures: Sequence[Picture], fps: float, quantiser: int) -> list[bytes]:
@@ -139,6 +171,8 @@ def _encode(codec: Codec, pictures: Sequence[Picture], fps: float, quantiser: in
     encoder.pix_fmt, encoder.framerate, encoder.time_base = "yuv420p", rate, 1 / rate
     encoder.gop_size = len(pictures) + 1
     encoder.options = codec.options(quantiser)
+    encoder.open()
+    calm_threads()
     packets = []
     for index, picture in enumerate(pictures):
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")

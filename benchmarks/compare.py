@@ -1,21 +1,35 @@
-"""The comparison of one clip: our call, the baseline and every codec."""
+"""The comparison of one clip: our call, our base layer alone, the baseline and every codec."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
+from benchmarks.base_alone import measure_base
 from benchmarks.cache import Cache, Figures
 from benchmarks.clip import Clip
-from benchmarks.codecs import CODECS, CodecError
-from benchmarks.curves import Point, at_quality, at_rate, measure_point
+from benchmarks.codecs import CODECS, CodecError, Variant
+from benchmarks.curves import Point, at_quality, best, envelope, finest_within, measure_point
 from benchmarks.judging import Judge
 from benchmarks.measure import Measurer, Shown
 from benchmarks.ours import CallSettings, OurSide
 from benchmarks.progress import Progress
+from sender.profile import BasePoint
 
-_CALL_WORK, _POINT_WORK, _JUDGE_WORK = 12.0, 1.5, 6.0
+_CALL_WORK, _POINT_WORK, _JUDGE_WORK = 12.0, 3.0, 6.0
 """Seconds that each takes for ten seconds of video, roughly: what the progress bar goes by."""
+
+
+class BasePlan(NamedTuple):
+    """What is shown of our base layer alone."""
+
+    point: BasePoint
+    """Its size and rate."""
+    ladder: Sequence[int]
+    """crf of its curve."""
+    bundle: float
+    """Seconds that a bundle of it spans."""
 
 
 @dataclass(frozen=True)
@@ -23,65 +37,109 @@ class Plan:
     """What is compared."""
 
     calls: Mapping[str, CallSettings]
-    """By their names in the report; `ours` is what the codecs have to meet."""
-    codecs: Mapping[str, Sequence[int]]
-    """Ladders by name."""
+    """By their names in the report; `ours` is what the codecs have to meet. None: rivals at `rate`."""
+    codecs: Mapping[str, Mapping[Variant, Sequence[int]]]
+    """Ladders of each variant by the codec's name."""
+    base: BasePlan
+    rate: float | None
+    """kbit/s on the wire, both directions together, at which rivals are compared where there is no call of ours."""
     vmaf: bool
     judge: Judge | None
+    looked_at: bool
+    """Whether what rivals show at our rate is looked at, or judged: then it is coded at that rate."""
 
     @property
     def work(self) -> float:
         """Of a clip, in the progress bar's unit."""
-        points = sum(len(ladder) + 1 for ladder in self.codecs.values())
-        judged = 0 if self.judge is None else len(self.calls) + len(self.codecs)
-        return (len(self.calls) + 1) * _CALL_WORK + points * _POINT_WORK + judged * _JUDGE_WORK
+        points = sum(len(ladder) for codec in self.codecs.values() for ladder in codec.values()) + len(self.base.ladder)
+        looked_at = 2 * (len(self.codecs) + 1) if self.looked_at else 0
+        judged = 0 if self.judge is None else len(self.calls) + len(self.codecs) + 1
+        calls = len(self.calls) + 1 if self.calls else 0
+        return calls * _CALL_WORK + (points + looked_at) * _POINT_WORK + judged * _JUDGE_WORK
 
 
 class Comparison:
     """A clip and what came of it."""
 
-    def __init__(self, clip: Clip, plan: Plan, ours: OurSide, cache: Cache, progress: Progress) -> None:
+    def __init__(self, clip: Clip, plan: Plan, ours: OurSide | None, cache: Cache, progress: Progress) -> None:
+        """`ours` is needed where the plan has calls."""
         self.clip = clip
         self.shown: dict[str, Shown] = {}
-        """What can be looked at: our calls, and every codec at our rate."""
+        """What can be looked at: our calls, and every rival at our rate."""
         self._plan, self._ours, self._progress = plan, ours, progress
         self._measure = Measurer(clip, cache, plan.vmaf)
 
     def run(self) -> Figures:
         """The clip's report. Raises EngineError, JudgeError and ValueError."""
-        report: Figures = {"frames": len(self.clip.pictures), "fps": round(self.clip.fps, 3)}
-        for name, settings in self._plan.calls.items():
-            report[name] = self._call(name, settings)
-        self._begin("face-vid2vid", _CALL_WORK)
-        settings = self._plan.calls["ours"]
-        report["face_vid2vid"] = self._ours.face_vid2vid(self._measure, settings, self._advance).figures
+        plan, ours = self._plan, self._ours
+        report: Figures = {"frames": len(self.clip.pictures), "fps": round(self.clip.fps, 3), "rate": plan.rate}
+        if ours is not None:
+            for name, settings in plan.calls.items():
+                report[name] = self._call(ours, name, settings)
+            self._begin("face-vid2vid", _CALL_WORK)
+            settings = plan.calls["ours"]
+            report["face_vid2vid"] = ours.face_vid2vid(self._measure, settings, self._advance).figures
+            report["rate"] = round(report["ours"]["wire_kbps_out"] + report["ours"]["wire_kbps_back"], 3)
+        report["base_alone"] = self._base_alone(report)
         report |= {"codecs": {}, "left_out": {}}
-        for name in self._plan.codecs:
+        for name in plan.codecs:
             try:
-                report["codecs"][name] = self._codec(name, report["ours"])
+                report["codecs"][name] = self._codec(name, report)
             except CodecError as error:
                 report["left_out"][name] = str(error)
         return report
 
-    def _call(self, name: str, settings: CallSettings) -> Figures:
+    def point(self, name: str, quantiser: int) -> Figures:
+        """A codec at a setting, all frames as they are. Raises CodecError."""
+        return asdict(measure_point(self._measure, CODECS[name], quantiser)[0])
+
+    def _call(self, ours: OurSide, name: str, settings: CallSettings) -> Figures:
         self._begin(f"Pinhole, pictures of {settings.picture_size} px", _CALL_WORK)
-        shown = self._ours.call(self._measure, settings, self._advance)
+        shown = ours.call(self._measure, settings, self._advance)
         small = settings.picture_size < self.clip.pictures[0].shape[0]
         how = {"picture_size": settings.picture_size, "upscaler": settings.upscaler if small else None}
         return shown.figures | how | self._judged(name, shown)
 
-    def _codec(self, name: str, ours: Figures) -> Figures:
-        codec, points = CODECS[name], list[Point]()
-        for quantiser in self._plan.codecs[name]:
-            self._begin(f"{codec.title}, quantiser {quantiser}", _POINT_WORK)
-            points.append(measure_point(self._measure, codec, quantiser)[0])
-        self._begin(f"{codec.title}, at our rate", _POINT_WORK)
-        at_our_rate, shown = at_rate(self._measure, codec, points, ours["wire_kbps_out"] + ours["wire_kbps_back"])
-        return {
-            "points": [asdict(point) for point in points],
-            "at_our_quality": at_quality(points, ours["ms_ssim"]),
-            "at_our_rate": at_our_rate | self._judged(name, shown),
+    def _base_alone(self, report: Figures) -> Figures:
+        base, ladder, seconds = self._plan.base
+        bundle = max(1, round(seconds * self.clip.fps))
+
+        def measured(crf: int) -> tuple[Point, Shown]:
+            return measure_base(self._measure, base, bundle, crf)
+
+        curve = []
+        for crf in ladder:
+            self._begin(f"our base alone, crf {crf}", _POINT_WORK)
+            curve.append(measured(crf)[0])
+        name = f"{base.size} px, {base.rate:g} a second"
+        return self._rival("base_alone", {name: curve}, {name: measured}, report)
+
+    def _codec(self, name: str, report: Figures) -> Figures:
+        codec, curves, ways = CODECS[name], dict[str, list[Point]](), dict[str, Callable[[int], tuple[Point, Shown]]]()
+        for variant, ladder in self._plan.codecs[name].items():
+
+            def measured(quantiser: int, variant: Variant = variant) -> tuple[Point, Shown]:
+                return measure_point(self._measure, codec, quantiser, variant)
+
+            curves[str(variant)], ways[str(variant)] = [], measured
+            for quantiser in ladder:
+                self._begin(f"{codec.title}, {variant}, quantiser {quantiser}", _POINT_WORK)
+                curves[str(variant)].append(measured(quantiser)[0])
+        return self._rival(name, curves, ways, report)
+
+    def _rival(self, name: str, curves: Mapping[str, Sequence[Point]],
+               ways: Mapping[str, Callable[[int], tuple[Point, Shown]]], report: Figures) -> Figures:  # fmt: skip
+        rate: float = report["rate"]
+        variant, at_our_rate = best(curves, rate)
+        if self._plan.looked_at:
+            self._begin(f"{name}, at our rate", 2 * _POINT_WORK)
+            at_our_rate |= self._judged(name, finest_within(ways[variant], curves[variant], rate))
+        figures: Figures = {
+            "points": {each: [asdict(point) for point in points] for each, points in curves.items()},
+            "envelope": envelope(curves),
+            "at_our_rate": at_our_rate,
         }
+        return figures | ({"at_our_quality": at_quality(curves, report["ours"]["ms_ssim"])} if "ours" in report else {})
 
     def _judged(self, name: str, shown: Shown) -> Figures:
         self.shown[name] = shown

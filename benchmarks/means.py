@@ -8,6 +8,8 @@ from typing import Any
 
 from benchmarks.cache import Figures
 
+COMPARED = ("psnr", "ms_ssim")
+"""Figures of the pictures that are compared clip by clip."""
 JUDGED = ("sharp", "mouth_corr", "blink_corr")
 """Figures of the judge that are compared clip by clip; more is better, for sharpness up to the original's."""
 
@@ -40,27 +42,36 @@ def _together(values: Sequence[Any], middle: Any) -> Any:
 
 
 def wins(clips: Mapping[str, Figures]) -> Figures:
-    """By codec and figure of the judge: the clips on which ours is better than the codec at our rate, and the others.
+    """By rival and figure: the clips on which ours is better than the rival at our rate, and the others.
 
-    Clips on which one of the two cannot be told are in neither list.
+    Rivals are the codecs that all clips have, our base layer alone, and `every_rival`: all of these codecs at once.
+    Clips on which one of the two cannot be told are in neither list. Figures of the judge are there if all have them.
     """
-    everywhere = [set(clip["codecs"]) for clip in clips.values()]
-    codecs = [codec for codec in next(iter(clips.values()))["codecs"] if all(codec in each for each in everywhere)]
-    return {codec: {key: _won(clips, codec, key) for key in JUDGED} for codec in codecs}
+    reports = list(clips.values())
+    codecs = [codec for codec in reports[0]["codecs"] if all(codec in each["codecs"] for each in reports)]
+    keys = [*COMPARED, *(JUDGED if all("judge" in each["ours"] for each in reports) else ())]
+    rivals = {"every_rival": codecs, "base_alone": ["base_alone"]} | {codec: [codec] for codec in codecs}
+    return {name: {key: _won(clips, each, key) for key in keys} for name, each in rivals.items() if each}
 
 
-def _won(clips: Mapping[str, Figures], codec: str, key: str) -> Figures:
+def _won(clips: Mapping[str, Figures], rivals: Sequence[str], key: str) -> Figures:
     won: dict[str, list[str]] = {"better": [], "worse": []}
     for name, clip in clips.items():
-        ours, theirs = (_up_to_original(part["judge"][key], key) for part in (clip["ours"], _rate(clip, codec)))
-        if ours is not None and theirs is not None:
-            won["better" if ours > theirs else "worse"].append(name)
+        ours = _figure(clip["ours"], key)
+        theirs = [_figure(_rate(clip, rival), key) for rival in rivals]
+        known = [figure for figure in theirs if figure is not None]
+        if ours is not None and len(known) == len(theirs):
+            won["better" if ours > max(known) else "worse"].append(name)
     return won
 
 
-def _rate(clip: Figures, codec: str) -> Figures:
-    part: Figures = clip["codecs"][codec]["at_our_rate"]
+def _rate(clip: Figures, rival: str) -> Figures:
+    part: Figures = (clip if rival == "base_alone" else clip["codecs"])[rival]["at_our_rate"]
     return part
+
+
+def _figure(part: Figures, key: str) -> float | None:
+    return _up_to_original(part["judge"][key] if key in JUDGED else part[key], key)
 
 
 def _up_to_original(value: float | None, key: str) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import benchmarks.clip
@@ -9,6 +10,7 @@ import benchmarks.metrics
 import benchmarks.vmaf
 from benchmarks.cache import Cache, Figures, code_digest, digest
 from benchmarks.clip import Clip, Scorer
+from benchmarks.face_figures import sharpness
 from benchmarks.metrics import Picture
 
 Show = Callable[[], tuple[Figures, list[Picture]]]
@@ -36,7 +38,8 @@ class Measurer:
         self.clip, self.cache = clip, cache
         self._scorer: Scorer | None = None
         self._vmaf = vmaf
-        self._code = code_digest(benchmarks.clip, benchmarks.metrics, benchmarks.vmaf)
+        modules = code_digest(benchmarks.clip, benchmarks.metrics, benchmarks.vmaf)
+        self._code = digest(modules, inspect.getsource(sharpness))
 
     def __call__(self, identity: object, show: Show) -> Shown:
         """What `show` shows; `identity` names all that it depends on beside the clip."""

@@ -60,7 +60,7 @@ class CallSettings:
         """For a clip of this rate."""
         profile = PROFILES[self.profile]
         size, quality = self.picture_size, self.picture_quality
-        return OutgoingSettings(fps, profile.bundle(fps), size, quality, "none", profile.step(fps))
+        return OutgoingSettings(fps, profile.bundle(fps), size, quality, "none", profile.step(fps), profile.base)
 
 
 class OurSide:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cache import Figures
-from benchmarks.codecs import CODECS, H264_CRF
-from benchmarks.tables import OURS, name_of_ours
+from benchmarks.codecs import H264_CRF
+from benchmarks.tables import OURS, name_of_ours, rivals, title
 
 
 class PlotError(Exception):
@@ -23,20 +23,27 @@ def check() -> None:
 
 
 def rate_quality(report: Figures, path: Path) -> None:
-    """Rate on the wire against MS-SSIM and PSNR: every codec's curve, our calls, the baseline. Raises OSError."""
-    figure, panels = _panels("kbit/s on the wire, both directions, IPv4 and UDP headers included")
-    for panel, key, name in zip(panels, ("ms_ssim", "psnr"), ("MS-SSIM", "PSNR, dB"), strict=True):
-        for colour, (codec, figures) in enumerate(report["codecs"].items()):
-            points = sorted(figures["points"], key=_both)
-            panel.plot([_both(p) for p in points], [p[key] for p in points], "--" if CODECS[codec].every > 1 else "-",
-                       marker=".", color=f"C{colour}", label=CODECS[codec].title)  # fmt: skip
+    """Rate on the wire against PSNR, MS-SSIM and sharpness: of every rival the best of its variants at each rate, our
+    calls, the baseline. Raises OSError.
+
+    A curve begins at the rate that the rival has on all clips, and ends where it has nothing better on one.
+    """
+    figure, panels = _panels("kbit/s on the wire, both directions, IPv4 and UDP headers included", 3)
+    names = {"psnr": "PSNR, dB", "ms_ssim": "MS-SSIM", "sharp": "sharpness of the face over the true one"}
+    for panel, (key, name) in zip(panels, names.items(), strict=True):
+        for colour, (rival, figures) in enumerate(rivals(report).items()):
+            points = [each for each in figures["envelope"] if not each["at_floor"] and not each["beyond"]]
+            panel.plot([p["wanted_wire_kbps_both"] for p in points], [p[key] for p in points],
+                       "--" if rival == "base_alone" else "-", marker=".", color=f"C{colour}",
+                       label=title(rival))  # fmt: skip
         for call, marker in zip(OURS, "*P", strict=True):
             if call in report:
                 panel.plot(_both(report[call], "wire_kbps_out"), report[call][key], marker, color="black",
                            markersize=11, label=name_of_ours(report, call))  # fmt: skip
-        baseline = report["face_vid2vid"]
-        panel.plot(_both(baseline, "wire_kbps_out"), baseline[key], "X", color="grey", markersize=9,
-                   label="face-vid2vid, raw fp16")  # fmt: skip
+        if "face_vid2vid" in report:
+            baseline = report["face_vid2vid"]
+            panel.plot(_both(baseline, "wire_kbps_out"), baseline[key], "X", color="grey", markersize=9,
+                       label="face-vid2vid, raw fp16")  # fmt: skip
         _logarithmic(panel.xaxis)
         panel.set_ylabel(name)
     _save(figure, panels[0], path)
@@ -76,11 +83,11 @@ def sweep_path(plot: Path) -> Path:
     return plot.with_name(f"{plot.stem}_sweep{plot.suffix}")
 
 
-def _panels(below: str) -> tuple[Any, list[Any]]:
+def _panels(below: str, count: int = 2) -> tuple[Any, list[Any]]:
     from matplotlib.figure import Figure  # a figure of its own canvas: no window system is touched
 
-    figure = Figure(figsize=(12, 5.5), layout="constrained")
-    panels = list(figure.subplots(1, 2))
+    figure = Figure(figsize=(6 * count, 5.5), layout="constrained")
+    panels = list(figure.subplots(1, count))
     for panel in panels:
         panel.grid(alpha=0.3, which="both")
     figure.supxlabel(below, fontsize="medium")
@@ -92,7 +99,7 @@ def _logarithmic(axis: Any) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter
 
     getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
-    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+    axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
 
@@ -102,5 +109,5 @@ def _save(figure: Any, labelled: Any, path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
-def _both(figures: Figures, out: str = "wire_kbps") -> float:
+def _both(figures: Figures, out: str) -> float:
     return float(figures[out] + figures["wire_kbps_back"])

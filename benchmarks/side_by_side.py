@@ -6,14 +6,15 @@ from benchmarks.cache import Figures
 from benchmarks.compare import Comparison
 from benchmarks.metrics import Picture, luma, psnr
 from benchmarks.sheet import moments, strip
-from benchmarks.tables import OURS
+from benchmarks.tables import OURS, rivals
 
 
 def rows(comparison: Comparison, report: Figures, count: int) -> list[Picture]:
-    """A row for each of `count` moments of a clip, the worst of our call among them."""
+    """A row for each of `count` moments of a clip, the worst of our call among them, or of our base alone."""
     clip = comparison.clip
     shown = {name: what.pictures() for name, what in comparison.shown.items()}
-    psnrs = [psnr(luma(a), luma(b)) for a, b in zip(clip.pictures, shown["ours"], strict=True)][1:]
+    looked_at = shown["ours"] if "ours" in shown else shown["base_alone"]
+    psnrs = [psnr(luma(a), luma(b)) for a, b in zip(clip.pictures, looked_at, strict=True)][1:]
     made = []
     for moment in moments(psnrs, count):
         frame = moment + 1
@@ -29,5 +30,5 @@ def _caption(name: str, report: Figures) -> str:
         figures = report[name]
         rate = figures["wire_kbps_out"] + figures["wire_kbps_back"]
         return f"Pinhole {figures['picture_size']} px {rate:.1f}"
-    at = report["codecs"][name]["at_our_rate"]
+    at = rivals(report)[name]["at_our_rate"]
     return f"{name} {at['wire_kbps'] + at['wire_kbps_back']:.1f}{'*' if at['at_floor'] else ''}"

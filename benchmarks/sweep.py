@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.accounting import messages_on_wire
 from benchmarks.cache import Cache, Figures, digest
 from benchmarks.clip import Clip
-from benchmarks.codecs import H264, H264_CRF
+from benchmarks.codecs import H264
 from benchmarks.loopback import Message
 from benchmarks.ours import CallSettings, OurSide, baseline_figures
 from benchmarks.progress import Progress
@@ -63,15 +63,14 @@ class Sweep:
                 points[name].append(self._measure(settings, interval))
         return points
 
-    def lines(self, report: Figures) -> Figures:
-        """What the others take for as many frames, from the clip's report: the baseline, and H.264 at two qualities."""
+    def lines(self, report: Figures, default: Figures | None) -> Figures:
+        """What the others take for as many frames: the baseline, and H.264 at our quality, from the clip's report, and
+        at its `default`, a point of its curve."""
         baseline = baseline_figures(report["face_vid2vid"]["source_bytes"], FRAMES, self._clip.fps)
         wire = sum(baseline["wire_bytes_out"].values()) + sum(baseline["wire_bytes_back"].values())
         found = {"face_vid2vid": {"payload_bytes": baseline["payload_bytes"], "wire_bytes_both": wire}}
-        if H264 in report["codecs"]:
-            x264 = report["codecs"][H264]
-            (default,) = (point for point in x264["points"] if point["quantiser"] == H264_CRF)
-            equal = x264["at_our_quality"]
+        if default is not None and H264 in report["codecs"]:
+            equal = report["codecs"][H264]["at_our_quality"]
             note = ": its floor, better" if equal["below_floor"] else ""
             found |= {"h264_default": self._bytes(default), "h264_equal_quality": self._bytes(equal) | {"note": note}}
         return found

@@ -7,10 +7,12 @@ from typing import Any
 
 from benchmarks.cache import Figures
 from benchmarks.codecs import CODECS
-from benchmarks.means import JUDGED
 
 OURS = ("ours", "ours_upscaled")
 """Our calls by their names in reports."""
+BASE_ALONE = "our base layer alone"
+_TITLES = {"base_alone": BASE_ALONE, "every_rival": "every codec at once"} | {n: c.title for n, c in CODECS.items()}
+_COMPARED = {"psnr": "PSNR", "ms_ssim": "MS-SSIM"}
 _JUDGE = {"sharp": "sharpness", "mouth_corr": "mouth", "blink_corr": "blinks", "akd_px": "landmarks px",
           "pose_err_deg": "pose °", "lost": "lost"}  # fmt: skip
 
@@ -29,33 +31,48 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def overview(report: Figures) -> str:
-    """Rates and quality: ours, the baseline, every codec at our rate."""
-    head = ["kbit/s; mean over frames", "payload", "wire out", "wire back", "PSNR", "MS-SSIM", "VMAF"]
+    """Rates and quality: ours, the baseline, our base alone and every codec at our rate."""
+    head = ["kbit/s; mean over frames", "payload", "wire out", "wire back", "PSNR", "MS-SSIM", "sharpness", "VMAF"]
     rows = [_row(name_of_ours(report, key), report[key], "payload_kbps", "wire_kbps_out") for key in _calls(report)]
-    rows.append(_row("face-vid2vid, raw fp16", report["face_vid2vid"], "payload_kbps", "wire_kbps_out"))
-    for name, codec in report["codecs"].items():
-        at = codec["at_our_rate"]
-        rows.append(_row(f"{CODECS[name].title}{_floor(at['at_floor'], report)}", at, "kbps", "wire_kbps"))
+    if "face_vid2vid" in report:
+        rows.append(_row("face-vid2vid, raw fp16", report["face_vid2vid"], "payload_kbps", "wire_kbps_out"))
+    for name, rival in rivals(report).items():
+        at = rival["at_our_rate"]
+        rows.append(_row(f"{title(name)}{_floor(at['at_floor'], report)}", at, "kbps", "wire_kbps"))
     return markdown(head, rows)
 
 
-def equal_quality(report: Figures) -> str:
-    """What every codec takes for our MS-SSIM."""
+def variants(report: Figures) -> str:
+    """On how many clips each variant of a codec is its best at our rate."""
+    lines = []
+    for name, codec in report["codecs"].items():
+        chosen = [f"{variant} ({count:d})" for variant, count in codec["at_our_rate"]["chosen"].items() if count]
+        lines.append(f"{title(name)}: {'; '.join(chosen)}.")
+    head = f"Best variants at {report['rate']:.1f} kbit/s on the wire, both ways, and on how many clips each:"
+    return "\n".join([head, *lines])
+
+
+def equal_quality(report: Figures) -> str | None:
+    """What every codec takes for our MS-SSIM, if there is a call of ours."""
+    if "ours" not in report:
+        return None
     head = ["kbit/s at our MS-SSIM", "payload", "wire out", "wire back", "times our wire, both ways", "remark"]
     ours = report["ours"]["wire_kbps_out"] + report["ours"]["wire_kbps_back"]
     rows = []
-    for name, codec in report["codecs"].items():
-        at = codec["at_our_quality"]
+    for name, rival in rivals(report).items():
+        at = rival["at_our_quality"]
         times = "-" if at["kbps"] is None else f"{(at['wire_kbps'] + at['wire_kbps_back']) / ours:.2f}"
         notes = [_on_clips("its floor, better than ours", at["below_floor"], report),
                  _on_clips("never as good", at["above_ceiling"], report)]  # fmt: skip
-        rows.append([CODECS[name].title, _number(at["kbps"], 1), _number(at["wire_kbps"], 1),
+        rows.append([title(name), _number(at["kbps"], 1), _number(at["wire_kbps"], 1),
                      _number(at["wire_kbps_back"], 1), times, "; ".join(filter(None, notes))])  # fmt: skip
     return markdown(head, rows)
 
 
-def by_kind(report: Figures) -> str:
-    """Where our bytes go."""
+def by_kind(report: Figures) -> str | None:
+    """Where our bytes go, if there is a call of ours."""
+    if "ours" not in report:
+        return None
     kinds = list(report["ours"]["wire_bytes_out"])
     rows = []
     for key in _calls(report):
@@ -67,28 +84,30 @@ def by_kind(report: Figures) -> str:
 
 
 def judged(report: Figures) -> str | None:
-    """The judge's figures, if there are any; codecs at our rate."""
-    if "judge" not in report["ours"]:
+    """The judge's figures, if there are any; rivals at our rate, or a little more."""
+    if "judge" not in report["base_alone"]["at_our_rate"]:
         return None
     parts = {name_of_ours(report, key): report[key]["judge"] for key in _calls(report)}
-    for name, codec in report["codecs"].items():
-        at = codec["at_our_rate"]
-        parts[f"{CODECS[name].title}{_floor(at['at_floor'], report)}"] = at["judge"]
+    for name, rival in rivals(report).items():
+        at = rival["at_our_rate"]
+        parts[f"{title(name)}{_floor(at['at_floor'], report)}"] = at["judge"]
     rows = [[name, *(_number(judge[key], 3) for key in _JUDGE)] for name, judge in parts.items()]
     return markdown([f"judge{', medians over clips' if 'clips' in report else ''}", *_JUDGE.values()], rows)
 
 
 def verdicts(report: Figures) -> list[str]:
-    """Who needs more bytes and who looks better, a sentence per codec at our rate; losses are called so."""
+    """Who needs more bytes and who looks better, a sentence per rival at our rate; losses are called so."""
+    if "ours" not in report:
+        return []
     ours = report["ours"]
     both = ours["wire_kbps_out"] + ours["wire_kbps_back"]
     lines = []
-    for name, codec in report["codecs"].items():
-        at = codec["at_our_rate"]
+    for name, rival in rivals(report).items():
+        at = rival["at_our_rate"]
         theirs = at["wire_kbps"] + at["wire_kbps_back"]
         psnr, ssim = ours["psnr"] - at["psnr"], ours["ms_ssim"] - at["ms_ssim"]
         lines.append(
-            f"{CODECS[name].title} at {theirs:.1f} kbit/s on the wire ({theirs / both:.2f} times ours"
+            f"{title(name)} at {theirs:.1f} kbit/s on the wire ({theirs / both:.2f} times ours"
             f"{_floor(at['at_floor'], report)}): Pinhole's PSNR is {abs(psnr):.2f} dB {_better(psnr)}, "
             f"its MS-SSIM {abs(ssim):.4f} {_better(ssim)}."
         )
@@ -96,22 +115,35 @@ def verdicts(report: Figures) -> list[str]:
 
 
 def clip_verdicts(report: Figures) -> list[str]:
-    """On which clips ours is better by the judge's figures, and on which it is not."""
+    """On which clips ours is better, by PSNR, MS-SSIM and the judge's figures, and on which it is not."""
     lines = []
     for name, figures in report.get("wins", {}).items():
-        for key in JUDGED:
+        for key in figures:
             better, worse = figures[key]["better"], figures[key]["worse"]
             count = len(better) + len(worse)
             lost = f"; WORSE on {', '.join(worse)}" if worse else ""
-            lines.append(f"{_JUDGE[key]}, against {CODECS[name].title}: better on {len(better)} of {count}{lost}")
+            lines.append(
+                f"{(_COMPARED | _JUDGE)[key]}, against {title(name)}: better on {len(better)} of {count}{lost}"
+            )
     return lines
 
 
 def text(report: Figures) -> str:
     """Everything for people."""
-    parts = [overview(report), by_kind(report), equal_quality(report), judged(report), "\n".join(verdicts(report)),
-             "\n".join(clip_verdicts(report)), "\n".join(report.get("notes", []))]  # fmt: skip
+    parts = [overview(report), variants(report), by_kind(report), equal_quality(report), judged(report),
+             "\n".join(verdicts(report)), "\n".join(clip_verdicts(report)),
+             "\n".join(report.get("notes", []))]  # fmt: skip
     return "\n\n".join(part for part in parts if part)
+
+
+def rivals(report: Figures) -> dict[str, Figures]:
+    """Our base alone and every codec, by their names in reports."""
+    return {"base_alone": report["base_alone"]} | report["codecs"]
+
+
+def title(name: str) -> str:
+    """What a rival is called, by its name in reports."""
+    return _TITLES[name]
 
 
 def name_of_ours(report: Figures, key: str) -> str:
@@ -128,7 +160,8 @@ def _calls(report: Figures) -> list[str]:
 def _row(name: str, figures: Figures, payload: str, out: str) -> list[str]:
     back = figures.get("wire_kbps_back")
     return [name, _number(figures[payload], 1), _number(figures[out], 1), _number(back, 1),
-            _number(figures["psnr"], 2), _number(figures["ms_ssim"], 4), _number(figures.get("vmaf"), 1)]  # fmt: skip
+            _number(figures["psnr"], 2), _number(figures["ms_ssim"], 4), _number(figures["sharp"], 2),
+            _number(figures.get("vmaf"), 1)]  # fmt: skip
 
 
 def _number(value: Any, digits: int) -> str:

@@ -16,7 +16,7 @@ import cv2
 import pytest
 
 from benchmarks.bandwidth import main
-from benchmarks.codecs import CODECS
+from benchmarks.codecs import CODECS, VARIANTS
 
 ROOT = Path(__file__).parents[2]
 QUICK = ["--quick", "--seconds", "0.6", "--upscaler", "bicubic", "--device", "cpu"]
@@ -35,7 +35,9 @@ def test_a_report_with_all_that_others_read_from_it(tmp_path: Path, capsys: pyte
     assert report["face_vid2vid"]["sources"] == 1
     assert set(report["codecs"]) == set(CODECS)
     for codec in report["codecs"].values():
-        check_codec(codec, report["ours"])
+        assert set(codec["points"]) == set(map(str, VARIANTS))
+        check_rival(codec, report["ours"])
+    check_rival(report["base_alone"], report["ours"])
     printed = capsys.readouterr().out
     assert "SVT-AV1 preset 8" in printed
     assert [point["interval"] for point in report["sweep"]["ours_upscaled"]] == [15]
@@ -66,20 +68,40 @@ def check_call(ours: dict[str, Any]) -> None:
     assert 0 < ours["ms_ssim"] < 1
 
 
-def check_codec(codec: dict[str, Any], ours: dict[str, Any]) -> None:
-    """A curve that rises, and where it meets ours."""
-    points = codec["points"]
-    assert [p["kbps"] for p in points] == sorted(p["kbps"] for p in points)
-    for low, high in pairwise(points):
-        assert low["wire_kbps"] < high["wire_kbps"]
-        assert low["psnr"] < high["psnr"]
-        assert low["ms_ssim"] < high["ms_ssim"] < 1
+def check_rival(rival: dict[str, Any], ours: dict[str, Any]) -> None:
+    """Curves that rise, and where the best of them meets ours."""
+    curves = list(rival["points"].values())
+    for points in curves:
+        for low, high in pairwise(points):
+            assert low["wire_kbps"] < high["wire_kbps"]
+            assert low["psnr"] < high["psnr"]
+            assert low["ms_ssim"] < high["ms_ssim"] < 1
     wanted = ours["wire_kbps_out"] + ours["wire_kbps_back"]
-    at = codec["at_our_rate"]
-    assert at["wire_kbps"] + at["wire_kbps_back"] >= wanted or at["quantiser"] == points[-1]["quantiser"]
-    equal = codec["at_our_quality"]
-    assert equal["below_floor"] == (points[0]["ms_ssim"] >= ours["ms_ssim"])
-    assert points[0]["kbps"] <= equal["kbps"] <= points[-1]["kbps"]
+    at = rival["at_our_rate"]
+    lowest = min(points[0]["wire_kbps"] + points[0]["wire_kbps_back"] for points in curves)
+    assert at["at_floor"] == (lowest > wanted)
+    assert (at["wire_kbps"] + at["wire_kbps_back"] > wanted + 0.01) == at["at_floor"]
+    assert sum(at["chosen"].values()) == 1
+    equal = rival["at_our_quality"]
+    assert equal["below_floor"] or equal["above_ceiling"] or equal["ms_ssim"] == ours["ms_ssim"]
+    assert not equal["below_floor"] or any(points[0]["ms_ssim"] >= ours["ms_ssim"] for points in curves)
+
+
+def test_rivals_without_an_engine_are_kept_for_when_there_is_one(tmp_path: Path) -> None:
+    out, plot, cache = tmp_path / "r.json", tmp_path / "r.png", tmp_path / "cache"
+    only = ["--rivals", "14", "--json", str(out), "--plot", str(plot)]
+    assert main([*only, *QUICK, "--seconds", "0.3", "--cache", str(cache)]) == 0
+    rivals = json.loads(out.read_text())
+    assert "ours" not in rivals
+    assert rivals["codecs"]["x265"]["at_our_rate"]["wanted_wire_kbps_both"] == rivals["rate"] == 14
+    assert plot.stat().st_size > 10_000
+    kept = set(cache.iterdir())
+    assert main(["--freq", "15", *QUICK, "--seconds", "0.3", "--json", str(out), "--cache", str(cache)]) == 0
+    report = json.loads(out.read_text())
+    for name in ("base_alone", "ours", "face_vid2vid"):
+        assert name in report
+    assert report["codecs"]["vp9"]["points"] == rivals["codecs"]["vp9"]["points"]
+    assert len(set(cache.iterdir()) - kept) == 3  # two calls of ours, and the baseline
 
 
 def test_several_videos_a_judge_and_the_mean(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,6 +119,8 @@ def test_several_videos_a_judge_and_the_mean(clip: Path, tmp_path: Path, capsys:
     assert report["ours"]["judge"]["sharp"] == 0.5
     assert report["codecs"]["vp9"]["at_our_rate"]["judge"]["akd_px"] == 0.5
     assert report["wins"]["x264"]["sharp"] == {"better": [], "worse": ["sample", clip.stem]}
+    won = report["wins"]["every_rival"]["psnr"]
+    assert {*won["better"], *won["worse"]} == {"sample", clip.stem}
     assert f"WORSE on sample, {clip.stem}" in capsys.readouterr().out
 
 
@@ -130,6 +154,8 @@ def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path: Path, capsys: pytes
     for wrong in (
         ["--sweep", "9:3"],
         ["--freq", "0"],
+        ["--rivals", "fast"],
+        ["--rivals", "14", "--sweep", "1:9"],
         ["--refresh", "often"],
         ["--freq", "5", "--pose-threshold", "9"],
     ):

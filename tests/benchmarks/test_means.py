@@ -10,9 +10,10 @@ from benchmarks.means import mean, wins
 def report(sharp: float, mouth: float | None, theirs: float, at_floor: bool = True) -> dict[str, Any]:
     judge = {"sharp": sharp, "mouth_corr": mouth, "blink_corr": 0.5}
     other = {"sharp": theirs, "mouth_corr": 0.4, "blink_corr": 0.5}
-    at_our_rate = {"psnr": 30.0, "judge": other, "at_floor": at_floor}
+    at_our_rate = {"psnr": 20.0 + theirs, "ms_ssim": 0.8, "judge": other, "at_floor": at_floor}
     return {
-        "ours": {"psnr": 20.0 + sharp, "upscaler": "bicubic", "judge": judge},
+        "ours": {"psnr": 20.0 + sharp, "ms_ssim": 0.9, "upscaler": "bicubic", "judge": judge},
+        "base_alone": {"at_our_rate": at_our_rate | {"psnr": 20.0}},
         "codecs": {"x264": {"points": [{"kbps": 10 * theirs}, {"kbps": 20}], "at_our_rate": at_our_rate}},
     }
 
@@ -39,3 +40,19 @@ def test_wins_and_losses_by_clip() -> None:
     assert won["sharp"] == {"better": ["b"], "worse": ["a", "c"]}  # sharper than the original is not better
     assert won["mouth_corr"] == {"better": ["a"], "worse": ["c"]}  # b cannot be told
     assert won["blink_corr"] == {"better": [], "worse": ["a", "b", "c"]}
+
+
+def test_every_rival_at_once_is_harder_to_beat() -> None:
+    other = {"vp9": {"at_our_rate": {"psnr": 21.0, "ms_ssim": 0.7, "judge": CLIPS["a"]["ours"]["judge"]}}}
+    won = wins({name: clip | {"codecs": clip["codecs"] | other} for name, clip in CLIPS.items()})
+    assert won["x264"]["psnr"] == {"better": ["b", "c"], "worse": ["a"]}
+    assert won["vp9"]["psnr"] == {"better": ["c"], "worse": ["a", "b"]}
+    assert won["every_rival"]["psnr"] == {"better": ["c"], "worse": ["a", "b"]}
+    assert won["every_rival"]["ms_ssim"] == {"better": ["a", "b", "c"], "worse": []}
+    assert won["base_alone"]["psnr"] == {"better": ["a", "b", "c"], "worse": []}
+
+
+def test_without_a_judge_the_pictures_are_compared() -> None:
+    clip: dict[str, Any] = {"psnr": 30.0, "ms_ssim": 0.9}
+    alone = {"ours": clip, "base_alone": {"at_our_rate": clip}, "codecs": {}}
+    assert wins({"a": alone}) == {"base_alone": {key: {"better": [], "worse": ["a"]} for key in ("psnr", "ms_ssim")}}

@@ -33,8 +33,9 @@ def test_rarer_sources_cost_less_and_motion_stays(sweep: Sweep) -> None:
 def test_lines_of_the_others(sweep: Sweep) -> None:
     point = {"quantiser": 23, "kbps": 100.0, "wire_kbps": 120.0, "wire_kbps_back": 2.0}
     equal = {"kbps": 5.0, "wire_kbps": 20.0, "wire_kbps_back": 2.0, "below_floor": True}
-    report = {"face_vid2vid": {"source_bytes": 2000}, "codecs": {"x264": {"points": [point], "at_our_quality": equal}}}
-    lines = sweep.lines(report)
+    report = {"face_vid2vid": {"source_bytes": 2000}, "codecs": {"x264": {"at_our_quality": equal}}}
+    assert set(sweep.lines(report, None)) == {"face_vid2vid"}
+    lines = sweep.lines(report, point)
     assert lines["face_vid2vid"]["payload_bytes"] == pytest.approx(2000 + FRAMES * BASELINE_BYTES, abs=50)
     assert lines["h264_default"] == {"payload_bytes": 300_000, "wire_bytes_both": 366_000}
     assert lines["h264_equal_quality"]["payload_bytes"] == 15_000

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.tables import clip_verdicts, equal_quality, judged, markdown, verdicts
+from benchmarks.tables import clip_verdicts, equal_quality, judged, markdown, text, variants, verdicts
 
 
 def report(psnr: float, at_floor: int = 0, **more: Any) -> dict[str, Any]:
     rates = {"kbps": 5.0, "wire_kbps": 19.0, "wire_kbps_back": 1.0}
-    at_our_rate = rates | {"psnr": 25.0, "ms_ssim": 0.9, "at_floor": at_floor}
+    chosen = {"256 px": 0, "128 px": 2, "128 px, 1/2 of the frames": 1}
+    at_our_rate = rates | {"psnr": 25.0, "ms_ssim": 0.9, "sharp": 0.4, "at_floor": at_floor, "chosen": chosen}
     at_our_quality = rates | {"below_floor": at_floor, "above_ceiling": 0}
     return {
+        "rate": 10.0,
+        "base_alone": {"at_our_rate": at_our_rate, "at_our_quality": at_our_quality},
         "ours": {"wire_kbps_out": 6.0, "wire_kbps_back": 4.0, "psnr": psnr, "ms_ssim": 0.85},
         "codecs": {"x264": {"at_our_rate": at_our_rate, "at_our_quality": at_our_quality}},
     } | more
 
 
 def test_losses_are_said_plainly() -> None:
-    (text,) = verdicts(report(22))
-    assert "3.00 dB WORSE" in text
-    assert "0.0500 WORSE" in text
-    (text,) = verdicts(report(28, at_floor=1))
-    assert "3.00 dB better" in text
-    assert "20.0 kbit/s on the wire (2.00 times ours, its floor)" in text
+    base, codec = verdicts(report(22))
+    assert "our base layer alone" in base
+    assert "3.00 dB WORSE" in codec
+    assert "0.0500 WORSE" in codec
+    _, codec = verdicts(report(28, at_floor=1))
+    assert "3.00 dB better" in codec
+    assert "20.0 kbit/s on the wire (2.00 times ours, its floor)" in codec
 
 
 def test_remarks_of_several_clips_say_on_how_many_they_hold() -> None:
@@ -43,3 +47,17 @@ def test_clips_that_are_lost_are_named() -> None:
 
 def test_a_table_that_a_readme_takes() -> None:
     assert markdown(["a", "bc"], [["long", "1"]]) == "| a    | bc |\n| ---- | -: |\n| long |  1 |"
+
+
+def test_on_how_many_clips_a_variant_is_the_best() -> None:
+    assert variants(report(22)).splitlines()[1] == "x264 veryfast: 128 px (2); 128 px, 1/2 of the frames (1)."
+
+
+def test_rivals_alone_have_a_table() -> None:
+    alone = report(22)
+    del alone["ours"]
+    told = text(alone)
+    assert "| our base layer alone, its floor" not in told
+    assert "| our base layer alone " in told
+    assert "0.40" in told  # sharpness
+    assert "WORSE" not in told
