@@ -30,6 +30,8 @@ REPEAT_SECONDS = 20.0
 """For so long after a loss was reported each bundle repeats what is needed of the one before."""
 BUCKET_SECONDS = 2.0
 """Of the rate that packets may have, saved up at most."""
+DEBT_SECONDS = 0.5
+"""Of the rate, owed at most."""
 COARSER = 3
 """Steps by which the quantiser is raised where many pictures are skipped."""
 FINER_AFTER, FINER_AT_LAST = 20.0, 160.0
@@ -336,7 +338,9 @@ class BaseLayer:
         """Whether the rate has room for another packet; where too often it has not, the next key is a coarser one."""
         assert self._level is not None
         rate = 125 * self._level.kbps
-        self._credit = min(self._credit + rate * (now - self._credit_at), BUCKET_SECONDS * rate)
+        # a large key must not look like pictures that are too dear, or another one would follow
+        credit = max(self._credit, -DEBT_SECONDS * rate) + rate * (now - self._credit_at)
+        self._credit = min(credit, BUCKET_SECONDS * rate)
         self._credit_at = now
         room = self._credit > _SECTION_SHARE * sum(len(each.data) for each in self._waiting)
         self.counts.skipped += not room
@@ -352,6 +356,7 @@ class BaseLayer:
             self._changed_at, self._finer_after = now, min(2 * self._finer_after, FINER_AT_LAST)
             self.fits = self._crf < MAX_CRF
             self._crf = min(self._crf + COARSER, MAX_CRF)
+            self._looks = []
         elif not skipped and self._crf > level.crf and now - self._changed_at > self._finer_after:
             self._changed_at = now
             self._crf = max(self._crf - COARSER, level.crf)
