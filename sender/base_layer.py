@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sender.base_mirror import BaseMirror
 from sender.framing import Crop
 from sender.profile import BasePoint
 from shared.codec.base_key import BaseKey
 from shared.codec.base_section import GENERATIONS, MAX_BASE_BYTES, MAX_PACKETS, SEQUENCES
 from shared.codec.base_video import MAX_CRF, BaseEncoder
 from shared.codec.planes import RgbImage
+from shared.models.exchange import BasePicture
+from shared.motion import Motion
 
 KEY_EVERY = 2.0
 """Seconds between two keys, each of which costs as much as a second of packets."""
@@ -27,6 +30,8 @@ REPEAT_SECONDS = 20.0
 """For so long after a loss was reported each bundle repeats what is needed of the one before."""
 BUCKET_SECONDS = 2.0
 """Of the rate that packets may have, saved up at most."""
+DEBT_SECONDS = 0.5
+"""Of the rate, owed at most."""
 COARSER = 3
 """Steps by which the quantiser is raised where many pictures are skipped."""
 FINER_AFTER, FINER_AT_LAST = 20.0, 160.0
@@ -93,6 +98,8 @@ class _Generation:
     held: bool = False
     sequence: int = 0
     """Of the next packet."""
+    mirror: BaseMirror | None = None
+    """Where somebody looks at what the receiver shows."""
 
     @property
     def size(self) -> int:
@@ -108,14 +115,15 @@ class _Generation:
 class BaseLayer:
     """The base layer of one call."""
 
-    def __init__(self, usual: BasePoint | None, always: bool = False) -> None:
-        """`usual`: on a good link, None for no base; `always`: it goes on without a face."""
+    def __init__(self, usual: BasePoint | None, always: bool = False, looked_at: bool = False) -> None:
+        """`usual`: on a good link, None for no base; `always`: it goes on without a face; `looked_at`: what is coded is
+        decoded again, for `shown`."""
         self.counts = BaseCounts()
         self.accepted = False
         """Whether the other side takes one: set it."""
         self.fits = True
         """False once even the coarsest quantiser takes more than the rate: a lower rung is due."""
-        self._always = always
+        self._always, self._looked_at = always, looked_at
         self._level, self._crf = usual, 0 if usual is None else usual.crf
         self._current: _Generation | None = None
         """Of the crop that is drawn."""
@@ -157,14 +165,17 @@ class BaseLayer:
 
     def take(
         self, cutter: Cutter | None, drawn: tuple[Crop, int] | None, clock: float, now: float, interval: float,
-        face: bool,
+        motion: Motion | None,
     ) -> None:  # fmt: skip
         """Takes in a frame that is going to be sent, captured at `clock`: codes it if it is due.
 
-        `drawn`: crop and its number as the receiver draws it; `interval`: seconds between frames that are sent.
+        `drawn`: crop and its number as the receiver draws it; `interval`: seconds between frames that are sent;
+        `motion`: in that crop, None without a face.
         """
-        if face:
+        if motion is not None:
             self._face_at = now
+        elif self._current is not None and self._current.mirror is not None:
+            self._current.mirror.forget()
         level = self._level
         if not self.accepted or level is None or cutter is None or drawn is None:
             return
@@ -175,23 +186,33 @@ class BaseLayer:
         self._follow(*drawn, now)
         current = self._current
         if current is None:
-            self._current = self._begin(cutter, *drawn, clock, now)
+            self._current = self._begin(cutter, *drawn, clock, now, motion)
             if self._current is not None and self._coming is not None and not self._coming.held:
                 self._coming = None  # its key would come after a newer one, and be refused
         elif current.held:
             other = (current.size, current.crf) != (level.size, self._crf)
             if other and self._coming is None:
-                self._coming = self._begin(cutter, *drawn, clock, now)
+                self._coming = self._begin(cutter, *drawn, clock, now, motion)
             if self._coming is None or self._coming.clock < clock:
-                self._code(current, cutter, clock, now)
+                self._code(current, cutter, clock, now, motion)
 
-    def prepare(self, cutter: Cutter, crop: Crop, number: int, clock: float, now: float) -> None:
-        """The key of a crop that is going to be drawn, from a frame in which it can be cut."""
+    def shown(self, clock: float, number: int) -> BasePicture | None:
+        """What the receiver draws a frame with that was captured at `clock`, in the crop of this number.
+
+        None where it has nothing, and where nobody looks.
+        """
+        current = self._current
+        if current is None or not current.held or current.crop_number != number or current.mirror is None:
+            return None
+        return current.mirror.at(clock)
+
+    def prepare(self, cutter: Cutter, crop: Crop, number: int, clock: float, now: float, motion: Motion) -> None:
+        """The key of a crop that is going to be drawn, from a frame in which it can be cut, with its motion there."""
         wanted, current, coming = (crop, number), self._current, self._coming
         if not self.active or current is None or wanted == (current.crop, current.crop_number):
             return
         if coming is None or wanted != (coming.crop, coming.crop_number):
-            self._coming = self._begin(cutter, crop, number, clock, now) or coming
+            self._coming = self._begin(cutter, crop, number, clock, now, motion) or coming
 
     def take_key(self, clock: float, frame: int, clock_ms: int) -> BaseKey | None:
         """A frame got its number and its place in time; if a key shows it, the message that is to go."""
@@ -218,6 +239,8 @@ class BaseLayer:
 
     def drop_droppable(self) -> None:
         """Frames were dropped: of what was coded only that goes which later packets need."""
+        if self._current is not None and self._current.mirror is not None:
+            self._current.mirror.lose({each.clock for each in self._waiting if each.droppable})
         self._waiting = [each for each in self._waiting if not each.droppable]
 
     def spent(self, size: int, packets: int, repeated: int) -> None:
@@ -274,7 +297,9 @@ class BaseLayer:
             self._waiting.clear()
         self._current, self._coming = current, coming
 
-    def _begin(self, cutter: Cutter, crop: Crop, crop_number: int, clock: float, now: float) -> _Generation | None:
+    def _begin(
+        self, cutter: Cutter, crop: Crop, crop_number: int, clock: float, now: float, motion: Motion | None
+    ) -> _Generation | None:
         level = self._level
         if level is None or now - self._key_at < KEY_EVERY or (picture := cutter(crop, level.size)) is None:
             return None
@@ -286,9 +311,10 @@ class BaseLayer:
             self._crf = min(self._crf + COARSER, MAX_CRF)
             return None
         self._number = (self._number + 1) % GENERATIONS
-        return _Generation(self._number, crop_number, crop, encoder, key.data, clock, now)
+        mirror = BaseMirror(level.size, self._crf, key.data, clock, motion) if self._looked_at else None
+        return _Generation(self._number, crop_number, crop, encoder, key.data, clock, now, mirror=mirror)
 
-    def _code(self, current: _Generation, cutter: Cutter, clock: float, now: float) -> None:
+    def _code(self, current: _Generation, cutter: Cutter, clock: float, now: float, motion: Motion | None) -> None:
         self._last_clock = clock
         if (
             not self._affordable(now)
@@ -305,12 +331,16 @@ class BaseLayer:
             return
         self._waiting.append(Coded(current.number, current.sequence, coded.droppable, clock, coded.data))
         current.sequence = (current.sequence + (not coded.droppable)) % SEQUENCES
+        if current.mirror is not None:
+            current.mirror.add(coded.data, clock, motion)
 
     def _affordable(self, now: float) -> bool:
         """Whether the rate has room for another packet; where too often it has not, the next key is a coarser one."""
         assert self._level is not None
         rate = 125 * self._level.kbps
-        self._credit = min(self._credit + rate * (now - self._credit_at), BUCKET_SECONDS * rate)
+        # a large key must not look like pictures that are too dear, or another one would follow
+        credit = max(self._credit, -DEBT_SECONDS * rate) + rate * (now - self._credit_at)
+        self._credit = min(credit, BUCKET_SECONDS * rate)
         self._credit_at = now
         room = self._credit > _SECTION_SHARE * sum(len(each.data) for each in self._waiting)
         self.counts.skipped += not room
@@ -326,6 +356,7 @@ class BaseLayer:
             self._changed_at, self._finer_after = now, min(2 * self._finer_after, FINER_AT_LAST)
             self.fits = self._crf < MAX_CRF
             self._crf = min(self._crf + COARSER, MAX_CRF)
+            self._looks = []
         elif not skipped and self._crf > level.crf and now - self._changed_at > self._finer_after:
             self._changed_at = now
             self._crf = max(self._crf - COARSER, level.crf)

@@ -14,6 +14,7 @@ from sender.portrait import face_extent
 from shared.codec.picture import Picture as PictureMessage
 from shared.codec.picture import decode_picture
 from shared.models.engine import Engine, Picture, Weighted
+from shared.models.exchange import BasePicture
 from shared.motion import FloatArray, Motion
 
 _SIDE = 128
@@ -33,6 +34,8 @@ class View:
     """(128, 128), 0..255"""
     weight: FloatArray
     """(128, 128), sums to one"""
+    base: BasePicture | None = None
+    """What it is drawn with, whatever the sources"""
 
 
 class Critic:
@@ -42,9 +45,9 @@ class Critic:
         """`engine` must draw."""
         self._engine = engine
 
-    def view(self, analysis: Analysis) -> View:
-        """What the frame should look like."""
-        return View(analysis.motion, _luma(analysis.picture), _face_weight(analysis.points))
+    def view(self, analysis: Analysis, base: BasePicture | None = None) -> View:
+        """What the frame should look like; `base`: what the receiver draws it with."""
+        return View(analysis.motion, _luma(analysis.picture), _face_weight(analysis.points), base)
 
     def receive(self, message: PictureMessage) -> Any:
         """A source as the receiver will have it: decoded, upscaled, ready to draw from."""
@@ -55,7 +58,7 @@ class Critic:
 
     def error(self, sources: Weighted, view: View) -> float:
         """How far off the view is when drawn from sources: dB of the squared error of the luma, mostly the face's."""
-        drawn = _luma(self._engine.draw(sources, view.motion))
+        drawn = _luma(self._engine.draw(sources, view.motion, view.base))
         return 10 * float(np.log10(1e-3 + np.sum(view.weight * np.square(drawn - view.luma), dtype=np.float64)))
 
 

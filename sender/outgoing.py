@@ -119,9 +119,9 @@ class OutgoingHalf:
         """When the first and the last frame were taken in for sending."""
         self._engine, self._bundler = engine, Bundler(basis, settings.fps)
         self._cadence = Cadence(settings.fps, settings.step)
-        self._base = BaseLayer(settings.base, settings.base_always)
-        self._link = self._fresh_link()
         self._sources = Sources(self._code, engine, policy, budget, first)
+        self._base = BaseLayer(settings.base, settings.base_always, self._sources.looks)
+        self._link = self._fresh_link()
         self._pacer = pacer or PicturePacer()
         self._framer = Framer(settings.fps) if settings.framing == "auto" else None
         self.precision = engine.precision
@@ -188,7 +188,7 @@ class OutgoingHalf:
             self._append(None, clock, now, None)
         if analysis is None or not self._connected or self._sources_wait(now):
             return None
-        return self._sources.consider(analysis, clock, now)
+        return self._sources.consider(analysis, clock, now, self._base.shown(clock, analysis.crop_number))
 
     def add_sound(self, packets: Sequence[Packet]) -> None:
         """Takes in what was said, on the clock of the frames; it goes with the next bundle."""
@@ -372,9 +372,10 @@ class OutgoingHalf:
         """Codes a frame that was just taken in, in the crop that is drawn; and a key in one that is going to be."""
         crop, number = self._sources.crop_drawn(), self._sources.crop_number_drawn()
         drawn = None if crop is None else (crop, number)
-        self._base.take(cutter, drawn, clock, now, self._cadence.interval(self._step), analysis is not None)
+        motion = None if analysis is None else self._as_held(analysis)
+        self._base.take(cutter, drawn, clock, now, self._cadence.interval(self._step), motion)
         if cutter is not None and drawn is not None and analysis is not None and analysis.crop_number != number:
-            self._base.prepare(cutter, analysis.crop, analysis.crop_number, clock, now)
+            self._base.prepare(cutter, analysis.crop, analysis.crop_number, clock, now, analysis.motion)
 
     def _forget(self, frames: int) -> None:
         """So many frames that were taken in will never go."""

@@ -48,15 +48,16 @@ class BasePoint(NamedTuple):
         return other._replace(kbps=self.kbps * grown).check()
 
     def lower(self) -> tuple[BasePoint, ...]:
-        """The points below it, each cheaper than the one before: the usual small picture, then at half the rate."""
+        """The points below it, each cheaper than the one before: the usual one, then at half the rate."""
         if self.rate <= _HALF:
             return ()
-        small = USUAL_BASE if self.kbps > USUAL_BASE.kbps else self
-        half = small._replace(rate=max(small.rate / 2, _HALF), kbps=0.6 * small.kbps)
-        return (small, half) if small is not self else (half,)
+        usual = USUAL_BASE if self.kbps > USUAL_BASE.kbps else self
+        half = usual._replace(rate=max(usual.rate / 2, _HALF), kbps=0.6 * usual.kbps)
+        return (usual, half) if usual is not self else (half,)
 
 
-USUAL_BASE = BasePoint(128, 12.5, 63, 4.5)
+USUAL_BASE = BasePoint(256, 12.5, 67, 4.5)
+"""A large picture at a coarse quantiser is truer than a small one at a finer, byte for byte (docs/base_layer.md)."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,9 @@ PROFILES = {
                     "out", out=4.5),
     "sparing": Profile(12.5, 0.32, 128, 8.3, "as many, and a base layer of 6 pictures a second, for links that carry 8",
                        base=USUAL_BASE.lower()[-1], out=8.0),
-    "sharp": Profile(25.0, 0.2, 256, 20.0, "finer pictures, and more of them, and a base layer of 256 px, for links "
-                     "that carry 20", 80, BasePoint(256, 12.5, 63, 8.5), 20.0),
-    "video": Profile(25.0, 0.2, 256, 20.0, "a base layer of 256 px at 25 pictures a second, a video by itself, for "
+    "sharp": Profile(25.0, 0.2, 256, 20.0, "finer pictures, and more of them, and a finer base layer, for links "
+                     "that carry 20", 80, BasePoint(256, 12.5, 61, 10.0), 20.0),
+    "video": Profile(25.0, 0.2, 256, 20.0, "a base layer of 25 pictures a second, a video by itself, for "
                      "links that carry 40", 80, BasePoint(256, 25.0, 54, 26.0), 40.0),
     "responsive": Profile(25.0, 0.08, 256, 22.0, "messages of two frames: the least delay, at about twice the bytes",
                           base=USUAL_BASE, out=16.5),
@@ -118,6 +119,6 @@ def words(base: BasePoint | None) -> str:
         return "motion only"
     if base.rate > USUAL_BASE.rate:
         return "video and motion"
-    if base.size > USUAL_BASE.size:
+    if (base.size, -base.crf) > (USUAL_BASE.size, -USUAL_BASE.crf):
         return "motion and a sharp base"
     return "motion and base" if base.rate > _HALF else "motion and a slow base"

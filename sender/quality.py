@@ -19,6 +19,7 @@ from sender.expectation import Expectation
 from sender.portrait import Portrait
 from shared.codec.picture import Picture as PictureMessage
 from shared.models.engine import Weighted
+from shared.models.exchange import BasePicture
 
 EVERY_FRAMES = 5
 """Frames from one look to the next, at least."""
@@ -80,10 +81,12 @@ class Look:
     began: float
     gallery: int
     """Number of the gallery that it is drawn from."""
+    base: BasePicture | None = None
+    """What the receiver draws it with."""
 
     def perform(self) -> Finding:
         """What is seen. Slow."""
-        view = self.critic.view(self.analysis)
+        view = self.critic.view(self.analysis, self.base)
         seen = Seen(self.clock, self.analysis.portrait, view, self.critic.error(self.sources, view))
         if not self.past:
             return Finding(self, seen, None)
@@ -129,12 +132,13 @@ class QualityRefresh:
         self._gallery += 1
 
     def look(
-        self, analysis: Analysis, wanted: Sequence[int], clock: float, now: float, room: int | None
-    ) -> Look | None:
+        self, analysis: Analysis, wanted: Sequence[int], clock: float, now: float, room: int | None,
+        base: BasePicture | None = None,
+    ) -> Look | None:  # fmt: skip
         """A look at this frame if it is time for one: drawn from the sources that the receiver takes for it.
 
         wanted: their ids, nearest first. room: bytes that a new source may have; None: any number, 0: none
-        may be sent.
+        may be sent. base: what the receiver draws it with.
         """
         self._since = clock if self._since is None else self._since
         self._frames += 1
@@ -145,7 +149,7 @@ class QualityRefresh:
             return None
         self._frames, self._busy = 0, True
         past = [] if room == 0 else self._past(analysis.portrait, clock)
-        return Look(self._critic, self._code, analysis, sources, past, room, clock, now, self._gallery)
+        return Look(self._critic, self._code, analysis, sources, past, room, clock, now, self._gallery, base)
 
     def take(self, finding: Finding, now: float) -> Candidate | None:
         """Takes in what was found; the candidate comes back if it is worth sending."""

@@ -23,6 +23,7 @@ from shared.codec.picture import Quality, encode_picture
 from shared.gallery import Gallery, Held
 from shared.mixture import Mixture
 from shared.models.engine import Engine
+from shared.models.exchange import BasePicture
 
 _RESEND_SECONDS = 20.0
 """A source not acknowledged by then is given up and another one sent."""
@@ -112,8 +113,16 @@ class Sources:
         self._since_source = 0
         self._last_size = 0
 
-    def consider(self, analysis: Analysis, clock: float, now: float) -> Job | None:
-        """Something to do with a frame captured at `clock` seconds, if there is."""
+    @property
+    def looks(self) -> bool:
+        """Whether the policy looks at what the receiver draws."""
+        return self._quality is not None
+
+    def consider(self, analysis: Analysis, clock: float, now: float, base: BasePicture | None = None) -> Job | None:
+        """Something to do with a frame captured at `clock` seconds, if there is.
+
+        base: what the receiver draws it with.
+        """
         self._since_source += 1
         if self._is_flying(analysis.crop_number, now):
             return None
@@ -134,7 +143,7 @@ class Sources:
         self._frames += 1
         self._mixture.step(sources, analysis.motion, self._frames)
         # what has not quite faded in is good for it already, or another source would be sent meanwhile
-        return self._quality.look(analysis, [s.source_id for s in self._mixture.wanted], clock, now, room)
+        return self._quality.look(analysis, [s.source_id for s in self._mixture.wanted], clock, now, room, base)
 
     def first_of_those_offered(self, now: float) -> Job | None:
         """The job of a first source when no other frame will come to choose from."""

@@ -61,7 +61,7 @@ async def show(half: IncomingHalf, shown: Shown) -> None:
                 half.shown(frame, loop.time())
                 shown.numbers.append(frame.number)
                 held = {s.source_id for s in half.gallery.at(frame.epoch)}
-                shown.not_held += max(source.held.source_id for source, _ in sources) not in held
+                shown.not_held += max(source.held.source_id for source, _ in sources.sources) not in held
         await asyncio.sleep(0.002)
 
 

@@ -5,12 +5,15 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from based_call import ExchangingEngine
+from call_examples import picture as plain
 
 from sender.analysis import Analysis
 from sender.critic import Critic
 from sender.framing import whole_square
 from sender.sources import code_source
 from shared.models.engine import Engine, Picture
+from shared.models.exchange import BasePicture
 from shared.motion import FloatArray
 
 
@@ -46,6 +49,15 @@ def test_the_face_counts_more_than_the_background(engine: Engine, person: list[P
         for x, y in ((20, 20), (middle[0], middle[1]))
     )
     assert in_face > in_corner + 3
+
+
+def test_a_base_of_the_right_colour_makes_up_for_sources_of_a_wrong_one() -> None:
+    engine = ExchangingEngine()
+    critic, shown = Critic(engine), analysed(engine, plain(0, 90))  # type: ignore[arg-type]
+    base = BasePicture(plain(0, 90), shown.motion, 0.04, 63)
+    wrong = [(engine.prepare(plain(0, 200), shown.canonical, shown.motion), 1.0)]
+    assert critic.error(wrong, critic.view(shown, base)) < critic.error(wrong, critic.view(shown)) - 20
+    assert [each is base for each in engine.bases] == [True, False]
 
 
 def spoilt(picture: Picture, x: int, y: int) -> FloatArray:

@@ -63,11 +63,11 @@ def test_points_below_a_base_layer_are_cheaper_each() -> None:
 
 
 def test_a_base_layer_may_be_changed_and_may_then_have_more() -> None:
-    larger, finer, slower = (
+    smaller, finer, slower = (
         USUAL_BASE.changed(*each) for each in ((192, None, None), (None, 55, None), (None, None, 8))
     )
-    assert (larger.size, finer.crf, slower.rate) == (192, 55, 8)
-    assert slower.kbps < USUAL_BASE.kbps < min(larger.kbps, finer.kbps)
+    assert (smaller.size, finer.crf, slower.rate) == (192, 55, 8)
+    assert max(smaller.kbps, slower.kbps) < USUAL_BASE.kbps < finer.kbps
     for wrong in ((100, None, None), (None, 71, None), (None, None, 0.5), (None, None, 26.0)):
         with pytest.raises(ValueError, match="a base layer has"):
             USUAL_BASE.changed(*wrong)

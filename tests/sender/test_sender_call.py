@@ -147,9 +147,9 @@ async def pushed(camera: Camera) -> list[tuple[float, float]]:
     clocks: list[tuple[float, float]] = []
     push = half.push
 
-    def note(analysis: Analysis | None, clock: float, now: float) -> object:
+    def note(analysis: Analysis | None, clock: float, now: float, picture: Picture | None = None) -> object:
         clocks.append((clock, now - clock))
-        return push(analysis, clock, now)
+        return push(analysis, clock, now, picture)
 
     half.push = note  # type: ignore[method-assign, assignment]
     await asyncio.wait_for(Pump(half, camera, None).run(), 30)

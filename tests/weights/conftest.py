@@ -51,3 +51,9 @@ def base_folder(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind in KINDS:
         prepare_bases([folder], [], out, kind, None, 0)
     return out
+
+
+@pytest.fixture(scope="session")
+def based_clips(folder: Path, wire_cache: Path, base_folder: Path) -> Clips:
+    """The same clips with their base layers."""
+    return Clips.load(folder, 128, 1, wire=wire_cache, bases=base_folder)

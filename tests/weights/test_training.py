@@ -81,11 +81,13 @@ def test_a_blend_half_and_half_is_undecided() -> None:
         (DRAWING, {"encoder", "dense_motion", "generator"}),
         (replace(DRAWING, adversary=True), {"encoder", "dense_motion", "generator"}),
         (replace(DRAWING, sources=2), {"encoder", "dense_motion", "generator", "nearness"}),
+        (replace(DRAWING, base=True), {"encoder", "dense_motion", "generator", "base"}),
     ],
 )
 def test_each_stage_trains_its_networks_and_its_checkpoint_goes_on(
-    stage: Stage, networks: set[str], half: bool, clips: Clips, tmp_path: Path
+    stage: Stage, networks: set[str], half: bool, based_clips: Clips, tmp_path: Path
 ) -> None:
+    clips = based_clips
     trainer = Trainer(stage, 0, CPU, half=half)
     trainer.initialise(weights_of(trainer))
     before = weights_of(trainer)

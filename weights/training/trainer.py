@@ -89,6 +89,8 @@ class Trainer:
         self.perceptual = None if perceptual is None or not stage.drawing else Perceptual.load(perceptual, device)
         self.average = self._snapshot()
         self.step, self.seconds = 0, 0.0
+        self._detail = 0.4 if stage.base else 1.0
+        """What detail counts beside truth: where a base shows what is true, it is paid for by errors of pixels."""
         self.half = narrow_pays(device) if half is None else half
         loss = self.drawing_loss if stage.drawing else self.motion_loss
         self._loss = torch.compile(loss) if compiled else loss
@@ -156,7 +158,10 @@ class Trainer:
             "still": losses.still(fused.flows, [s.picture for s in batch.sources], true),
         }
         total = 2 * parts["picture"] + parts["gradient"] + 0.7 * parts["warp"] + 0.5 * parts["paint"]
-        total = total + 0.2 * parts["undecided"] + parts["texture"] + 2 * parts["still"]
+        total = total + 0.2 * parts["undecided"] + self._detail * parts["texture"] + 2 * parts["still"]
+        if self.stage.base:
+            parts["squared"] = F.mse_loss(picture, true)
+            total = total + 10 * parts["squared"]
         if self.stage.motion:
             more, supervised = self._supervised(own[0], driving, batch)
             total, parts = total + 2 * more, parts | supervised
@@ -196,7 +201,7 @@ class Trainer:
             faces = [face_of(picture, batch.driving) for picture in (drawn, batch.driving.picture)]
             unreal, matching = self.adversary.judge(*faces)
             say = min(1.0, self.step / _SEED_STEPS)
-            total = total + say * (0.05 * unreal + 2 * matching)
+            total = total + say * self._detail * (0.05 * unreal + 2 * matching)
             parts |= {"unreal": unreal, "matching": matching}
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]

@@ -178,7 +178,7 @@ async def show_frames(half: IncomingHalf, talk: Conversation) -> None:
             assert frame.motion is not None
             half.draw(frame, sources)
             half.shown(frame, loop.time())
-            newest = max(source.held.source_id for source, _ in sources)
+            newest = max(source.held.source_id for source, _ in sources.sources)
             talk.held_then.append(newest in {s.source_id for s in half.gallery.sources})
             talk.drawn.append((frame.number, newest, float(frame.motion.rotation[0])))
         await asyncio.sleep(0.005)

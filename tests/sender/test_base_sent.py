@@ -14,7 +14,8 @@ from sender.base_layer import FACE_SECONDS, JUDGED, KEY_EVERY, BaseLayer
 from sender.framing import Crop, cut
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.profile import USUAL_BASE, BasePoint
-from sender.refresh import First, RefreshPolicy
+from sender.quality import Look
+from sender.refresh import First, RefreshPolicy, WhenWorse
 from shared.codec.base_key import BaseKey, is_base_key
 from shared.codec.bundle import Bundle, decode_bundle
 from shared.codec.control import BASE_KEY, SENDS, BaseHeld, Held, Note, Request, Stats, pack_control, unpack_control
@@ -24,6 +25,8 @@ from shared.link.base import Channel
 from shared.link.resuming import Change
 
 POINT = BasePoint(64, 12.5, 55, 40.0)
+SMALL = BasePoint(128, 12.5, 63, 4.5)
+NOISE = np.random.default_rng(0)
 CROP, OTHER = Crop(0, 0, 64), Crop(8, 0, 56)
 
 
@@ -44,6 +47,7 @@ class Call:
         self.notes: list[str] = []
         self.track = BaseTrack()
         self.held: tuple[int, ...] = ()
+        self.looks: list[Look] = []
         self._pieces = Reassembler()
         self._pictures = scene(SIDE, 30)
 
@@ -56,6 +60,7 @@ class Call:
             seen = Analysis(shown, crop, number, canonical, make_motion()) if face else None
             job = self.half.push(seen, self.now, self.now, picture)
             if job is not None:
+                self.looks += [job] if isinstance(job, Look) else []
                 self.half.done(job.perform(), self.now)
             for _ in range(2):
                 self._deliver()
@@ -316,14 +321,47 @@ def test_bytes_of_the_base_are_not_the_budget_s_unless_it_was_asked_for() -> Non
     assert counts.section_bytes > 0 < counts.key_bytes
 
 
+def test_who_looks_at_the_picture_looks_at_the_base_that_the_receiver_has() -> None:
+    call = Call(policy=WhenWorse())
+    call.run(5)
+    looks = call.looks[-8:]
+    ages = [-1.0 if look.base is None else round(look.base.age, 6) for look in looks]
+    assert set(ages) == {0.0, round(1 / FPS, 6)}
+    newest = looks[-2]  # the packets of the last one are not all here yet
+    assert newest.base is not None
+    taken = newest.clock - newest.base.age
+    theirs = [each for each in call.track.fitting(1 << 20, newest.clock, 0) if abs(each.clock - taken) < 0.01]
+    assert [np.array_equal(each.picture, newest.base.picture) for each in theirs] == [True]
+
+
+@pytest.mark.parametrize(("accepted", "answers"), [(False, True), (True, False)])
+def test_while_no_base_is_shown_none_is_looked_at(accepted: bool, answers: bool) -> None:
+    call = Call(policy=WhenWorse(), accepted=accepted, answers=answers)
+    call.run(4)
+    assert len(call.looks) > 10
+    assert all(look.base is None for look in call.looks)
+
+
+def test_of_before_the_camera_was_off_nothing_is_looked_at() -> None:
+    call = Call(policy=WhenWorse())
+    call.run(4)
+    call.half.camera_off = True
+    call.run(0.2, face=False)
+    call.half.camera_off, back = False, call.now
+    call.run(4)
+    later = [(look.clock, look.base) for look in call.looks if look.clock >= back]
+    assert later[-1][1] is not None
+    assert all(base is None or clock - base.age > back - 1e-6 for clock, base in later)
+
+
 def noise(crop: Crop, size: int) -> np.ndarray:
-    return np.random.default_rng().integers(0, 255, (size, size, 3), np.uint8)
+    return NOISE.integers(0, 255, (size, size, 3), np.uint8)
 
 
 def alone(layer: BaseLayer, seconds: float, now: float) -> float:
     """Frames of noise, whose packets are sent and whose keys are held at once."""
     for _ in range(round(seconds * FPS)):
-        layer.take(noise, (CROP, 0), now, now, 1 / FPS, True)
+        layer.take(noise, (CROP, 0), now, now, 1 / FPS, make_motion())
         layer.take_key(now, 0, 0)
         layer.assume_held()
         packets = layer.take_packets()
@@ -348,13 +386,13 @@ def test_what_takes_more_than_its_rate_is_skipped_then_coarser_then_too_much() -
 
 
 def test_a_rate_that_was_too_much_for_a_while_becomes_fine_again() -> None:
-    layer = BaseLayer(BasePoint(64, 12.5, 60, 2.0))
+    layer = BaseLayer(BasePoint(64, 12.5, 60, 4.0))
     layer.accepted = True
     now = alone(layer, 6, 0.0)
     assert layer.crf > 60
     plain, seen = np.full((64, 64, 3), 90, np.uint8), [layer.crf]
     for _ in range(round(100 * 12.5)):
-        layer.take(lambda crop, size: plain, (CROP, 0), now, now, 1 / FPS, True)
+        layer.take(lambda crop, size: plain, (CROP, 0), now, now, 1 / FPS, make_motion())
         layer.take_key(now, 0, 0)
         layer.assume_held()
         layer.spent(sum(len(each.data) for each in layer.take_packets()), 1, 0)
@@ -364,14 +402,14 @@ def test_a_rate_that_was_too_much_for_a_while_becomes_fine_again() -> None:
 
 
 def test_a_cheaper_point_of_the_same_kind_needs_no_key() -> None:
-    layer = BaseLayer(USUAL_BASE)
+    layer = BaseLayer(SMALL)
     layer.accepted = True
     pictures = scene(128, 30)
     now = 0.0
     for number in range(200):
         if number == 100:
-            layer.descend(USUAL_BASE.lower()[-1])
-        layer.take(lambda crop, size, n=number: pictures[n % 30], (CROP, 0), now, now, 1 / FPS, True)  # type: ignore[misc]
+            layer.descend(SMALL.lower()[-1])
+        layer.take(lambda crop, size, n=number: pictures[n % 30], (CROP, 0), now, now, 1 / FPS, make_motion())  # type: ignore[misc]
         layer.take_key(now, 0, 0)
         layer.assume_held()
         layer.take_packets()
