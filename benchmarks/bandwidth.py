@@ -197,13 +197,11 @@ def make_plan(args: argparse.Namespace) -> Plan:
     if args.rivals is not None:
         calls = {}
     judge = None if args.judge is None else Judge(*args.judge)
-    shorter = slice(None, None, 2) if args.quick else slice(None)
-    ladders = {
-        name: {variant: codec.ladder(variant)[shorter] for variant in VARIANTS} for name, codec in CODECS.items()
-    }
+    each = 2 if args.quick else 1
+    ladders = {name: {variant: codec.ladder(variant)[::each] for variant in VARIANTS} for name, codec in CODECS.items()}
     profile, scored = PROFILES[args.profile], not args.quick and vmaf.missing() is None
     looked_at = judge is not None or args.sheet is not None
-    base = BasePlan(profile.base or USUAL_BASE, LADDER[shorter], profile.bundle_seconds)
+    base = BasePlan(profile.base or USUAL_BASE, LADDER[::each], profile.bundle_seconds)
     return Plan(calls, ladders, base, args.rivals, scored, judge, looked_at)
 
 

@@ -48,9 +48,11 @@ class Point:
 
 def point_of(quantiser: int, payload: int, seconds: float, out: int, back: int, shown: Shown) -> Point:
     """What was shown, with its bytes of payload and on the wire."""
-    rates = (kbps(size, seconds) for size in (payload, out, back))
     figures = shown.figures
-    return Point(quantiser, payload, *rates, *(figures[key] for key in SHOWN), figures.get("vmaf"))
+    return Point(
+        quantiser, payload, kbps(payload, seconds), kbps(out, seconds), kbps(back, seconds),
+        figures["psnr"], figures["ms_ssim"], figures["sharp"], figures.get("vmaf"),
+    )  # fmt: skip
 
 
 def measure_point(

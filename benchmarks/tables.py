@@ -143,7 +143,7 @@ def calls(report: Figures) -> list[str]:
 
 def rivals(report: Figures) -> dict[str, Figures]:
     """Our base alone and every codec, by their names in reports."""
-    return {"base_alone": report["base_alone"]} | report["codecs"]
+    return {"base_alone": report["base_alone"], **report["codecs"]}
 
 
 def title(name: str) -> str:
