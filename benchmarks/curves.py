@@ -55,9 +55,7 @@ def point_of(quantiser: int, payload: int, seconds: float, out: int, back: int, 
     )  # fmt: skip
 
 
-def measure_point(
-    measure: Measurer, codec: Codec, quantiser: int, variant: Variant = WHOLE
-) -> tuple[Point, Shown]:  # fmt: skip
+def measure_point(measure: Measurer, codec: Codec, quantiser: int, variant: Variant = WHOLE) -> tuple[Point, Shown]:
     """A codec at one setting, its frames in RTP. Raises CodecError if it cannot be had."""
     clip = measure.clip
 
@@ -106,9 +104,7 @@ def at_quality(curves: Mapping[str, Sequence[Point]], ms_ssim: float) -> Figures
     return min(reached or found, key=lambda each: (each["wire_kbps"] or 0) + (each["wire_kbps_back"] or 0))
 
 
-def finest_within(
-    measured: Callable[[int], tuple[Point, Shown]], points: Sequence[Point], wanted: float
-) -> Shown:  # fmt: skip
+def finest_within(measured: Callable[[int], tuple[Point, Shown]], points: Sequence[Point], wanted: float) -> Shown:
     """What a variant shows at the coarsest whole setting at which it takes at least `wanted` kbit/s on the wire.
 
     So what is looked at had a little more than ours, never less, unless even its best point is less. `measured` gives
