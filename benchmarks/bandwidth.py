@@ -28,6 +28,7 @@ from benchmarks.progress import Progress
 from benchmarks.quality import find_clips
 from benchmarks.sheet import write_sheet
 from benchmarks.sweep import FRAMES, WORK, Sweep, intervals
+from benchmarks.tables import OURS
 from receiver.upscale import DEFAULT_UPSCALER, UPSCALERS
 from sender.capture import SourceError
 from sender.options import picture_quality, refresh_policy
@@ -69,6 +70,7 @@ examples:
   python -m benchmarks.bandwidth --sweep 1:100 --plot b.png     bytes against source interval, in b_sweep.png
   python -m benchmarks.bandwidth --clips DEV --judge .judge/bin/python judge.py
   python -m benchmarks.bandwidth --clips DEV --rivals 14        rivals only, at 14 kbit/s, without an engine
+  python -m benchmarks.bandwidth --clips DEV --rungs thin sparing sharp video --plot b.png
 """
 
 
@@ -92,6 +94,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--budget", type=float, metavar="KBPS", help="of sources, as the sender has it")
     parser.add_argument("--profile", choices=tuple(PROFILES), default=DEFAULT_PROFILE,
                         help="how motion is sent, as the sender has it (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--rungs", nargs="+", choices=tuple(PROFILES), default=[], metavar="PROFILE",
+                        help="also draw calls of these profiles, which the plot joins by a line")  # fmt: skip
     parser.add_argument("--seconds", type=float, metavar="S", help="use only this much of every video")
     parser.add_argument("--picture-size", type=int, choices=(64, 128, 256), metavar="PX",
                         help="side of the source pictures (default: the profile's)")  # fmt: skip
@@ -122,8 +126,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
                        help="where results are kept (default: %(default)s)")  # fmt: skip
     cache.add_argument("--no-cache", dest="cache", action="store_const", const=None, help="measure all anew")
     args = parser.parse_args(arguments)
-    if args.rivals is not None and args.sweep:
-        parser.error("--sweep is about calls of ours, --rivals leaves them out")
+    if args.rivals is not None and (args.sweep or args.rungs):
+        parser.error("--sweep and --rungs are about calls of ours, --rivals leaves them out")
     return args
 
 
@@ -150,7 +154,8 @@ def run(args: argparse.Namespace) -> Figures:
     videos = args.video if args.clips is None else [str(path) for path in find_clips(args.clips, 256)]
     ours = None if args.rivals is not None else OurSide(args.engine, args.device)
     side, cache = NATIVE_SIZE if ours is None else ours.engine.size, Cache(args.cache)
-    swept = len(plan.calls) * len(args.sweep or ())
+    swept_calls = {name: call for name, call in plan.calls.items() if name in OURS}
+    swept = len(swept_calls) * len(args.sweep or ())
     progress = Progress(plan.work * len(videos) + WORK * swept)
     seconds = min(args.seconds or QUICK_SECONDS, QUICK_SECONDS) if args.quick else args.seconds
     clips: dict[str, Figures] = {}
@@ -168,7 +173,7 @@ def run(args: argparse.Namespace) -> Figures:
     report = {"settings": settings_of(args, videos), **together(clips), "notes": notes(args, clips)}
     if args.sweep and first is not None and ours is not None:
         sweep = Sweep(ours, first.clip, cache, progress)
-        report["sweep"] = sweep.run(plan.calls, args.sweep) | sweep.lines(clips[first.clip.name], _default(first))
+        report["sweep"] = sweep.run(swept_calls, args.sweep) | sweep.lines(clips[first.clip.name], _default(first))
     progress.close(f"compared {len(videos)} videos in {time.monotonic() - began:.0f} s")
     write(args, report, rows)
     return report
@@ -183,16 +188,20 @@ def make_plan(args: argparse.Namespace) -> Plan:
     calls = {"ours": call}
     if size > SMALL:
         calls["ours_upscaled"] = replace(call, picture_size=SMALL)
+    for name in args.rungs:
+        if name != args.profile:
+            rung = PROFILES[name]
+            calls[f"ours_{name}"] = replace(
+                call, profile=name, picture_size=rung.picture_size, picture_quality=rung.picture_quality
+            )
     if args.rivals is not None:
         calls = {}
     judge = None if args.judge is None else Judge(*args.judge)
-    shorter = slice(None, None, 2) if args.quick else slice(None)
-    ladders = {
-        name: {variant: codec.ladder(variant)[shorter] for variant in VARIANTS} for name, codec in CODECS.items()
-    }
+    each = 2 if args.quick else 1
+    ladders = {name: {variant: codec.ladder(variant)[::each] for variant in VARIANTS} for name, codec in CODECS.items()}
     profile, scored = PROFILES[args.profile], not args.quick and vmaf.missing() is None
     looked_at = judge is not None or args.sheet is not None
-    base = BasePlan(profile.base or USUAL_BASE, LADDER[shorter], profile.bundle_seconds)
+    base = BasePlan(profile.base or USUAL_BASE, LADDER[::each], profile.bundle_seconds)
     return Plan(calls, ladders, base, args.rivals, scored, judge, looked_at)
 
 

@@ -37,7 +37,7 @@ _CODE = code_digest(shared.codec, sys.modules[__name__])
 def measure_base(measure: Measurer, base: BasePoint, bundle: int, crf: int) -> tuple[Point, Shown]:
     """A base layer of this size and rate, `bundle` frames a message. Its crf is `crf`, not the point's own.
 
-    Raises ValueError if the clip changes so much that its pictures do not fit into a bundle.
+    Raises ValueError if the first picture does not fit into a key, or what changes into a bundle.
     """
     clip = measure.clip
 
@@ -54,7 +54,8 @@ def measure_base(measure: Measurer, base: BasePoint, bundle: int, crf: int) -> t
 
 
 def play(clip: Clip, base: BasePoint, bundle: int, crf: int) -> tuple[list[Message], list[Picture]]:
-    """The messages of a clip's base layer, and what is shown of every frame. Raises ValueError, as `measure_base`."""
+    """The messages of a clip's base layer, and what is shown of every frame. Raises ValueError, as
+    `measure_base`."""
     encoder, decoder, basis = BaseEncoder(base.size, crf), BaseDecoder(base.size), load_basis("compact")
     side, step = len(clip.pictures[0]), max(1, round(clip.fps / base.rate))
     messages: list[Message] = []
@@ -77,8 +78,10 @@ def play(clip: Clip, base: BasePoint, bundle: int, crf: int) -> tuple[list[Messa
             waiting.append(BasePacket(generation, sequence, coded.droppable, number % bundle, coded.data))
             references += not coded.droppable
             shown.append(scaled(decoder.decode(coded.data), side))
-        else:
+        elif shown:
             shown.append(shown[-1])
+        else:
+            raise ValueError(f"the first picture of '{clip.name}' takes more than a key may at crf {crf}")
         if (number + 1) % bundle == 0 or number + 1 == len(clip.pictures):
             messages.append(_message(waiting, bundle, number + 1, clip.fps, basis))
             waiting = []

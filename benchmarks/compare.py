@@ -94,10 +94,14 @@ class Comparison:
         return asdict(measure_point(self._measure, CODECS[name], quantiser)[0])
 
     def _call(self, ours: OurSide, name: str, settings: CallSettings) -> Figures:
-        self._begin(f"Pinhole, pictures of {settings.picture_size} px", _CALL_WORK)
+        self._begin(f"Pinhole, {settings.profile}, pictures of {settings.picture_size} px", _CALL_WORK)
         shown = ours.call(self._measure, settings, self._advance)
         small = settings.picture_size < self.clip.pictures[0].shape[0]
-        how = {"picture_size": settings.picture_size, "upscaler": settings.upscaler if small else None}
+        how = {
+            "profile": settings.profile,
+            "picture_size": settings.picture_size,
+            "upscaler": settings.upscaler if small else None,
+        }
         return shown.figures | how | self._judged(name, shown)
 
     def _base_alone(self, report: Figures) -> Figures:

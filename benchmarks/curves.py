@@ -48,14 +48,14 @@ class Point:
 
 def point_of(quantiser: int, payload: int, seconds: float, out: int, back: int, shown: Shown) -> Point:
     """What was shown, with its bytes of payload and on the wire."""
-    rates = (kbps(size, seconds) for size in (payload, out, back))
     figures = shown.figures
-    return Point(quantiser, payload, *rates, *(figures[key] for key in SHOWN), figures.get("vmaf"))
+    return Point(
+        quantiser, payload, kbps(payload, seconds), kbps(out, seconds), kbps(back, seconds),
+        figures["psnr"], figures["ms_ssim"], figures["sharp"], figures.get("vmaf"),
+    )  # fmt: skip
 
 
-def measure_point(
-    measure: Measurer, codec: Codec, quantiser: int, variant: Variant = WHOLE
-) -> tuple[Point, Shown]:  # fmt: skip
+def measure_point(measure: Measurer, codec: Codec, quantiser: int, variant: Variant = WHOLE) -> tuple[Point, Shown]:
     """A codec at one setting, its frames in RTP. Raises CodecError if it cannot be had."""
     clip = measure.clip
 
@@ -104,9 +104,7 @@ def at_quality(curves: Mapping[str, Sequence[Point]], ms_ssim: float) -> Figures
     return min(reached or found, key=lambda each: (each["wire_kbps"] or 0) + (each["wire_kbps_back"] or 0))
 
 
-def finest_within(
-    measured: Callable[[int], tuple[Point, Shown]], points: Sequence[Point], wanted: float
-) -> Shown:  # fmt: skip
+def finest_within(measured: Callable[[int], tuple[Point, Shown]], points: Sequence[Point], wanted: float) -> Shown:
     """What a variant shows at the coarsest whole setting at which it takes at least `wanted` kbit/s on the wire.
 
     So what is looked at had a little more than ours, never less, unless even its best point is less. `measured` gives

@@ -9,7 +9,7 @@ from benchmarks.cache import Figures
 from benchmarks.codecs import CODECS
 
 OURS = ("ours", "ours_upscaled")
-"""Our calls by their names in reports."""
+"""Our calls by their names in reports; those of other profiles are called ours_PROFILE."""
 BASE_ALONE = "our base layer alone"
 _TITLES = {"base_alone": BASE_ALONE, "every_rival": "every codec at once"} | {n: c.title for n, c in CODECS.items()}
 _COMPARED = {"psnr": "PSNR", "ms_ssim": "MS-SSIM"}
@@ -33,7 +33,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def overview(report: Figures) -> str:
     """Rates and quality: ours, the baseline, our base alone and every codec at our rate."""
     head = ["kbit/s; mean over frames", "payload", "wire out", "wire back", "PSNR", "MS-SSIM", "sharpness", "VMAF"]
-    rows = [_row(name_of_ours(report, key), report[key], "payload_kbps", "wire_kbps_out") for key in _calls(report)]
+    rows = [_row(name_of_ours(report, key), report[key], "payload_kbps", "wire_kbps_out") for key in calls(report)]
     if "face_vid2vid" in report:
         rows.append(_row("face-vid2vid, raw fp16", report["face_vid2vid"], "payload_kbps", "wire_kbps_out"))
     for name, rival in rivals(report).items():
@@ -75,7 +75,7 @@ def by_kind(report: Figures) -> str | None:
         return None
     kinds = list(report["ours"]["wire_bytes_out"])
     rows = []
-    for key in _calls(report):
+    for key in calls(report):
         call = report[key]
         for way, figures in (("out", call["wire_bytes_out"]), ("back", call["wire_bytes_back"])):
             rates = [figures[kind] * 8 / call["duration_s"] / 1000 for kind in kinds]
@@ -87,7 +87,7 @@ def judged(report: Figures) -> str | None:
     """The judge's figures, if there are any; rivals at our rate, or a little more."""
     if "judge" not in report["base_alone"]["at_our_rate"]:
         return None
-    parts = {name_of_ours(report, key): report[key]["judge"] for key in _calls(report)}
+    parts = {name_of_ours(report, key): report[key]["judge"] for key in calls(report)}
     for name, rival in rivals(report).items():
         at = rival["at_our_rate"]
         parts[f"{title(name)}{_floor(at['at_floor'], report)}"] = at["judge"]
@@ -136,9 +136,14 @@ def text(report: Figures) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def calls(report: Figures) -> list[str]:
+    """Our calls, by their names in a report."""
+    return [key for key in report if key.startswith("ours")]
+
+
 def rivals(report: Figures) -> dict[str, Figures]:
     """Our base alone and every codec, by their names in reports."""
-    return {"base_alone": report["base_alone"]} | report["codecs"]
+    return {"base_alone": report["base_alone"], **report["codecs"]}
 
 
 def title(name: str) -> str:
@@ -147,14 +152,10 @@ def title(name: str) -> str:
 
 
 def name_of_ours(report: Figures, key: str) -> str:
-    """What a call of ours is called, with the size of its pictures and what enlarges them."""
+    """What a call of ours is called, with its profile, the size of its pictures and what enlarges them."""
     call = report[key]
     upscaler = f" + {call['upscaler']}" if call["upscaler"] else ""
-    return f"Pinhole, {call['picture_size']:g} px{upscaler}"
-
-
-def _calls(report: Figures) -> list[str]:
-    return [key for key in OURS if key in report]
+    return f"Pinhole {call['profile']}, {call['picture_size']:g} px{upscaler}"
 
 
 def _row(name: str, figures: Figures, payload: str, out: str) -> list[str]:

@@ -26,10 +26,13 @@ FRAMES = 15
 def test_a_report_with_all_that_others_read_from_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, plot, sheet = tmp_path / "b.json", tmp_path / "b.png", tmp_path / "s.png"
     files = ["--json", str(out), "--plot", str(plot), "--sheet", str(sheet), "--cache", str(tmp_path / "cache")]
-    assert main(["--freq", "15", "--sweep", "15:15", *QUICK, *files]) == 0
+    asked = ["--freq", "15", "--sweep", "15:15", "--rungs", "balanced", "thin", *QUICK]
+    assert main([*asked, *files]) == 0
     report = json.loads(out.read_text())
-    for name in ("ours", "ours_upscaled"):
+    assert "ours_balanced" not in report  # it is `ours`
+    for name in ("ours", "ours_upscaled", "ours_thin"):
         check_call(report[name])
+    assert report["ours_thin"]["wire_kbps_out"] < report["ours"]["wire_kbps_out"]
     assert report["ours_upscaled"]["source_bytes"] < report["ours"]["source_bytes"]
     assert report["face_vid2vid"]["payload_kbps"] > 114 * 8 * 25 / 1000
     assert report["face_vid2vid"]["sources"] == 1
@@ -46,10 +49,7 @@ def test_a_report_with_all_that_others_read_from_it(tmp_path: Path, capsys: pyte
         assert picture is not None and picture.shape[1] > 1000
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
     again = tmp_path / "again.json"
-    assert (
-        main(["--freq", "15", "--sweep", "15:15", *QUICK, "--json", str(again), "--cache", str(tmp_path / "cache")])
-        == 0
-    )
+    assert main([*asked, "--json", str(again), "--cache", str(tmp_path / "cache")]) == 0
     assert json.loads(again.read_text()) == report
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()} == before
 

@@ -12,9 +12,11 @@ from benchmarks.base_alone import measure_base, play
 from benchmarks.cache import Cache
 from benchmarks.clip import Clip
 from benchmarks.measure import Measurer
-from sender.profile import USUAL_BASE
+from sender.profile import BasePoint
 from shared.link.base import Channel
 from shared.models.engine import Picture
+
+BASE = BasePoint(128, 12.5, 63, 4.5)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def short(person: list[Picture]) -> Clip:
 
 
 def test_a_key_then_bundles_of_five_frames(short: Clip) -> None:
-    messages, shown = play(short, USUAL_BASE, 5, 63)
+    messages, shown = play(short, BASE, 5, 63)
     key = [m for m in messages if m.channel is Channel.PICTURES]
     bundles = [m for m in messages if m.channel is Channel.MOTION]
     assert {m.time for m in key} == {0.0}
@@ -39,19 +41,19 @@ def test_a_key_then_bundles_of_five_frames(short: Clip) -> None:
 
 def test_a_finer_quantiser_is_nearer_and_costs_more(short: Clip) -> None:
     measure = Measurer(short, Cache(None), vmaf=False)
-    (coarse, _), (fine, shown) = (measure_base(measure, USUAL_BASE, 5, crf) for crf in (70, 51))
+    (coarse, _), (fine, shown) = (measure_base(measure, BASE, 5, crf) for crf in (70, 51))
     assert coarse.psnr + 1 < fine.psnr
     assert coarse.sharp < fine.sharp < 1
     assert coarse.wire_kbps < fine.wire_kbps
     assert coarse.kbps < coarse.wire_kbps
     assert 0.3 < coarse.wire_kbps_back < 5  # acknowledgements and consent checks
-    assert measure_base(measure, USUAL_BASE, 5, 51)[1].key == shown.key
+    assert measure_base(measure, BASE, 5, 51)[1].key == shown.key
 
 
 def test_rate_and_size_are_those_asked_for(short: Clip) -> None:
     measure = Measurer(short, Cache(None), vmaf=False)
-    usual, small = (measure_base(measure, base, 5, 63)[0] for base in (USUAL_BASE, USUAL_BASE._replace(size=64)))
-    slow = measure_base(measure, USUAL_BASE._replace(rate=6.25), 5, 63)[0]
+    usual, small = (measure_base(measure, base, 5, 63)[0] for base in (BASE, BASE._replace(size=64)))
+    slow = measure_base(measure, BASE._replace(rate=6.25), 5, 63)[0]
     assert small.kbps < usual.kbps
     assert slow.kbps < usual.kbps
     assert slow.psnr != usual.psnr
@@ -61,6 +63,12 @@ def test_a_clip_that_changes_wholly_begins_anew(short: Clip) -> None:
     noise = np.random.default_rng(1)
     wild = [noise.integers(0, 256, (256, 256, 3), np.uint8) for _ in range(10)]
     clip = replace(short, stamps=short.stamps[:10], pictures=wild)
-    messages, shown = play(clip, USUAL_BASE, 5, 30)
+    messages, shown = play(clip, BASE, 5, 30)
     assert len({m.time for m in messages if m.channel is Channel.PICTURES}) > 1
     assert len(shown) == 10
+
+
+def test_a_first_picture_that_no_key_holds_is_refused(short: Clip) -> None:
+    wild = np.random.default_rng(1).integers(0, 256, (256, 256, 3), np.uint8)
+    with pytest.raises(ValueError, match="the first picture of 'person' takes more than a key may at crf 2"):
+        play(replace(short, stamps=[0.0, 0.04], pictures=[wild, wild]), BASE._replace(size=256), 5, 2)
