@@ -45,8 +45,8 @@ _CONDITION = 2 * (3 * KEYPOINTS + 6)
 _CHOOSINESS = 2.0
 """How much more sharply pictures than features choose between sources: the mean of two pictures is soft."""
 _MOST_GAIN = 2.8
-"""Of detail. Weights were trained with 2, by losses that reward softness where detail is a pixel off: a little more gives
-a tenth of the true sharpness back for 0.1 dB."""
+"""Of detail. Weights were trained with 2, by losses that reward softness where detail is a pixel off: a little more
+gives a tenth of the true sharpness back for 0.1 dB."""
 _NEARNESS = 20.0
 """Nats that a source loses at the start of training by keypoints that lie half a picture from where they should."""
 
