@@ -54,10 +54,12 @@ frames travel in RTP, with RTCP. Connection set-up, about 1.7 KB each way, is in
 in all.
 
 Each codec codes all frames and every second one, at 256, 192 and 128 px, enlarged bicubically: six variants, each at a
-few quantisers. "At our rate" means: the variant with the best PSNR on that clip, interpolated, at our rate on the wire,
-both directions together; or the lowest rate of all variants, if that is more, said to be its floor. A rival, too, is
-our base layer alone: its video in our bundles, without motion and sources, interpolated over its quantiser. What is
-judged, and what a sheet shows, is coded at the coarsest quantiser that takes as much as ours or more.
+few quantisers, and at finer ones until it takes our rate. "At our rate" means: the variant with the best PSNR on that
+clip, interpolated, at our rate on the wire, both directions together; or the lowest rate of all variants, if that is
+more, said to be its floor. A rival, too, is our base layer alone: its video in our bundles, without motion and sources,
+interpolated over its quantiser. What is judged, and what a sheet shows, is coded at the coarsest quantiser that takes
+as much as ours or more. Codecs send a packet a frame, as calls do, without delay; bundles share the packet's headers
+among several frames, at the price of waiting for them: at such rates that is a large part of what bundles gain.
 
 What was measured is kept, so the same command goes on from where it was stopped; what rivals show does not depend on
 ours, so --rivals measures all of it beforehand.

@@ -10,7 +10,7 @@ from benchmarks.base_alone import measure_base
 from benchmarks.cache import Cache, Figures
 from benchmarks.clip import Clip
 from benchmarks.codecs import CODECS, CodecError, Variant
-from benchmarks.curves import Point, at_quality, best, envelope, finest_within, measure_point
+from benchmarks.curves import Point, at_quality, best, envelope, finer, finest_within, measure_point
 from benchmarks.judging import Judge
 from benchmarks.measure import Measurer, Shown
 from benchmarks.ours import CallSettings, OurSide
@@ -116,6 +116,7 @@ class Comparison:
             self._begin(f"our base alone, crf {crf}", _POINT_WORK)
             curve.append(measured(crf)[0])
         name = f"{base.size} px, {base.rate:g} a second"
+        curve += finer(measured, curve, report["rate"])
         return self._rival("base_alone", {name: curve}, {name: measured}, report)
 
     def _codec(self, name: str, report: Figures) -> Figures:
@@ -129,6 +130,7 @@ class Comparison:
             for quantiser in ladder:
                 self._begin(f"{codec.title}, {variant}, quantiser {quantiser}", _POINT_WORK)
                 curves[str(variant)].append(measured(quantiser)[0])
+            curves[str(variant)] += finer(measured, curves[str(variant)], report["rate"])
         return self._rival(name, curves, ways, report)
 
     def _rival(self, name: str, curves: Mapping[str, Sequence[Point]],

@@ -20,6 +20,8 @@ _CODE = code_digest(benchmarks.codecs)
 
 RATES = (8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 16.0, 18.0, 20.0, 23.0, 26.0, 30.0, 35.0, 42.0)
 """kbit/s on the wire, both directions together, at which the best of a rival's variants are drawn in the figure."""
+FINEST, _FURTHER = 10, 6
+"""The finest quantiser of a curve that goes on beyond its ladder, and its steps there."""
 SHOWN = ("psnr", "ms_ssim", "sharp")
 
 
@@ -102,6 +104,21 @@ def at_quality(curves: Mapping[str, Sequence[Point]], ms_ssim: float) -> Figures
     found = [_reached(points, ms_ssim) for points in curves.values()]
     reached = [each for each in found if not each["above_ceiling"]]
     return min(reached or found, key=lambda each: (each["wire_kbps"] or 0) + (each["wire_kbps_back"] or 0))
+
+
+def finer(measured: Callable[[int], tuple[Point, Shown]], points: Sequence[Point], wanted: float) -> list[Point]:
+    """Further points of a curve that ends under `wanted` kbit/s on the wire, until one takes as much.
+
+    Without them a rival would be held to less than our rate. `measured` gives the point of a setting.
+    """
+    more: list[Point] = []
+    quantiser = min(point.quantiser for point in points)
+    highest = max(point.wire_kbps_both for point in points)
+    while highest < wanted and quantiser > FINEST:
+        quantiser = max(quantiser - _FURTHER, FINEST)
+        more.append(measured(quantiser)[0])
+        highest = max(highest, more[-1].wire_kbps_both)
+    return more
 
 
 def finest_within(measured: Callable[[int], tuple[Point, Shown]], points: Sequence[Point], wanted: float) -> Shown:

@@ -10,12 +10,14 @@ from benchmarks.cache import Cache
 from benchmarks.clip import Clip
 from benchmarks.codecs import CODECS, Variant
 from benchmarks.curves import (
+    FINEST,
     RATES,
     Point,
     at_quality,
     best,
     coarsest_enough,
     envelope,
+    finer,
     finest_within,
     measure_point,
 )
@@ -114,3 +116,17 @@ def test_what_is_looked_at_has_our_rate_or_a_little_more(person: list[Picture]) 
     assert len(looked_at.pictures()) == 20
     assert finest_within(measured, points, 1.0).key == shown[51][1].key
     assert finest_within(measured, points, 1e6).key == shown[23][1].key
+
+
+def test_a_curve_goes_on_until_it_takes_our_rate(person: list[Picture]) -> None:
+    clip = Clip("person", 25.0, [i / 25 for i in range(6)], person[:6])
+    measure = Measurer(clip, Cache(None), vmaf=False)
+
+    def measured(quantiser: int) -> tuple[Point, Shown]:
+        return measure_point(measure, CODECS["x264"], quantiser, Variant(128))
+
+    ladder = [measured(quantiser)[0] for quantiser in (51, 43)]
+    assert finer(measured, ladder, ladder[-1].wire_kbps_both) == []
+    further = [measured(quantiser)[0] for quantiser in (37, 31)]
+    assert finer(measured, ladder, (further[0].wire_kbps_both + further[1].wire_kbps_both) / 2) == further
+    assert finer(measured, ladder, 1e6)[-1].quantiser == FINEST
