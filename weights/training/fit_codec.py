@@ -37,7 +37,7 @@ PIXELS = 128.0
 """Pixels per unit of picture coordinates in a 256-pixel picture."""
 DEPTH_WEIGHT = 0.25
 """Depth of an expression moves no keypoint in the picture; the generator only sees it through its conditioning."""
-COMPONENTS, PUBLISHED_COMPONENTS = range(18, 31, 2), range(6, 37)
+COMPONENTS, PUBLISHED_COMPONENTS = range(10, 31, 2), range(6, 37)
 """Numbers of components that are tried: for our engine, and for those whose expressions nobody here has seen."""
 EYELID_WEIGHT, LIP_WEIGHT = 2.5, 1.5
 """What a movement of an eyelid or a lip counts for: their openings after the codec against before then correlate 0.98
