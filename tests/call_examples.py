@@ -167,7 +167,7 @@ class Program:
         """Sends a signal."""
         self._process.send_signal(number)
 
-    def end(self, within: float = 60.0) -> tuple[int, str]:
+    def end(self, within: float = 150.0) -> tuple[int, str]:
         """Exit code and standard error, once it has ended by itself."""
         _, error = self._process.communicate(timeout=within)
         return self._process.returncode, error
