@@ -166,7 +166,7 @@ class Comparison:
 
 def both_ways(call: Figures) -> float:
     """kbit/s of a call of ours on the wire, out and back together: the rate at which rivals are held against it."""
-    return round(call["wire_kbps_out"] + call["wire_kbps_back"], 3)
+    return round(float(call["wire_kbps_out"] + call["wire_kbps_back"]), 3)
 
 
 def _rates(report: Figures) -> dict[str, float]:
