@@ -56,9 +56,9 @@ class BasePoint(NamedTuple):
         return (*below, last._replace(rate=max(last.rate / 2, _HALF), kbps=0.6 * last.kbps))
 
 
-USUAL_BASE = BasePoint(256, 12.5, 67, 4.5)
+USUAL_BASE = BasePoint(256, 12.5, 65, 5.4)
 """A large picture at a coarse quantiser is truer than a small one at a finer, byte for byte (docs/base_layer.md)."""
-SHARP_BASE = BasePoint(256, 12.5, 61, 10.0)
+SHARP_BASE = BasePoint(256, 12.5, 58, 14.0)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ PROFILES = {
     "sharp": Profile(25.0, 0.2, 256, 20.0, "finer pictures, and more of them, and a finer base layer, for links "
                      "that carry 20", 80, SHARP_BASE, 20.0),
     "video": Profile(25.0, 0.2, 256, 20.0, "a base layer of 25 pictures a second, a video by itself, for "
-                     "links that carry 40", 80, BasePoint(256, 25.0, 54, 26.0), 40.0),
+                     "links that carry 40", 80, BasePoint(256, 25.0, 50, 33.0), 40.0),
     "responsive": Profile(25.0, 0.08, 256, 22.0, "messages of two frames: the least delay, at about twice the bytes",
                           base=USUAL_BASE, out=16.5),
 }  # fmt: skip
