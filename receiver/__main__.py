@@ -34,7 +34,7 @@ from shared.part_file import CALL, FILM, WAVE
 from shared.session.call import TooManyErrors
 from shared.session.certificate import add_server_options, https_settings
 from shared.session.command import add_options, chosen
-from shared.session.ending import FAILED, INTERRUPTED, OUT_OF_MEMORY, WELL, sentence
+from shared.session.ending import FAILED, OUT_OF_MEMORY, WELL, sentence
 from shared.session.exchange import SignallingError
 from shared.session.hello import Incompatible
 from shared.session.idle_options import NETWORK, TRUST, idle
@@ -45,6 +45,7 @@ from shared.session.reaching import helped_by
 from shared.session.signalling import CannotListen
 from shared.session.status import StatusLine
 from shared.session.trust import add_trust_options, trust_settings
+from shared.signals import INTERRUPTED, interrupting
 from shared.sound.devices import SoundDeviceError
 
 EXAMPLES = """\
@@ -177,11 +178,12 @@ def main() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("shared.models").setLevel(logging.INFO)  # what takes its time before the call
     try:
-        settings, sending = parse()
-        if settings.play is not None:
-            replay_call(settings)
-        else:
-            return asyncio.run(_take_calls(settings, sending))
+        with interrupting():
+            settings, sending = parse()
+            if settings.play is not None:
+                replay_call(settings)
+                return WELL
+            return asyncio.run(_take_calls(settings, sending, Studio.open(settings)))
     except (
         CallFileError, CannotListen, DisplayError, EngineError, Incompatible, LinkClosed, RecordError, TooManyErrors,
         SignallingError, SoundDeviceError, VirtualCameraError, OSError, *OUT_OF_MEMORY,
@@ -191,14 +193,13 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\npython -m receiver: interrupted", file=sys.stderr)
         return INTERRUPTED
-    return WELL
 
 
-async def _take_calls(settings: ReceiverSettings, sending: SenderSettings | None) -> int:
+async def _take_calls(settings: ReceiverSettings, sending: SenderSettings | None, studio: Studio) -> int:
     status = StatusLine()
-    report = await interruptible(_run(settings, sending, Studio.open(settings), status))
+    report = await interruptible(_run(settings, sending, studio, status))
     if report is None:
-        status.say("interrupted")
+        status.say("python -m receiver: interrupted")
         return INTERRUPTED
     wrote = f"; wrote {settings.out}" if settings.out and settings.calls == 1 and report["recorded_frames"] else ""
     which = "the call" if settings.calls == 1 else "the last call"

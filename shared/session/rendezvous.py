@@ -35,6 +35,7 @@ from shared.session.rendezvous_wire import (
 from shared.session.rooms import Limits, Refused, Room, Rooms, room_code
 from shared.session.signalling import CannotListen, listen, shown_host
 from shared.session.stun_server import add_stun_options, stun_beside
+from shared.signals import ended_by_signals
 
 TIME_LIMIT = 10.0
 """Seconds for an offer to arrive."""
@@ -61,6 +62,8 @@ Then, on the two sides of a call:
 Routers in between are no hindrance, since this is a STUN server as well: let UDP through to the same port. Only where a
 router gives every connection another port (symmetric NAT) both sides need a relay: --turn.
 Whoever runs the server sees who meets and when, but cannot read what the two sides tell each other, nor listen in.
+
+exit status: 130 when Ctrl-C, SIGTERM or SIGHUP ends it, 1 if it cannot serve, 2 if the command line is wrong.
 """
 
 
@@ -313,16 +316,15 @@ async def serve(args: argparse.Namespace) -> None:
         await asyncio.Event().wait()
 
 
+@ended_by_signals("shared.session.rendezvous", "stopped")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serves; 0 after Ctrl-C, 1 with a sentence on stderr if it cannot."""
+    """Serves until a signal ends it, which gives 130; 1 with a sentence on stderr if it cannot."""
     try:
         asyncio.run(interruptible(serve(parse(arguments))))
     except (CannotListen, OSError) as error:
         print(f"python -m shared.session.rendezvous: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        pass
-    return 0
+    raise KeyboardInterrupt  # by itself it never ends
 
 
 if __name__ == "__main__":
