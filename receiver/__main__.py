@@ -21,7 +21,7 @@ from receiver.reception import CannotSend, Receiver
 from receiver.record import RecordError
 from receiver.replay import replay_call
 from receiver.virtual_camera import VirtualCameraError
-from sender.call import SenderSettings, prepare
+from sender.call import SenderSettings, load_sending, prepare_aside
 from sender.capture import SourceError
 from sender.options import add_sending_options, sending_settings
 from sender.sending import Prepared
@@ -29,7 +29,7 @@ from shared.callfile import CallFileError
 from shared.desktop import DisplayError
 from shared.link.base import LinkClosed
 from shared.link.ice import IceSettings
-from shared.models.engine import EngineError
+from shared.models.engine import Engine, EngineError
 from shared.part_file import CALL, FILM, WAVE
 from shared.session.call import TooManyErrors
 from shared.session.certificate import add_server_options, https_settings
@@ -183,10 +183,12 @@ def main() -> int:
             if settings.play is not None:
                 replay_call(settings)
                 return WELL
-            return asyncio.run(_take_calls(settings, sending, Studio.open(settings)))
+            studio = Studio.open(settings)
+            engine = None if sending is None else load_sending(sending)  # now: a caller does not wait for it
+            return asyncio.run(_take_calls(settings, sending, studio, engine))
     except (
         CallFileError, CannotListen, DisplayError, EngineError, Incompatible, LinkClosed, RecordError, TooManyErrors,
-        SignallingError, SoundDeviceError, VirtualCameraError, OSError, *OUT_OF_MEMORY,
+        SignallingError, SoundDeviceError, SourceError, ValueError, VirtualCameraError, OSError, *OUT_OF_MEMORY,
     ) as error:  # fmt: skip
         print(f"\npython -m receiver: {sentence(error)}", file=sys.stderr)
         return FAILED
@@ -195,9 +197,11 @@ def main() -> int:
         return INTERRUPTED
 
 
-async def _take_calls(settings: ReceiverSettings, sending: SenderSettings | None, studio: Studio) -> int:
+async def _take_calls(
+    settings: ReceiverSettings, sending: SenderSettings | None, studio: Studio, engine: Engine | None
+) -> int:
     status = StatusLine()
-    report = await interruptible(_run(settings, sending, studio, status))
+    report = await interruptible(_run(settings, sending, studio, engine, status))
     if report is None:
         status.say("python -m receiver: interrupted")
         return INTERRUPTED
@@ -212,12 +216,13 @@ async def _take_calls(settings: ReceiverSettings, sending: SenderSettings | None
 
 
 async def _run(
-    settings: ReceiverSettings, sending: SenderSettings | None, studio: Studio, status: StatusLine
-) -> dict[str, Any]:
-    def send_back() -> Prepared:
+    settings: ReceiverSettings, sending: SenderSettings | None, studio: Studio, engine: Engine | None,
+    status: StatusLine,
+) -> dict[str, Any]:  # fmt: skip
+    async def send_back() -> Prepared:
         assert sending is not None
         try:
-            return prepare(sending)
+            return await prepare_aside(sending, engine)
         except (SourceError, EngineError, ValueError) as error:
             raise CannotSend(str(error)) from error
 

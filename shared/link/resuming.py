@@ -23,6 +23,7 @@ from shared.link.base import (
     Traffic,
     WireBytes,
 )
+from shared.tasks import watched
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +158,7 @@ class ResumingLink:
     def _attach(self, carrier: Link) -> None:
         if self._watching is not None:
             self._watching.cancel()
-        self._watching = asyncio.ensure_future(self._watch(carrier))
+        self._watching = watched(self._watch(carrier), "the end of a connection is not seen")
         carrier.on_message(lambda channel, data: self._take(carrier, channel, data))
 
     def _take(self, carrier: Link, channel: Channel, data: bytes) -> None:
