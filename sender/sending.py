@@ -185,6 +185,7 @@ class Sending:
                 "frames_without_face": counts.no_face,
                 "face_seen": self.half.face_seen,
                 "sources_held": counts.sources_held,
+                "sources_stuck": self.half.sources_stuck,
                 "malformed": counts.malformed,
                 "sound_packets": counts.sound_packets,
                 "sound_bytes": counts.sound_bytes,

@@ -50,6 +50,10 @@ def receiving(folder: Path) -> Receiving:
     return Receiving(studio, memory_pair()[0], HELLO, place, lambda text: None)
 
 
+def files(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
 @pytest.mark.parametrize("step", ["Sinks", "listen", "Player"])
 async def test_what_was_opened_before_something_failed_is_closed(
     step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -62,7 +66,7 @@ async def test_what_was_opened_before_something_failed_is_closed(
         receiving(tmp_path)
     assert len(MADE) == {"Sinks": 0, "listen": 1, "Player": 2}[step]
     assert all(each.closed == 1 for each in MADE)
-    assert list(tmp_path.iterdir()) == []
+    assert files(tmp_path) == []
 
 
 async def test_a_recording_is_ended_although_the_pictures_cannot_be(
