@@ -33,7 +33,7 @@ from shared.session.trust import Trust
 from shared.tasks import watched
 
 _LOOK_SECONDS = 0.1
-_OPEN_SECONDS = 6.0
+_OPEN_SECONDS = 7.0
 """For camera and microphone: the caller waits ten seconds for the whole answer."""
 
 Ended = asyncio.Task[dict[str, Any] | None]
@@ -154,16 +154,17 @@ class Receiver:
             many = "in a call already" if calls == 1 else f"in {calls} calls already, and takes no more at a time"
             raise Busy(f"the receiver is {many}")
         async with AsyncExitStack() as opened:
-            back = await self._open_back(theirs)
-            if back is not None:
-                opened.push_async_callback(back.close)
-                mine = replace(back.hello, role="both", capabilities={**back.hello.capabilities, **own})
+            opening = asyncio.ensure_future(self._open_back(theirs))  # both may take seconds, and the caller waits
+            opened.push_async_callback(_close_again, opening)
             peer = Peer(self._settings.ice, by_hand=self._settings.by_hand)
             opened.push_async_callback(peer.close)
             try:
                 answer = await peer.accept_offer(sdp)
             except BadDescription as error:
                 raise ValueError(str(error)) from error
+            back = await opening
+            if back is not None:
+                mine = replace(back.hello, role="both", capabilities={**back.hello.capabilities, **own})
             resume = None if self._settings.by_hand else self._guests.lines.admit(mine, theirs, resumed)
             if resume is not None:
                 self._passes[peer] = resume
@@ -276,3 +277,11 @@ class Receiver:
             if texts:
                 self._status.show(" || ".join(texts), time.monotonic())
             await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _close_again(opening: asyncio.Future[Back | None]) -> None:
+    """What was opened, or is just being, is not needed after all."""
+    opening.cancel()
+    (back,) = await asyncio.gather(opening, return_exceptions=True)
+    if back is not None and not isinstance(back, BaseException):
+        await back.close()

@@ -150,10 +150,12 @@ class ResumingLink:
         self.give_up("closed on this side")
         if self._watching is not None:
             self._watching.cancel()
-        await asyncio.gather(self._carrier.close(), *self._closing, return_exceptions=True)
-        # a connection that has closed lives on in its libraries for a while, and with it all that hears from it
-        self._handler = None
-        self._acts.clear()
+        try:
+            await asyncio.gather(self._carrier.close(), *self._closing, return_exceptions=True)
+        finally:
+            # a connection that has closed lives on in its libraries for a while, and with it all that hears from it
+            self._handler = None
+            self._acts.clear()
 
     def _attach(self, carrier: Link) -> None:
         if self._watching is not None:

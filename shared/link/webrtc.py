@@ -134,8 +134,10 @@ class Peer(CommonLink):
 
     async def close(self) -> None:
         """See `Link.close`. Gives what is queued half a second to leave."""
-        if not self._ended.done():
-            await self._drain()
+        try:
+            if not self._ended.done():
+                await self._drain()
+        finally:
             self._end("closed on this side")
         if self._shutdown is not None:
             await asyncio.wait({self._shutdown}, timeout=SHUTDOWN_TIME)

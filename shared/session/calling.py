@@ -87,10 +87,12 @@ async def calling(
         if state is not None:
             forget_state(state)
     finally:
-        if keeping is not None:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
-        await link.close()
+        try:
+            if keeping is not None:
+                keeping.cancel()
+                await asyncio.gather(keeping, return_exceptions=True)
+        finally:
+            await link.close()
 
 
 async def _first(caller: Caller, resumed: bool, state: Path | None) -> ResumingLink:

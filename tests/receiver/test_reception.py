@@ -307,6 +307,7 @@ async def no_call(monkeypatch: pytest.MonkeyPatch, opening: Callable[[], Awaitab
             peers.append(self)
 
         async def accept_offer(self, sdp: str) -> str:
+            await asyncio.sleep(0.1)
             raise BadDescription("the offer is none")
 
     monkeypatch.setattr(reception, "wire_hash", lambda engine: HELLO.engine_hash)
