@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import ParamSpec
 
-from shared.signals import INTERRUPTED, interrupting
+from shared.loading import INTERRUPTED
+from shared.signals import interrupting
 
 P = ParamSpec("P")
 

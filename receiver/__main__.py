@@ -29,6 +29,7 @@ from shared.callfile import CallFileError
 from shared.desktop import DisplayError
 from shared.link.base import LinkClosed
 from shared.link.ice import IceSettings
+from shared.loading import INTERRUPTED
 from shared.models.engine import Engine, EngineError
 from shared.part_file import CALL, FILM, WAVE
 from shared.session.call import TooManyErrors
@@ -45,7 +46,7 @@ from shared.session.reaching import helped_by
 from shared.session.signalling import CannotListen
 from shared.session.status import StatusLine
 from shared.session.trust import add_trust_options, trust_settings
-from shared.signals import INTERRUPTED, interrupting
+from shared.signals import interrupting
 from shared.sound.devices import SoundDeviceError
 
 EXAMPLES = """\

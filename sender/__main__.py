@@ -33,6 +33,7 @@ from shared.callfile import CallFileError
 from shared.desktop import DisplayError
 from shared.link.base import Link, LinkClosed
 from shared.link.ice import IceSettings
+from shared.loading import INTERRUPTED
 from shared.models.engine import EngineError
 from shared.part_file import CALL, FILM, WAVE
 from shared.session.call import TooManyErrors
@@ -47,7 +48,7 @@ from shared.session.interrupt import interruptible
 from shared.session.named_files import check_apart, check_endings, check_free
 from shared.session.signalling import CannotListen
 from shared.session.trust import add_trust_options, trust_settings
-from shared.signals import INTERRUPTED, interrupting
+from shared.signals import interrupting
 from shared.sound.devices import SoundDeviceError
 
 EXAMPLES = """\

@@ -1,6 +1,6 @@
 """What sender and receiver have in common: motion, codecs, networks, the link and the session."""
 
-from shared.signals import end_while_loading
+from shared.loading import end_while_loading
 
 end_while_loading()  # before anything that takes its time
 

@@ -1,12 +1,10 @@
 """What Ctrl-C, SIGTERM and SIGHUP do to a program: the first one ends it in order, the second one at once.
 
-While modules are loaded, which takes seconds, nothing is open yet, and the first one ends it at once. A program that
-is ended so has the exit status 130. Nothing but the standard library is imported here.
+A program that is ended so has the exit status 130. Until it listens, `shared.loading` ends it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import signal
@@ -18,11 +16,11 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn, ParamSpec
 
+from shared.loading import INTERRUPTED, NAMES
+
 P = ParamSpec("P")
 
-INTERRUPTED = 130
-"""Exit status: what a shell gives for Ctrl-C."""
-NUMBERS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
+NUMBERS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
 """Of the signals that ask for an end, as far as the system has them."""
 SAME_SECONDS = 0.1
 """Signals that are closer together are one: a program that started this one may pass on what the terminal sent both."""
@@ -124,21 +122,6 @@ def ended_by_signals(program: str, said: str = "interrupted") -> Callable[[Calla
         return main
 
     return decorate
-
-
-def end_while_loading() -> None:
-    """From here on a signal ends a program that `python -m` is loading at once, with one line; in others nothing is
-    done."""
-    if sys.argv[:1] == ["-m"]:  # as long as Python looks for the module
-        listen(_end_loading)
-
-
-def _end_loading(number: int, frame: FrameType | None) -> None:
-    given = sys.orig_argv
-    program = f"python -m {given[given.index('-m') + 1]}: " if "-m" in given[:-1] else ""
-    with contextlib.suppress(OSError):  # the terminal is gone
-        os.write(2, f"\n{program}interrupted\n".encode())
-    os._exit(INTERRUPTED)
 
 
 def _leave_terminal() -> None:

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from shared.loading import INTERRUPTED
 from shared.models.store import folder, stored
-from shared.signals import INTERRUPTED, interrupting
+from shared.signals import interrupting
 from weights.digest import sha256_of
 from weights.errors import WeightsError
 from weights.overview import overview

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from shared.signals import INTERRUPTED
+from shared.loading import INTERRUPTED
 
 WELL, FAILED, USAGE = 0, 1, 2
 """USAGE is argparse's own."""

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.signals import INTERRUPTED, Ending, ended_by_signals, interrupting, listen, restore
+from shared.loading import INTERRUPTED
+from shared.signals import Ending, ended_by_signals, interrupting, listen, restore
 
 ROOT = Path(__file__).parents[2]
 HANGUP = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
