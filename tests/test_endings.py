@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
-from call_examples import Program, read_clip
+from call_examples import ROOT, Program, read_clip
 
 from shared.callfile import Message, read_call
 from shared.session.ending import INTERRUPTED, WELL
@@ -63,3 +65,14 @@ def test_files_are_whole_when_a_signal_ends_what_writes_them(number: signal.Sign
     assert code in (INTERRUPTED, WELL)  # it may have been at its end
     assert len(read_clip(film)[0]) > 0
     assert sorted(each.name for each in tmp_path.iterdir()) == ["o.mp4", "o.pinhole"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_rendezvous_server_is_stopped(number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "shared.session.rendezvous", "--host", "127.0.0.1", "--port", "0", "--no-stun"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert "receivers wait with" in server.stdout.readline()
+        server.send_signal(number)
+        _, said = server.communicate(timeout=60)
+    assert (server.returncode, said) == (INTERRUPTED, "\npython -m shared.session.rendezvous: stopped\n")

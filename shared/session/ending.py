@@ -13,8 +13,8 @@ exit status:
   {WELL:<5}the call went well
   {FAILED:<5}it did not; the last line on stderr says why, and what to do
   {USAGE:<5}the command line is wrong
-  {INTERRUPTED:<5}Ctrl-C, SIGTERM or SIGHUP (its terminal was closed) ended it; what was recorded
-         plays; a second one ends it at once
+  {INTERRUPTED:<5}Ctrl-C, SIGTERM or SIGHUP (its terminal was closed) ended it; what was recorded plays; a
+       second Ctrl-C ends it at once
 """
 OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 """What Python and the GPU raise; neither says what to do."""
