@@ -20,7 +20,7 @@ from benchmarks.codecs import CODECS, H264, H264_CRF, VARIANTS, CodecError, vers
 from benchmarks.command import command
 from benchmarks.compare import BasePlan, Comparison, Plan
 from benchmarks.judging import Judge, JudgeError
-from benchmarks.means import mean, wins
+from benchmarks.means import margins, mean, wins
 from benchmarks.metrics import Picture
 from benchmarks.ours import CallSettings, OurSide
 from benchmarks.plots import PlotError
@@ -213,7 +213,7 @@ def together(clips: dict[str, Figures]) -> Figures:
         return next(iter(clips.values()))
     report: Figures = mean(list(clips.values())) | {"clips": clips}
     if "ours" in report:
-        report["wins"] = wins(clips)
+        report |= {"wins": wins(clips), "margins": margins(clips)}
     return report
 
 

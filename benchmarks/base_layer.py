@@ -58,7 +58,7 @@ class Point(NamedTuple):
     crf: int
     step: int
     """Camera frames from one base picture to the next"""
-    preset: int = 8
+    preset: int = 7
 
     @staticmethod
     def parse(text: str) -> Point:

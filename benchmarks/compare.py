@@ -9,7 +9,7 @@ from typing import NamedTuple
 from benchmarks.base_alone import measure_base
 from benchmarks.cache import Cache, Figures
 from benchmarks.clip import Clip
-from benchmarks.codecs import CODECS, CodecError, Variant
+from benchmarks.codecs import CODECS, WHOLE, CodecError, Variant
 from benchmarks.curves import Point, at_quality, best, envelope, finer, finest_within, measure_point
 from benchmarks.judging import Judge
 from benchmarks.measure import Measurer, Shown
@@ -79,7 +79,7 @@ class Comparison:
             self._begin("face-vid2vid", _CALL_WORK)
             settings = plan.calls["ours"]
             report["face_vid2vid"] = ours.face_vid2vid(self._measure, settings, self._advance).figures
-            report["rate"] = round(report["ours"]["wire_kbps_out"] + report["ours"]["wire_kbps_back"], 3)
+            report["rate"] = both_ways(report["ours"])
         report["base_alone"] = self._base_alone(report)
         report |= {"codecs": {}, "left_out": {}}
         for name in plan.codecs:
@@ -116,7 +116,7 @@ class Comparison:
             self._begin(f"our base alone, crf {crf}", _POINT_WORK)
             curve.append(measured(crf)[0])
         name = f"{base.size} px, {base.rate:g} a second"
-        curve += finer(measured, curve, report["rate"])
+        curve += finer(measured, curve, max(_rates(report).values()))
         return self._rival("base_alone", {name: curve}, {name: measured}, report)
 
     def _codec(self, name: str, report: Figures) -> Figures:
@@ -130,7 +130,9 @@ class Comparison:
             for quantiser in ladder:
                 self._begin(f"{codec.title}, {variant}, quantiser {quantiser}", _POINT_WORK)
                 curves[str(variant)].append(measured(quantiser)[0])
-            curves[str(variant)] += finer(measured, curves[str(variant)], report["rate"])
+            # a small picture at a fine quantiser is never the best of a codec at a high rate: seen on all dev clips
+            wanted = max(_rates(report).values()) if variant.size == WHOLE.size else report["rate"]
+            curves[str(variant)] += finer(measured, curves[str(variant)], wanted)
         return self._rival(name, curves, ways, report)
 
     def _rival(self, name: str, curves: Mapping[str, Sequence[Point]],
@@ -144,6 +146,7 @@ class Comparison:
             "points": {each: [asdict(point) for point in points] for each, points in curves.items()},
             "envelope": envelope(curves),
             "at_our_rate": at_our_rate,
+            "at_rungs": {call: best(curves, of_call)[1] for call, of_call in _rates(report).items() if call != "rate"},
         }
         return figures | ({"at_our_quality": at_quality(curves, report["ours"]["ms_ssim"])} if "ours" in report else {})
 
@@ -159,3 +162,14 @@ class Comparison:
 
     def _advance(self) -> None:
         self._progress.advance(1 / len(self.clip.pictures))
+
+
+def both_ways(call: Figures) -> float:
+    """kbit/s of a call of ours on the wire, out and back together: the rate at which rivals are held against it."""
+    return round(float(call["wire_kbps_out"] + call["wire_kbps_back"]), 3)
+
+
+def _rates(report: Figures) -> dict[str, float]:
+    """Rates at which rivals are compared: `rate`, and those of our calls by their names."""
+    calls = {name: both_ways(call) for name, call in report.items() if name.startswith("ours")}
+    return {"rate": report["rate"], **calls}

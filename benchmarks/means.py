@@ -54,6 +54,28 @@ def wins(clips: Mapping[str, Figures]) -> Figures:
     return {name: {key: _won(clips, each, key) for key in keys} for name, each in rivals.items() if each}
 
 
+def margins(clips: Mapping[str, Figures]) -> Figures:
+    """By call of ours: how far it is above the best codec at its own rate on the wire, clip by clip.
+
+    Of PSNR and of MS-SSIM the codec that is best by it; `mean`, `worst`, and on how many clips ours is `above`.
+    """
+    names = [name for name in next(iter(clips.values())) if name.startswith("ours")]
+    return {name: {key: _margin([_gap(clip, name, key) for clip in clips.values()]) for key in COMPARED}
+            for name in names}  # fmt: skip
+
+
+def _gap(clip: Figures, call: str, key: str) -> float:
+    best: float = max(codec["at_rungs"][call][key] for codec in clip["codecs"].values())
+    return float(clip[call][key]) - best
+
+
+def _margin(gaps: Sequence[float]) -> Figures:
+    figures = {"mean": statistics.fmean(gaps), "worst": min(gaps)}
+    return {key: round(value, 4) for key, value in figures.items()} | {
+        "above": sum(gap > 0 for gap in gaps), "by_clip": [round(gap, 4) for gap in gaps]
+    }  # fmt: skip
+
+
 def _won(clips: Mapping[str, Figures], rivals: Sequence[str], key: str) -> Figures:
     won: dict[str, list[str]] = {"better": [], "worse": []}
     for name, clip in clips.items():

@@ -128,9 +128,27 @@ def clip_verdicts(report: Figures) -> list[str]:
     return lines
 
 
+def against_best(report: Figures) -> str | None:
+    """Our calls beside the best codec of each clip at the call's own rate, if there are several clips."""
+    if not report.get("margins"):
+        return None
+    head = ["above the best codec at its rate", "wire, both ways", "PSNR, mean", "worst", "above on",
+            "MS-SSIM, mean", "worst", "above on"]  # fmt: skip
+    rows = []
+    for key, margin in report["margins"].items():
+        call, clips = report[key], len(report["clips"])
+        cells = [f"{call['wire_kbps_out'] + call['wire_kbps_back']:.1f}"]
+        for figure, digits in (("psnr", 2), ("ms_ssim", 4)):
+            gap = margin[figure]
+            cells += [f"{gap['mean']:+.{digits}f}", f"{gap['worst']:+.{digits}f}", f"{gap['above']} of {clips}"]
+        rows.append([name_of_ours(report, key), *cells])
+    return markdown(head, rows)
+
+
 def text(report: Figures) -> str:
     """Everything for people."""
-    parts = [overview(report), variants(report), by_kind(report), equal_quality(report), judged(report),
+    parts = [overview(report), variants(report), against_best(report), by_kind(report), equal_quality(report),
+             judged(report),
              "\n".join(verdicts(report)), "\n".join(clip_verdicts(report)),
              "\n".join(report.get("notes", []))]  # fmt: skip
     return "\n\n".join(part for part in parts if part)

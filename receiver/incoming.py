@@ -114,6 +114,8 @@ class IncomingHalf:
         self.peer_bye: str | None = None
         self.face: bool = True
         self.camera_off = False
+        self.peer_sends = ""
+        """What the sender says it sends now."""
         """Whether the other side said that it is by their will that there is no face."""
         self._began: float | None = None
         self.heard: float | None = None
@@ -367,6 +369,8 @@ class IncomingHalf:
             case control.Note(text=text):
                 if text in (control.FACE, control.NO_FACE, control.CAMERA_OFF):
                     self.face, self.camera_off = text == control.FACE, text == control.CAMERA_OFF
+                elif text.startswith(control.SENDS):
+                    self.peer_sends = text.removeprefix(control.SENDS)
                 if self.base is not None:
                     self.base.note(text)
             case control.Bye(reason=reason):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 Quality = Literal["connecting", "good", "slow", "losing", "stalled"]
-Rung = Literal["no picture yet", "motion only", "motion and pictures", "motion and base"]
+BaseRung = Literal["motion and a slow base", "motion and base", "motion and a sharp base", "video and motion"]
+"""Steps of the ladder with a base layer, in the sender's words: what else it says is not shown."""
+Rung = Literal["no picture yet", "motion only", "motion and pictures"] | BaseRung
 """The steps of the ladder that there are, by what the sender spends its bytes on."""
 
 LATELY = 5.0
@@ -54,6 +56,8 @@ class Sample:
     camera_off: bool = False
     with_base: int = 0
     """Frames drawn with a base layer."""
+    sends: str = ""
+    """What the sender says it sends, not trusted to be one of the ladder's."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,6 @@ class Gauges:
             return "no picture yet"
         based = sample.with_base - before.with_base
         if based and 2 * based >= sample.shown - before.shown:
-            return "motion and base"
+            return next((each for each in get_args(BaseRung) if each == sample.sends), "motion and base")
         lately = self._last_source is not None and sample.time - self._last_source <= PICTURES_LATELY
         return "motion and pictures" if lately else "motion only"

@@ -76,7 +76,7 @@ class Watch:
             extra_delay=half.playout.extra_delay, wire_in=wire.received.size, wire_back=wire.sent.size,
             payload_in=sum(each.size for each in payload.received.values()), delay_ms=delay_ms, face=half.face,
             camera_off=half.camera_off,
-            with_base=0 if half.base is None else half.base.counts.frames,
+            with_base=0 if half.base is None else half.base.counts.frames, sends=half.peer_sends,
         )  # fmt: skip
 
     def _now(self) -> Snapshot:

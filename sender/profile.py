@@ -48,16 +48,17 @@ class BasePoint(NamedTuple):
         return other._replace(kbps=self.kbps * grown).check()
 
     def lower(self) -> tuple[BasePoint, ...]:
-        """The points below it, each cheaper than the one before: the usual one, then at half the rate."""
+        """The points below it, each cheaper than the one before: those of the ladder, then at half the rate."""
         if self.rate <= _HALF:
             return ()
-        usual = USUAL_BASE if self.kbps > USUAL_BASE.kbps else self
-        half = usual._replace(rate=max(usual.rate / 2, _HALF), kbps=0.6 * usual.kbps)
-        return (usual, half) if usual is not self else (half,)
+        below = [base for base in (SHARP_BASE, USUAL_BASE) if base.kbps < self.kbps]
+        last = below[-1] if below else self
+        return (*below, last._replace(rate=max(last.rate / 2, _HALF), kbps=0.6 * last.kbps))
 
 
 USUAL_BASE = BasePoint(256, 12.5, 67, 4.5)
 """A large picture at a coarse quantiser is truer than a small one at a finer, byte for byte (docs/base_layer.md)."""
+SHARP_BASE = BasePoint(256, 12.5, 61, 10.0)
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ PROFILES = {
     "sparing": Profile(12.5, 0.32, 128, 8.3, "as many, and a base layer of 6 pictures a second, for links that carry 8",
                        base=USUAL_BASE.lower()[-1], out=8.0),
     "sharp": Profile(25.0, 0.2, 256, 20.0, "finer pictures, and more of them, and a finer base layer, for links "
-                     "that carry 20", 80, BasePoint(256, 12.5, 61, 10.0), 20.0),
+                     "that carry 20", 80, SHARP_BASE, 20.0),
     "video": Profile(25.0, 0.2, 256, 20.0, "a base layer of 25 pictures a second, a video by itself, for "
                      "links that carry 40", 80, BasePoint(256, 25.0, 54, 26.0), 40.0),
     "responsive": Profile(25.0, 0.08, 256, 22.0, "messages of two frames: the least delay, at about twice the bytes",

@@ -70,7 +70,7 @@ class CodedBase(NamedTuple):
 class BaseEncoder:
     """Codes pictures one after the other; the first is a key."""
 
-    def __init__(self, size: int, crf: int, preset: int = 8) -> None:
+    def __init__(self, size: int, crf: int, preset: int = 7) -> None:
         """Pictures of `size` pixels a side; crf 1 (best) to 70. Raises ValueError for others, and EncoderStuck."""
         if size not in SIZES or not 1 <= crf <= MAX_CRF:
             raise ValueError(f"a base layer has {SIZES} px and crf 1 to {MAX_CRF}, not {size} px and crf {crf}")
@@ -212,7 +212,8 @@ def open_encoder(size: int, crf: int, preset: int) -> _VideoContext:
     context.width = context.height = size
     context.pix_fmt, context.color_range = "yuv420p", ColorRange.JPEG
     context.framerate, context.time_base = _RATE, 1 / _RATE
-    fixed = f"rtc=1:pred-struct=1:lp=1:keyint=-1:scd=0:crf={crf}"
+    # no temporal filter of keys: what comes after shows what was in the frame
+    fixed = f"rtc=1:pred-struct=1:lp=1:keyint=-1:scd=0:enable-tf=0:crf={crf}"
     context.options = {"preset": str(preset), "svtav1-params": fixed}
     context.open()
     calm_threads()

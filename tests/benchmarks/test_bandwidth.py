@@ -41,6 +41,11 @@ def test_a_report_with_all_that_others_read_from_it(tmp_path: Path, capsys: pyte
         assert set(codec["points"]) == set(map(str, VARIANTS))
         check_rival(codec, report["ours"])
     check_rival(report["base_alone"], report["ours"])
+    dearest = max(("ours", "ours_upscaled", "ours_thin"), key=lambda name: report[name]["wire_kbps_out"])
+    for rival in (report["base_alone"], *report["codecs"].values()):
+        at = rival["at_rungs"][dearest]
+        ours = report[dearest]["wire_kbps_out"] + report[dearest]["wire_kbps_back"]
+        assert at["at_floor"] or at["wire_kbps"] + at["wire_kbps_back"] == pytest.approx(ours, abs=0.02)
     printed = capsys.readouterr().out
     assert "SVT-AV1 preset 8" in printed
     assert [point["interval"] for point in report["sweep"]["ours_upscaled"]] == [15]

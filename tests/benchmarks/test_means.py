@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.means import mean, wins
+from benchmarks.means import margins, mean, wins
 
 
 def report(sharp: float, mouth: float | None, theirs: float, at_floor: bool = True) -> dict[str, Any]:
@@ -56,3 +56,14 @@ def test_without_a_judge_the_pictures_are_compared() -> None:
     clip: dict[str, Any] = {"psnr": 30.0, "ms_ssim": 0.9}
     alone = {"ours": clip, "base_alone": {"at_our_rate": clip}, "codecs": {}}
     assert wins({"a": alone}) == {"base_alone": {key: {"better": [], "worse": ["a"]} for key in ("psnr", "ms_ssim")}}
+
+
+def test_margins_are_to_the_best_codec_at_the_rate_of_each_call() -> None:
+    def clip(psnr: float, best: float) -> dict[str, Any]:
+        at = {"x264": (best - 1, 0.95), "vp9": (best, 0.9)}
+        rungs = {name: {"at_rungs": {"ours_sharp": {"psnr": p, "ms_ssim": m}}} for name, (p, m) in at.items()}
+        return {"ours_sharp": {"psnr": psnr, "ms_ssim": 0.94}, "codecs": rungs}
+
+    margin = margins({"a": clip(30.0, 29.0), "b": clip(28.0, 28.5)})["ours_sharp"]
+    assert margin["psnr"] == {"mean": 0.25, "worst": -0.5, "above": 1, "by_clip": [1.0, -0.5]}
+    assert margin["ms_ssim"] == {"mean": -0.01, "worst": -0.01, "above": 0, "by_clip": [-0.01, -0.01]}

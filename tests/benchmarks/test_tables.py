@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.tables import clip_verdicts, equal_quality, judged, markdown, text, variants, verdicts
+from benchmarks.tables import against_best, clip_verdicts, equal_quality, judged, markdown, text, variants, verdicts
 
 
 def report(psnr: float, at_floor: int = 0, **more: Any) -> dict[str, Any]:
@@ -61,3 +61,13 @@ def test_rivals_alone_have_a_table() -> None:
     assert "| our base layer alone " in told
     assert "0.40" in told  # sharpness
     assert "WORSE" not in told
+
+
+def test_a_rung_that_is_worse_than_a_codec_is_seen_in_the_sign() -> None:
+    gap = {"mean": -0.31, "worst": -0.9, "above": 1, "by_clip": [0.3, -0.9]}
+    call = {"profile": "video", "picture_size": 256, "upscaler": None, "wire_kbps_out": 39.0, "wire_kbps_back": 3.0}
+    told = against_best({"ours_video": call, "margins": {"ours_video": {"psnr": gap, "ms_ssim": gap}},
+                         "clips": {"a": {}, "b": {}}})  # fmt: skip
+    assert told is not None
+    assert "| Pinhole video, 256 px" in told and "42.0 |      -0.31 | -0.90 |   1 of 2 |" in told
+    assert against_best(report(22)) is None

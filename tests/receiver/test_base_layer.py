@@ -308,3 +308,11 @@ def test_a_recorded_call_is_drawn_again_with_the_same_bases(tmp_path: Path) -> N
     assert len(shown) > 150
     without = [drawn for _, drawn in pictures(taking_half(base=False), read_call(path)[1])]
     assert sum(not np.array_equal(a, b) for a, (_, b) in zip(without, shown, strict=True)) > 75
+
+
+def test_what_the_sender_says_it_sends_is_kept() -> None:
+    _, watching = begun()
+    assert watching.half.peer_sends == ""
+    watching.take(note(control.SENDS + "motion and a slow base"))
+    watching.take(note("hello"))
+    assert watching.half.peer_sends == "motion and a slow base"

@@ -80,7 +80,11 @@ def test_the_rung_follows_the_pictures() -> None:
     assert gauges.read(later).rung == "motion only"
     based = replace(later, time=later.time + LATELY, shown=later.shown + 125, with_base=100)
     assert gauges.read(based).rung == "motion and base"
-    dropped = replace(based, time=based.time + LATELY, shown=based.shown + 125)
+    said = replace(based, time=based.time + 1, shown=based.shown + 25, with_base=125, sends="video and motion")
+    assert gauges.read(said).rung == "video and motion"
+    told = replace(said, time=said.time + 1, shown=said.shown + 25, with_base=150, sends="<b>motion</b>")
+    assert gauges.read(told).rung == "motion and base"  # a text of the peer's is not shown
+    dropped = replace(told, time=told.time + LATELY, shown=told.shown + 125, sends="motion and base")
     assert gauges.read(dropped).rung == "motion only"
 
 

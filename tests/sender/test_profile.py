@@ -60,6 +60,10 @@ def test_points_below_a_base_layer_are_cheaper_each() -> None:
         points = () if rung.base is None else (rung.base, *rung.base.lower())
         costs = [point.kbps for point in points]
         assert costs == sorted(set(costs), reverse=True)
+    video = PROFILES["video"].base
+    assert video is not None and [words(point) for point in (video, *video.lower())] == [
+        "video and motion", "motion and a sharp base", "motion and base", "motion and a slow base",
+    ]  # fmt: skip
 
 
 def test_a_base_layer_may_be_changed_and_may_then_have_more() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 
 from weights.training import pack, thinning, unpack, video
+from weights.training.bases import KINDS, prepare
 from weights.training.clip_list import chosen_clips
 from weights.training.data import read_frames, read_mesh
 from weights.training.pack_format import read_manifest
+from weights.training.packed_clips import packed_clips
 from weights.training.squeezed_mesh import restore, squeeze
 
 
@@ -96,6 +99,27 @@ def test_what_was_packed_is_unpacked(packed: Path, folder: Path, tmp_path: Path)
     alone = unpack.unpack(packs[1:], tmp_path, 1)
     assert alone["train"]["names"] == ["a", "b"]
     assert "dev" not in alone
+
+
+def test_dev_clips_have_their_bases_too(folder: Path, base_folder: Path, tmp_path: Path) -> None:
+    dev, out = tmp_path / "dev", tmp_path / "packs"
+    dev.mkdir()
+    (dev / "z.mp4").write_bytes((folder / "a.mp4").read_bytes())
+    for kind in KINDS:
+        prepare([dev], [], tmp_path / "dev_bases", kind, None, 0)
+    given = ["--clips", str(folder), "--bases", str(base_folder), "--dev", str(dev), "--out", str(out), "--jobs", "1"]
+    assert pack.main([*given, "--dev-bases", str(tmp_path / "dev_bases"), "--size", "128"]) == 0
+    layout = unpack.unpack(sorted(out.glob("pack-*.zip")), tmp_path / "data", 1)
+    train, looked_at = (packed_clips(tmp_path / "data", layout, section) for section in ("train", "dev"))
+    assert train.bases is not None and looked_at.bases is not None
+    assert train.bases["large"].pictures.shape[1:] == (256, 256, 3)
+    layer = json.loads((tmp_path / "dev_bases" / "large.json").read_text())["rows"][0]
+    own = looked_at.bases["large"]
+    assert own.layer.tolist() == [layer[2:]] * len(own.layer)
+    numbers = looked_at.numbers[own.frame].tolist()
+    assert set(numbers) <= {0, 5, 10}
+    true = looked_at.frames[own.frame[0]].float()
+    assert float((own.pictures[0][::2, ::2].float() - true).abs().mean()) < 20
 
 
 def test_damage_is_noticed(packed: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Base layers of training clips, coded once as a call codes them: `python -m weights.training.bases --help`.
 
-Two layers of each clip go through the real encoder and decoder: a small one at points near a call's default, a large
-one of two seconds. What a receiver decodes is kept as bytes on the disk, from where training picks it row by row. This
+Two layers of each clip go through the real encoder and decoder: a small one, and a large one at the points that calls
+use. What a receiver decodes is kept as bytes on the disk, from where training picks it row by row. This
 needs PyAV; reading does not.
 """
 
@@ -47,9 +47,9 @@ class Kind(NamedTuple):
 
 KINDS = {
     "small": Kind(128, (128, 128, 128, 96), (58, 67), (2, 2, 2, 3, 4), None),
-    "large": Kind(256, (256, 256, 192), (55, 68), (2, 2, 3), 50),
+    "large": Kind(256, (256, 256, 256, 192), (53, 69), (1, 2, 2, 2, 4), None),
 }
-ODDS = {"small": 0.36, "large": 0.32}
+ODDS = {"small": 0.16, "large": 0.52}
 """Share of the rows that are drawn with a base of each kind; the rest without one."""
 STALE = (0.72, 0.88)
 """Share of the rows with the newest base picture, and with that or the one before: others are late in a call, too."""
@@ -105,9 +105,9 @@ class Bases:
         pixels = torch.from_file(
             str(folder / f"{kind}.u8"), shared=True, size=len(rows) * side * side * 3, dtype=torch.uint8
         )
-        pictures = pixels.view(len(rows), side, side, 3)
-        if not np.array_equal(kept, np.arange(len(rows))):
-            pictures = pictures[torch.from_numpy(kept)]
+        pictures, low = pixels.view(len(rows), side, side, 3), int(kept[0])
+        whole = np.array_equal(kept, np.arange(low, low + len(kept)))  # then they can stay on the disk
+        pictures = pictures[low : low + len(kept)] if whole else pictures[torch.from_numpy(kept)]
         return Bases(
             pictures, torch.from_numpy(frame), torch.from_numpy(np.searchsorted(clip_of, clip_of)),
             torch.from_numpy(rows[kept][:, 2:].astype(np.float32)), torch.from_numpy(newest),

@@ -278,10 +278,10 @@ class Clips:
         return frame, picture, state
 
     def newest_bases(self, driving: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-        """For driving frames (B,): frames that the newest small base pictures show, (B, size, size, 3) these pictures,
+        """For driving frames (B,): frames that the newest large base pictures show, (B, size, size, 3) these pictures,
         (B, STATE) states."""
         assert self.bases is not None
-        bases = self.bases["small"]
+        bases = self.bases["large"]
         rows, ages = bases.before(driving, torch.zeros_like(driving), self.numbers)
         states = base_states(presence(ages), ages, bases.layer[rows])
         return bases.frame[rows], enlarged(bases.pictures[rows], size), states

@@ -128,11 +128,10 @@ class Packer:
         """What the first file holds beside frames."""
         args, about, members = self._args, dict[str, Any](), dict[str, bytes]()
         if args.dev:
-            dev = []
+            dev, bases = [], read_bases(args.dev_bases)
             for path, person in chosen_clips([args.dev], (), args.limit):
-                dev.append(
-                    (path, person, args.size, np.arange(0, _length(path), DEV_STEP), _DEV_CRF, read_bases(None).of(""))
-                )
+                looked_at = np.arange(0, _length(path), DEV_STEP)
+                dev.append((path, person, args.size, looked_at, _DEV_CRF, bases.of(path.stem)))
             about["dev"], members = section("dev", list(self._spread(thinned, dev)))
         if args.perceptual:
             about["perceptual"] = f"perceptual{args.perceptual.suffix}"
@@ -222,6 +221,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--dev", type=Path, help="folder of clips of other people, for the figures")
     parser.add_argument("--wire", type=Path, nargs="*", default=[], help="caches of coded sources of those folders")
     parser.add_argument("--bases", type=Path, metavar="FOLDER", help="coded base layers of those folders")
+    parser.add_argument("--dev-bases", type=Path, metavar="FOLDER", help="the same of the clips of --dev")
     parser.add_argument("--perceptual", type=Path, metavar="FILE", help="network of the perceptual loss")
     parser.add_argument("--out", type=Path, required=True, help="folder for pack-1.zip, ...")
     parser.add_argument("--files", type=int, default=1, help="how many files (default: 1); each is of use alone")

@@ -89,7 +89,7 @@ class Trainer:
         self.perceptual = None if perceptual is None or not stage.drawing else Perceptual.load(perceptual, device)
         self.average = self._snapshot()
         self.step, self.seconds = 0, 0.0
-        self._detail = 0.4 if stage.base else 1.0
+        self._detail = 0.65 if stage.base else 1.0
         """What detail counts beside truth: where a base shows what is true, it is paid for by errors of pixels."""
         self.half = narrow_pays(device) if half is None else half
         loss = self.drawing_loss if stage.drawing else self.motion_loss

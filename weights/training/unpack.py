@@ -67,7 +67,8 @@ def unpack(packs: Sequence[Path], out: Path, jobs: int | None = None) -> dict[st
         if holding:
             layout[name] = _section(name, holding, out, work)
     layout["wire"] = _wire(packs, manifests, out, work, {c: i for i, c in enumerate(layout["train"]["names"])})
-    layout["bases"] = _bases(packs, manifests, out, work, layout["train"]["names"])
+    names = [*layout["train"]["names"], *layout.get("dev", {"names": ()})["names"]]
+    layout["bases"] = _bases(packs, manifests, out, work, names)
     for path, manifest in zip(packs, manifests, strict=True):
         if manifest.get("perceptual"):
             (out / manifest["perceptual"]).write_bytes(read_member(path, manifest, manifest["perceptual"]))
@@ -147,13 +148,16 @@ def _wire(
 def _bases(
     packs: Sequence[Path], manifests: Sequence[dict[str, Any]], out: Path, work: list[Job], names: list[str]
 ) -> list[str]:
-    """Base layers as `weights.training.bases` writes them, by clip and time; their kinds."""
+    """Base layers as `weights.training.bases` writes them, by clip and time, dev clips last; their kinds."""
     place = {name: number for number, name in enumerate(names)}
-    videos = [(p, m, v) for p, m in zip(packs, manifests, strict=True) for v in m["train"]["bases"]]
+    sections = [
+        (p, m, m[each]) for p, m in zip(packs, manifests, strict=True) for each in ("train", "dev") if each in m
+    ]
+    videos = [(path, manifest, video) for path, manifest, section in sections for video in section["bases"]]
     kinds = sorted({v["kind"] for _, _, v in videos})
     for kind in kinds:
         own = [each for each in videos if each[2]["kind"] == kind]
-        rows = sorted([place[v["clip"]], *row] for _, _, v in own for row in v["rows"])
+        rows = sorted({(place[v["clip"]], *row) for _, _, v in own for row in v["rows"]})
         at = {(clip, number): row for row, (clip, number, _, _) in enumerate(rows)}
         side = BASE_SIDES[kind]
         np.memmap(out / f"{kind}.u8", np.uint8, "w+", shape=(len(rows), side, side, 3)).flush()

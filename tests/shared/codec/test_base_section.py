@@ -75,7 +75,7 @@ def test_the_headers_of_the_encoder_cost_little(size: int, crf: int) -> None:
         sequence += not each.droppable
     section = pack_base(packets)
     assert unpack_base(section) == tuple(packets)
-    assert len(section) < sum(len(each.data) for each in packets) - 8 * len(packets)
+    assert len(section) < sum(len(each.data) for each in packets) - 7 * len(packets)
 
 
 def test_a_bundle_carries_a_base_for_three_bytes_more_than_its_section(basis: MotionBasis) -> None:
