@@ -7,27 +7,31 @@ import sys
 from collections.abc import Callable
 from typing import ParamSpec
 
+from shared.loading import INTERRUPTED
+from shared.signals import interrupting
+
 P = ParamSpec("P")
 
 
 def command(name: str, *errors: type[Exception]) -> Callable[[Callable[P, None]], Callable[P, int]]:
     """Makes a function the main one of `python -m benchmarks.NAME`: it then gives the exit status.
 
-    0; 1 with a sentence on stderr if it raised one of `errors`; 130 after Ctrl-C, with the text that the
-    KeyboardInterrupt carries, if it does. Other errors are bugs, and go through.
+    0; 1 with a sentence on stderr if it raised one of `errors`; 130 after Ctrl-C, SIGTERM or SIGHUP, with the text that
+    the KeyboardInterrupt carries, if it does. Other errors are bugs, and go through.
     """
 
     def decorate(function: Callable[P, None]) -> Callable[P, int]:
         @functools.wraps(function)
         def main(*args: P.args, **kwargs: P.kwargs) -> int:
             try:
-                function(*args, **kwargs)
+                with interrupting():
+                    function(*args, **kwargs)
             except errors as error:
                 print(f"python -m benchmarks.{name}: {error}", file=sys.stderr)
                 return 1
             except KeyboardInterrupt as stop:
                 print(f"\npython -m benchmarks.{name}: {str(stop) or 'interrupted'}", file=sys.stderr)
-                return 130
+                return INTERRUPTED
             return 0
 
         return main

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 import time
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,6 +21,7 @@ from shared.models.engine import Picture
 from shared.models.registry import ENGINES, load_basis, load_engine
 from shared.session.interrupt import interruptible
 from shared.session.status import StatusLine
+from shared.signals import ended_by_signals
 
 
 class LoggingStudio(Studio):
@@ -42,6 +44,7 @@ class LoggingStudio(Studio):
         return half
 
 
+@ended_by_signals("benchmarks.endurance_receiver")
 def main() -> None:
     """Takes one call, or goes on with the one in the state file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.endurance_receiver", description=__doc__)
@@ -60,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

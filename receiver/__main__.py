@@ -21,7 +21,7 @@ from receiver.reception import CannotSend, Receiver
 from receiver.record import RecordError
 from receiver.replay import replay_call
 from receiver.virtual_camera import VirtualCameraError
-from sender.call import SenderSettings, prepare
+from sender.call import SenderSettings, load_sending, prepare_aside
 from sender.capture import SourceError
 from sender.options import add_sending_options, sending_settings
 from sender.sending import Prepared
@@ -29,12 +29,13 @@ from shared.callfile import CallFileError
 from shared.desktop import DisplayError
 from shared.link.base import LinkClosed
 from shared.link.ice import IceSettings
-from shared.models.engine import EngineError
+from shared.loading import INTERRUPTED
+from shared.models.engine import Engine, EngineError
 from shared.part_file import CALL, FILM, WAVE
 from shared.session.call import TooManyErrors
 from shared.session.certificate import add_server_options, https_settings
 from shared.session.command import add_options, chosen
-from shared.session.ending import FAILED, INTERRUPTED, OUT_OF_MEMORY, WELL, sentence
+from shared.session.ending import FAILED, OUT_OF_MEMORY, WELL, sentence
 from shared.session.exchange import SignallingError
 from shared.session.hello import Incompatible
 from shared.session.idle_options import NETWORK, TRUST, idle
@@ -45,6 +46,7 @@ from shared.session.reaching import helped_by
 from shared.session.signalling import CannotListen
 from shared.session.status import StatusLine
 from shared.session.trust import add_trust_options, trust_settings
+from shared.signals import interrupting
 from shared.sound.devices import SoundDeviceError
 
 EXAMPLES = """\
@@ -177,28 +179,32 @@ def main() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("shared.models").setLevel(logging.INFO)  # what takes its time before the call
     try:
-        settings, sending = parse()
-        if settings.play is not None:
-            replay_call(settings)
-        else:
-            return asyncio.run(_take_calls(settings, sending))
+        with interrupting():
+            settings, sending = parse()
+            if settings.play is not None:
+                replay_call(settings)
+                return WELL
+            studio = Studio.open(settings)
+            engine = None if sending is None else load_sending(sending)  # now: a caller does not wait for it
+            return asyncio.run(_take_calls(settings, sending, studio, engine))
     except (
         CallFileError, CannotListen, DisplayError, EngineError, Incompatible, LinkClosed, RecordError, TooManyErrors,
-        SignallingError, SoundDeviceError, VirtualCameraError, OSError, *OUT_OF_MEMORY,
+        SignallingError, SoundDeviceError, SourceError, ValueError, VirtualCameraError, OSError, *OUT_OF_MEMORY,
     ) as error:  # fmt: skip
         print(f"\npython -m receiver: {sentence(error)}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print("\npython -m receiver: interrupted", file=sys.stderr)
         return INTERRUPTED
-    return WELL
 
 
-async def _take_calls(settings: ReceiverSettings, sending: SenderSettings | None) -> int:
+async def _take_calls(
+    settings: ReceiverSettings, sending: SenderSettings | None, studio: Studio, engine: Engine | None
+) -> int:
     status = StatusLine()
-    report = await interruptible(_run(settings, sending, Studio.open(settings), status))
+    report = await interruptible(_run(settings, sending, studio, engine, status))
     if report is None:
-        status.say("interrupted")
+        status.say("python -m receiver: interrupted")
         return INTERRUPTED
     wrote = f"; wrote {settings.out}" if settings.out and settings.calls == 1 and report["recorded_frames"] else ""
     which = "the call" if settings.calls == 1 else "the last call"
@@ -211,12 +217,13 @@ async def _take_calls(settings: ReceiverSettings, sending: SenderSettings | None
 
 
 async def _run(
-    settings: ReceiverSettings, sending: SenderSettings | None, studio: Studio, status: StatusLine
-) -> dict[str, Any]:
-    def send_back() -> Prepared:
+    settings: ReceiverSettings, sending: SenderSettings | None, studio: Studio, engine: Engine | None,
+    status: StatusLine,
+) -> dict[str, Any]:  # fmt: skip
+    async def send_back() -> Prepared:
         assert sending is not None
         try:
-            return prepare(sending)
+            return await prepare_aside(sending, engine)
         except (SourceError, EngineError, ValueError) as error:
             raise CannotSend(str(error)) from error
 

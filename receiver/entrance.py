@@ -15,6 +15,7 @@ from shared.session.pasting import Terminal, answer_by_hand
 from shared.session.qr import show_qr
 from shared.session.rendezvous_client import WaitingRoom
 from shared.session.signalling import SignallingServer, shown_host
+from shared.tasks import first_of
 
 
 async def let_in(
@@ -39,7 +40,7 @@ async def let_in(
                 lambda: _invite(str(room.link) if guests.passes.invitation else "", settings.qr, stage),
                 room=room.secret, refresh=room.refresh,
             )  # fmt: skip
-            await room.serve()
+            await first_of(room.serve(), expire(guests.passes))
     else:
         async with SignallingServer(
             settings.host, guests.port, on_offer, passes=guests.passes, tls=settings.https.serving(),

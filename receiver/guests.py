@@ -25,7 +25,8 @@ class Guests:
         """
         self._file = settings.state
         kept = (None if self._file is None else read_receiver(self._file)) or ReceiverState()
-        self.passes = Passes(kept.invitation, more=settings.keep or settings.calls > 1)
+        more = settings.keep or settings.calls > 1
+        self.passes = Passes(kept.invitation, more=more, invited_at=kept.invited_at)
         self.lines = Lines(self.passes, settings.ice, lambda: self._refresh())
         self.lines.restore(kept.calls, answer)
         self.room = kept.room
@@ -57,9 +58,10 @@ class Guests:
 
     def _changed(self) -> None:
         passes = self.passes
+        state = ReceiverState(passes.invitation, passes.calls, self.room, self.port or None, passes.invited_at)
         if self._file is not None:
             try:
-                write_state(self._file, ReceiverState(passes.invitation, passes.calls, self.room, self.port or None))
+                write_state(self._file, state)
             except OSError as error:
                 if self._invited is None:
                     raise

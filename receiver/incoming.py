@@ -171,12 +171,12 @@ class IncomingHalf:
 
     def prepare(self, message: PictureMessage) -> PreparedSource:
         """Decodes, upscales and encodes a source. Slow. Raises MalformedPicture if it cannot be decoded."""
+        run = self._run  # before anything that takes its time: the sender may be replaced meanwhile
         if message.canonical.shape != (self._engine.keypoint_count, 3):
             raise MalformedPicture(f"a source with {len(message.canonical)} keypoints came, this engine has others")
         if message.width != message.height:
             raise MalformedPicture(f"a source of {message.width}x{message.height} came, sources are square")
         picture = decode_picture(message.codec, message.data, message.width, message.height)
-        run = self._run
         picture = self._upscaler.upscale(picture, self._engine.size)
         features = self._engine.prepare(picture, message.canonical, message.motion)
         held = Held(message.source_id, message.crop, message.canonical, message.motion)

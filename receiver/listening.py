@@ -57,7 +57,11 @@ class Listening:
                 self.play(time.monotonic())
                 await asyncio.sleep(_LOOK_SECONDS)
         finally:
-            self._output.close()
+            self.close()
+
+    def close(self) -> None:
+        """Gives the device back. May be called more than once."""
+        self._output.close()
 
     def play(self, now: float) -> None:
         """Gives the output what it has to have at `now`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +27,7 @@ from shared.session.hello import SOUND, Hello
 from shared.session.report import Meter, Snapshot
 from shared.session.verified import Verified
 from shared.sound.devices import open_speaker
+from shared.tasks import watched
 
 PLAY_OUT_SECONDS = 3.0
 """How long the last frames may take to be shown after the goodbye."""
@@ -153,7 +155,18 @@ class Receiving:
         """`hello` is the other side's. Raises RecordError, DisplayError, VirtualCameraError."""
         self._studio, self._hello, self._page, self._say = studio, hello, place.page, say
         self._verified: Verified | None = None
+        self._playing: asyncio.Task[None] | None = None
+        with ExitStack() as opened:
+            self._open(studio, link, hello, place, own, opened)
+            opened.pop_all()
+
+    def _open(
+        self, studio: Studio, link: Link, hello: Hello, place: Place, own: OwnSide | None, opened: ExitStack
+    ) -> None:
+        say = self._say
         self._recording = None if place.record is None else CallRecording(place.record, hello)
+        if self._recording is not None:
+            opened.callback(self._recording.discard)
         self.half = studio.half(hello.fps, self._recording)
         self._watch = Watch(self.half, link)
         kind, sound = hello.source_kind, place.audio and bool(hello.capabilities.get(SOUND))
@@ -161,6 +174,7 @@ class Receiving:
             place.out, place.window, hello.fps, studio.engine.size, kind, place.virtual_camera, place.page, sound,
             place.out_audio if sound else None,
         )  # fmt: skip
+        opened.callback(self._sinks.give_back)
         if place.out_audio is not None and not sound:
             say(f"the other side sends no sound: {place.out_audio} is not written")
         self.half.faces.on_change = self._face_changed
@@ -168,9 +182,10 @@ class Receiving:
             self.half.ears.append(self._sinks.sound.push)
         heard = sound and place.speaker is not None
         self._listening = listen(self.half, place.speaker, say) if heard and place.speaker else None
+        if self._listening is not None:
+            opened.callback(self._listening.close)
         self._connect_window(own)
         self._player = Player(self.half, self._sinks, lambda: self._watch.indicators.line())
-        self._playing: asyncio.Task[None] | None = None
         if place.page is not None:
             place.page.begin(
                 self.half, link, hello, lambda: self._watch.indicators, time.monotonic(), self._state_of_trust
@@ -191,7 +206,7 @@ class Receiving:
 
         Raises RecordError, DisplayError, VirtualCameraError, TooManyErrors.
         """
-        hearing = None if self._listening is None else asyncio.ensure_future(self._listening.run())
+        hearing = None if self._listening is None else watched(self._listening.run(), "the sound is not heard any more")
         self._playing = asyncio.ensure_future(self._player.run())
         try:
             with self._studio.call():
@@ -226,13 +241,14 @@ class Receiving:
 
     async def close(self, ended: str) -> None:
         """Ends the recordings properly. Raises RecordError."""
-        if self._page is not None:
-            self._page.end(ended)
-        try:
-            await self._sinks.close()
-        finally:
+        async with AsyncExitStack() as closing:
             if self._recording is not None:
-                self._recording.close()
+                closing.callback(self._recording.close)
+            closing.push_async_callback(self._sinks.close)
+            if self._listening is not None:
+                closing.callback(self._listening.close)
+            if self._page is not None:
+                closing.callback(self._page.end, ended)
 
     def watch_over(self, verified: Verified) -> None:
         """Window and page show what is known of the other side; the window takes that the words were compared."""

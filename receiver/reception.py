@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,8 +30,11 @@ from shared.session.hello import BASE, RUN, Capability, Hello, check
 from shared.session.pasting import PASTE_SECONDS
 from shared.session.status import StatusLine
 from shared.session.trust import Trust
+from shared.tasks import watched
 
 _LOOK_SECONDS = 0.1
+_OPEN_SECONDS = 7.0
+"""For camera and microphone: the caller waits ten seconds for the whole answer."""
 
 Ended = asyncio.Task[dict[str, Any] | None]
 """A call that is over: its report, or nothing if the caller did not connect."""
@@ -51,10 +55,10 @@ class Back(Protocol):
     def hello(self) -> Hello:
         """This side's, as a sender."""
 
-    def part(self, link: Link, theirs: Hello) -> SendingPart:
-        """The sending part of a call over a link, with a side that introduced itself so."""
+    def part(self, link: Link, theirs: Hello, say: Callable[[str], None]) -> SendingPart:
+        """The sending part of a call over a link, with a side that introduced itself so; `say` is told what fails."""
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Gives camera and microphone back. May be called more than once."""
 
 
@@ -63,11 +67,12 @@ class Receiver:
 
     def __init__(
         self, settings: ReceiverSettings, studio: Studio, status: StatusLine, stage: Stage | None = None,
-        send_back: Callable[[], Back] | None = None,
+        send_back: Callable[[], Awaitable[Back]] | None = None,
     ) -> None:  # fmt: skip
         """`stage` is where browsers see a call; one at a time, as with the window.
 
-        `send_back` opens what is sent to a caller who receives, too; it may raise CannotSend.
+        `send_back` opens what is sent to a caller who receives, too; it may raise CannotSend. Cancelled, it leaves
+        nothing open.
         """
         self._stage, self._send_back = stage, send_back
         self._settings, self._studio, self._status = settings, studio, status
@@ -94,7 +99,8 @@ class Receiver:
             out, first = self._numbered(settings.out, number), number == 1
             camera = settings.virtual_camera if first else False  # as with the window, the first call has it
             Place.check(replace(settings, out=out, window=settings.window and first, virtual_camera=camera))
-        listening, watching = asyncio.create_task(self._listen()), asyncio.create_task(self._watch())
+        listening = asyncio.create_task(self._listen())
+        watching = watched(self._watch(), "the status of the calls is not shown any more")
         listening.add_done_callback(self._ended)
         try:
             while True:
@@ -127,7 +133,7 @@ class Receiver:
                 raise
             self._status.say(f"nobody can join any more: {error}")
             return None
-        except (RecordError, DisplayError, VirtualCameraError) as error:
+        except (RecordError, DisplayError, VirtualCameraError, OSError) as error:
             if not others:
                 raise
             self._status.say(f"{call.get_name()}the call ended: {error}")
@@ -147,31 +153,31 @@ class Receiver:
         if len(self._serving) >= calls:
             many = "in a call already" if calls == 1 else f"in {calls} calls already, and takes no more at a time"
             raise Busy(f"the receiver is {many}")
-        back = self._open_back(theirs)
-        if back is not None:
-            mine = replace(back.hello, role="both", capabilities={**back.hello.capabilities, **own})
-        peer = Peer(self._settings.ice, by_hand=self._settings.by_hand)
-        try:
-            answer = await peer.accept_offer(sdp)
-        except BaseException as error:
-            await peer.close()
-            if back is not None:
-                back.close()
-            if isinstance(error, BadDescription):
+        async with AsyncExitStack() as opened:
+            opening = asyncio.ensure_future(self._open_back(theirs))  # both may take seconds, and the caller waits
+            opened.push_async_callback(_close_again, opening)
+            peer = Peer(self._settings.ice, by_hand=self._settings.by_hand)
+            opened.push_async_callback(peer.close)
+            try:
+                answer = await peer.accept_offer(sdp)
+            except BadDescription as error:
                 raise ValueError(str(error)) from error
-            raise
-        resume = None if self._settings.by_hand else self._guests.lines.admit(mine, theirs, resumed)
-        if resume is not None:
-            self._passes[peer] = resume
-        self._answered = self._next_number()
-        name = "" if calls == 1 else f"call {self._answered}: "
-        serving = self._serve(peer, theirs, self._answered, name, back, resumed is not None)
-        call = asyncio.create_task(serving, name=name)
-        self._serving.add(call)
-        call.add_done_callback(self._ended)
+            back = await opening
+            if back is not None:
+                mine = replace(back.hello, role="both", capabilities={**back.hello.capabilities, **own})
+            resume = None if self._settings.by_hand else self._guests.lines.admit(mine, theirs, resumed)
+            if resume is not None:
+                self._passes[peer] = resume
+            self._answered = self._next_number()
+            name = "" if calls == 1 else f"call {self._answered}: "
+            serving = self._serve(peer, theirs, self._answered, name, back, resumed is not None)
+            call = asyncio.create_task(serving, name=name)
+            self._serving.add(call)
+            call.add_done_callback(self._ended)
+            opened.pop_all()  # they are the call's from here on
         return Answer(mine, answer, resume)
 
-    def _open_back(self, theirs: Hello) -> Back | None:
+    async def _open_back(self, theirs: Hello) -> Back | None:
         """What this side sends, if that is asked for on both sides."""
         if self._send_back is None:
             return None
@@ -179,17 +185,28 @@ class Receiver:
             self._status.say("the caller receives no picture (python -m sender --receive would): sending nothing")
             return None
         try:
-            return self._send_back()
+            async with asyncio.timeout(_OPEN_SECONDS):
+                return await self._send_back()
         except CannotSend as error:
             self._status.say(f"sending nothing: {error}")
-            return None
+        except TimeoutError:
+            self._status.say(f"sending nothing: camera and microphone could not be opened within {_OPEN_SECONDS:g} s")
+        return None
 
     async def _serve(
         self, peer: Peer, hello: Hello, number: int, name: str, back: Back | None = None, resumed: bool = False
     ) -> dict[str, Any] | None:
-        settings, place = self._settings, Place()
-        resume, link = self._passes.get(peer), None
-        try:
+        settings, resume, link = self._settings, self._passes.get(peer), None
+
+        async def hang_up() -> None:
+            await (peer if link is None else link).close()
+
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(hang_up)
+            closing.callback(self._guests.lines.end, resume)
+            closing.callback(self._passes.pop, peer, None)
+            if back is not None:
+                closing.push_async_callback(back.close)
             try:
                 await (peer.wait_open(PASTE_SECONDS) if settings.by_hand else peer.wait_open())
             except LinkClosed as error:
@@ -202,25 +219,23 @@ class Receiver:
                 self._status.say(name + text)
 
             place = self._place(number)
+            closing.callback(self._free, place)
             say(f"connected; receiving {hello.fps:g} fps{announcement(hello.source_kind)}")
             link = self._guests.lines.begin(peer, resume, resumed=resumed)
-            sending = None if back is None else back.part(link, hello)
+            sending = None if back is None else back.part(link, hello, say)
             parts: list[Part] = [Receiving(self._studio, link, hello, place, say, sending)]
             parts += [] if sending is None else [sending]
             self._talking[name] = parts
+            closing.callback(self._talking.pop, name, None)
             return await converse(
                 link, parts, "the sender", say, self._numbered(settings.report, number),
                 trust=self._trust, offerer=False, waits=settings.wait,
             )  # fmt: skip
-        finally:
-            self._talking.pop(name, None)
-            self._window_taken &= not place.window
-            self._camera_taken &= not place.virtual_camera
-            if back is not None:
-                back.close()
-            self._passes.pop(peer, None)
-            self._guests.lines.end(resume)
-            await (peer if link is None else link).close()
+
+    def _free(self, place: Place) -> None:
+        """Window and virtual camera are for another call again."""
+        self._window_taken &= not place.window
+        self._camera_taken &= not place.virtual_camera
 
     def _place(self, number: int) -> Place:
         """Where the call of this number goes; one at a time has the window, the virtual camera and the page."""
@@ -262,3 +277,11 @@ class Receiver:
             if texts:
                 self._status.show(" || ".join(texts), time.monotonic())
             await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _close_again(opening: asyncio.Future[Back | None]) -> None:
+    """What was opened, or is just being, is not needed after all."""
+    opening.cancel()
+    (back,) = await asyncio.gather(opening, return_exceptions=True)
+    if back is not None and not isinstance(back, BaseException):
+        await back.close()

@@ -155,7 +155,8 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if isinstance(error, Exception):  # Ctrl-C is none: what was recorded until then plays
+        # Ctrl-C is no Exception: what was recorded until then plays
+        if isinstance(error, Exception) or (error is not None and not self.frames):
             self.discard()
         else:
             self.close()

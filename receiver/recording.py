@@ -81,6 +81,11 @@ class CallRecording:
         finally:
             self._failed = True  # nothing more is written
 
+    def discard(self) -> None:
+        """Ends the file and takes it away: there was no call."""
+        self._failed = True
+        self._file.discard()
+
     def _put_down(self) -> None:
         if self._numbers:
             numbers, self._numbers = tuple(self._numbers), []

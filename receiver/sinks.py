@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from receiver.display import Window
@@ -118,21 +116,29 @@ class Sinks:
 
     async def close(self) -> None:
         """Ends the recordings properly, each whatever happens to the others. Raises what went wrong first."""
-        steps: list[Callable[[], None]] = []
-        if self.sound is not None:
-            steps.append(partial(self._keep_last, self.sound.finish()))
-        steps += [each.close for each in (self._wav, self._recorder, self._camera) if each is not None]
+        loop = asyncio.get_running_loop()
+        steps = [each.close for each in (self._wav, self._recorder, self._camera) if each is not None]
         wrong: list[Exception] = []
-        for step in steps:
+        for step in (self._keep_last, *steps):
             try:
-                await asyncio.get_running_loop().run_in_executor(self._writer, step)
+                await loop.run_in_executor(self._writer, step)
             except Exception as error:
                 wrong.append(error)
-        if self._window is not None:
-            self._window.close()
-        self._writer.shutdown()
+        try:
+            if self._window is not None:
+                self._window.close()  # in this thread, where it was opened
+        except Exception as error:
+            wrong.append(error)
+        self._writer.shutdown(wait=False)  # all that it had to do is done
         if wrong:
             raise wrong[0]
+
+    def give_back(self) -> None:
+        """Takes window and virtual camera away: there was no call."""
+        with ExitStack() as closing:
+            for each in (self._window, self._camera):
+                if each is not None:
+                    closing.callback(each.close)
 
     def _record(self, place: int, picture: Picture) -> None:
         """Frames that were not shown repeat the one before, so that the recording lasts as long as the call; one that
@@ -149,7 +155,8 @@ class Sinks:
     def _keep(self, heard: Samples) -> None:
         keep_sound(heard, self._recorder, self._wav)
 
-    def _keep_last(self, heard: Samples) -> None:
+    def _keep_last(self) -> None:
         """A disk that refuses the end of the sound must not keep the film from being ended."""
-        with contextlib.suppress(RecordError):
-            self._keep(heard)
+        if self.sound is not None:
+            with suppress(RecordError):
+                self._keep(self.sound.finish())

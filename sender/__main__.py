@@ -7,7 +7,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -33,13 +33,14 @@ from shared.callfile import CallFileError
 from shared.desktop import DisplayError
 from shared.link.base import Link, LinkClosed
 from shared.link.ice import IceSettings
+from shared.loading import INTERRUPTED
 from shared.models.engine import EngineError
 from shared.part_file import CALL, FILM, WAVE
 from shared.session.call import TooManyErrors
 from shared.session.certificate import https_settings
 from shared.session.command import add_options, chosen
 from shared.session.conversation import Part
-from shared.session.ending import FAILED, INTERRUPTED, OUT_OF_MEMORY, WELL, sentence
+from shared.session.ending import FAILED, OUT_OF_MEMORY, WELL, sentence
 from shared.session.exchange import SignallingError
 from shared.session.hello import Hello
 from shared.session.idle_options import NETWORK, TRUST, idle, seconds
@@ -47,6 +48,7 @@ from shared.session.interrupt import interruptible
 from shared.session.named_files import check_apart, check_endings, check_free
 from shared.session.signalling import CannotListen
 from shared.session.trust import add_trust_options, trust_settings
+from shared.signals import interrupting
 from shared.sound.devices import SoundDeviceError
 
 EXAMPLES = """\
@@ -178,18 +180,8 @@ def main() -> int:
     """Runs a call; its exit status comes back, as `shared.session.ending` has it."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
-        sending, receiving = parse()
-        if sending.out is not None:
-            record_call(sending)
-        elif sending.peer is None:
-            preview_alone(
-                open_source(sending.source, sending.seconds),
-                Preview(),
-                sending.seconds,
-                sending.base_point() is not None,
-            )
-        else:
-            return asyncio.run(_make_call(sending, receiving))
+        with interrupting():
+            return _run(*parse())
     except (
         CallFileError, CannotListen, DisplayError, EngineError, LinkClosed, RecordError, SignallingError,
         SoundDeviceError, SourceError, TooManyErrors, ValueError, VirtualCameraError, OSError, *OUT_OF_MEMORY,
@@ -199,14 +191,35 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\npython -m sender: interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def _run(sending: SenderSettings, receiving: ReceiverSettings | None) -> int:
+    if sending.out is not None:
+        record_call(sending)
+    elif sending.peer is None:
+        _preview(sending)
+    elif receiving is None:
+        return asyncio.run(_make_call(send_call(sending), sending.source))
+    else:
+        Place.check(receiving)
+        return asyncio.run(_make_call(_both_ways(sending, receiving, Studio.open(receiving)), sending.source))
     return WELL
 
 
-async def _make_call(sending: SenderSettings, receiving: ReceiverSettings | None) -> int:
-    call = send_call(sending) if receiving is None else _both_ways(sending, receiving)
+def _preview(sending: SenderSettings) -> None:
+    window = Preview()
+    try:
+        capture = open_source(sending.source, sending.seconds)
+    except BaseException:
+        window.close()
+        raise
+    preview_alone(capture, window, sending.seconds, sending.base_point() is not None)
+
+
+async def _make_call(call: Coroutine[None, None, dict[str, Any]], source: str) -> int:
     report = await interruptible(call)
     if report is None:
-        print("\nthe call was interrupted", file=sys.stderr)
+        print("\npython -m sender: the call was interrupted", file=sys.stderr)
         return INTERRUPTED
     seen = f", {report['received']['frames_shown']} frames of the other side shown" if "received" in report else ""
     print(
@@ -216,14 +229,12 @@ async def _make_call(sending: SenderSettings, receiving: ReceiverSettings | None
         file=sys.stderr,
     )
     if report["face_seen"] is False and not report.get("received", {}).get("frames_shown"):
-        print(f"{no_face(sending.source)}, so the other side saw nobody: {WITHOUT_FACE}", file=sys.stderr)
+        print(f"{no_face(source)}, so the other side saw nobody: {WITHOUT_FACE}", file=sys.stderr)
         return FAILED
     return WELL
 
 
-async def _both_ways(sending: SenderSettings, receiving: ReceiverSettings) -> dict[str, Any]:
-    Place.check(receiving)
-    studio = Studio.open(receiving)
+async def _both_ways(sending: SenderSettings, receiving: ReceiverSettings, studio: Studio) -> dict[str, Any]:
     async with nullcontext() if receiving.page is None else page(receiving) as stage:
 
         def receive(link: Link, theirs: Hello, own: Sending, say: Callable[[str], None]) -> Part:

@@ -162,6 +162,12 @@ class LinkAdaptation:
         self._too_dear_until = now + _TOO_DEAR_SECONDS
         self._choose(now)
 
+    def give_up_base(self, now: float) -> None:
+        """No base layer goes any more."""
+        self._usual, self._bases = self._usual._replace(base=None), ()
+        self._rungs = self._possible()
+        self._choose(now)
+
     def judge(self, statistics: Stats, loaded: bool, now: float) -> None:
         """Takes in what the receiver says; `loaded`: since it last did, most bundles had a piece of a picture along."""
         self._heard_at = now

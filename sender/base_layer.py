@@ -7,6 +7,7 @@ would take a hundred to a thousand, and another key 700. Clocks are seconds of t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from sender.profile import BasePoint
 from shared.codec.base_key import BaseKey
 from shared.codec.base_section import GENERATIONS, MAX_BASE_BYTES, MAX_PACKETS, SEQUENCES
 from shared.codec.base_video import MAX_CRF, BaseEncoder
+from shared.codec.bounded import EncoderStuck
 from shared.codec.planes import RgbImage
 from shared.models.exchange import BasePicture
 from shared.motion import Motion
@@ -38,8 +40,12 @@ FINER_AFTER, FINER_AT_LAST = 20.0, 160.0
 """Seconds after which it is lowered again: the first time, and at most; twice as long each time that it was raised."""
 JUDGED = 5.0
 """Seconds over which skipped pictures are counted."""
+MOST_STUCK = 3
+"""Times that an encoder may hang in a call: each keeps motion back for seconds."""
 MANY = 0.35
 """Share of skipped pictures from which on the quantiser is too fine."""
+
+logger = logging.getLogger(__name__)
 
 _SECTION_SHARE = 2 / 3
 """Of packets' bytes that a section has: how they begin is coded (measured)."""
@@ -79,6 +85,8 @@ class BaseCounts:
     """Keys asked for."""
     refused: int = 0
     """Of these, so soon after another key that none went."""
+    stuck: int = 0
+    """Times that the encoder hung, and was left behind."""
 
 
 @dataclass
@@ -123,6 +131,8 @@ class BaseLayer:
         """Whether the other side takes one: set it."""
         self.fits = True
         """False once even the coarsest quantiser takes more than the rate: a lower rung is due."""
+        self.given_up = False
+        """Whether encoders hung so often that there is no base in this call any more."""
         self._always, self._looked_at = always, looked_at
         self._level, self._crf = usual, 0 if usual is None else usual.crf
         self._current: _Generation | None = None
@@ -140,7 +150,7 @@ class BaseLayer:
     @property
     def active(self) -> bool:
         """Whether a base may go at all."""
-        return self.accepted and self._level is not None
+        return self.accepted and self._level is not None and not self.given_up
 
     @property
     def crf(self) -> int:
@@ -177,7 +187,7 @@ class BaseLayer:
         elif self._current is not None and self._current.mirror is not None:
             self._current.mirror.forget()
         level = self._level
-        if not self.accepted or level is None or cutter is None or drawn is None:
+        if not self.active or level is None or cutter is None or drawn is None:
             return
         if not (self._always or now - self._face_at < FACE_SECONDS):
             return
@@ -303,9 +313,13 @@ class BaseLayer:
         level = self._level
         if level is None or now - self._key_at < KEY_EVERY or (picture := cutter(crop, level.size)) is None:
             return None
-        encoder = BaseEncoder(level.size, self._crf)
-        key = encoder.encode(picture)
         self._key_at, self._last_clock = now, clock
+        try:
+            encoder = BaseEncoder(level.size, self._crf)
+            key = encoder.encode(picture)
+        except EncoderStuck as error:
+            self._hung(error)
+            return None
         self.counts.coded += 1
         if key is None:  # no camera gives such a picture: noise at a fine quantiser
             self._crf = min(self._crf + COARSER, MAX_CRF)
@@ -322,7 +336,13 @@ class BaseLayer:
             or (picture := cutter(current.crop, current.size)) is None
         ):
             return
-        coded = current.encoder.encode(picture)
+        try:
+            coded = current.encoder.encode(picture)
+        except EncoderStuck as error:
+            self._current = None  # another one begins with a key
+            self._waiting.clear()
+            self._hung(error)
+            return
         self.counts.coded += 1
         before = sum(len(each.data) for each in self._waiting)
         if coded is None or coded.key or before + len(coded.data) > MAX_BASE_BYTES:  # more than may go: it is lost
@@ -333,6 +353,14 @@ class BaseLayer:
         current.sequence = (current.sequence + (not coded.droppable)) % SEQUENCES
         if current.mirror is not None:
             current.mirror.add(coded.data, clock, motion)
+
+    def _hung(self, error: EncoderStuck) -> None:
+        self.counts.stuck += 1
+        logger.info("the base layer begins anew: %s", error)
+        if self.counts.stuck == MOST_STUCK:
+            self.given_up = True
+            self.stop()
+            logger.warning("there is no base layer in this call any more: its encoder hung %d times", MOST_STUCK)
 
     def _affordable(self, now: float) -> bool:
         """Whether the rate has room for another packet; where too often it has not, the next key is a coarser one."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 
 from sender.budget import Budget, budget_for
-from sender.capture import SourceError, open_source
+from sender.capture import open_source
 from sender.first_source import FirstSource
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.preview import Preview
@@ -36,6 +37,7 @@ from shared.session.joining import check_peer
 from shared.session.reaching import helped_by_link
 from shared.session.status import StatusLine
 from shared.session.trust import Trust, TrustSettings
+from shared.tasks import aside, watched
 
 logger = logging.getLogger(__name__)
 
@@ -111,25 +113,46 @@ def affordable(policy: RefreshPolicy, engine: str, quick: bool) -> RefreshPolicy
     return instead
 
 
-def prepare(settings: SenderSettings) -> Prepared:
-    """Opens the sources of pictures and sound, and loads the engine. Raises SourceError, EngineError or ValueError."""
-    settings.byte_budget()
+def load_sending(settings: SenderSettings) -> Engine:
+    """The engine for what is sent: calls that come one after the other can share it. Raises EngineError."""
     quick = draws_quickly(settings.engine, settings.device)
-    if quick:
-        torch.set_num_threads(1)  # the motion network is too small to share between cores
-    capture = open_source(settings.source, settings.seconds)
-    try:
-        sound = open_sound(settings.sound, settings.source, capture)
-    except SourceError:
-        capture.close()
-        raise
-    budget = settings.byte_budget(sound is not None)
     draws = quick and isinstance(settings.refresh, WhenWorse)
     engine: Engine = load_engine(
         settings.engine, settings.device, draws=draws, backend="auto", precision=settings.precision
     )
     if quick:
         engine.extract(np.zeros((NATIVE_SIZE, NATIVE_SIZE, 3), np.uint8))  # the first takes long: not in the call
+    return engine
+
+
+def prepare(settings: SenderSettings, engine: Engine | None = None) -> Prepared:
+    """Opens the sources of pictures and sound, and loads the engine if none is given, which takes seconds.
+
+    What was opened is closed if anything fails. Raises SourceError, EngineError or ValueError.
+    """
+    with ExitStack() as opened:
+        prepared = _prepare(settings, engine, opened)
+        opened.pop_all()
+    return prepared
+
+
+async def prepare_aside(settings: SenderSettings, engine: Engine | None = None) -> Prepared:
+    """The same, while the event loop goes on; if the caller is cancelled, what was opened is closed, too."""
+    return await aside(lambda: prepare(settings, engine), Prepared.give_back)
+
+
+def _prepare(settings: SenderSettings, engine: Engine | None, opened: ExitStack) -> Prepared:
+    settings.byte_budget()
+    quick = draws_quickly(settings.engine, settings.device)
+    if quick:
+        torch.set_num_threads(1)  # the motion network is too small to share between cores
+    capture = open_source(settings.source, settings.seconds)
+    opened.callback(capture.close)
+    sound = open_sound(settings.sound, settings.source, capture)
+    if sound is not None:
+        opened.callback(sound.close)
+    budget = settings.byte_budget(sound is not None)
+    engine = load_sending(settings) if engine is None else engine
     refresh = affordable(settings.refresh, settings.engine, quick)
     profile = PROFILES[settings.profile]
     bundle = profile.bundle(capture.fps)
@@ -168,12 +191,15 @@ async def send_call(
     check_peer(settings.peer)
     trust = Trust(settings.trust)
     status = StatusLine()
-    preview = Preview() if settings.preview else None  # if there is no desktop, that is said at once
-    prepared = prepare(settings)
-    hello = prepared.hello if receive is None else replace(prepared.hello, role="both")
-    if takes_base:
-        hello = replace(hello, capabilities={**hello.capabilities, BASE: 1})
-    try:
+    async with AsyncExitStack() as opened:
+        preview = Preview() if settings.preview else None  # if there is no desktop, that is said at once
+        if preview is not None:
+            opened.callback(preview.close)
+        prepared = await prepare_aside(settings)
+        opened.push_async_callback(prepared.close)
+        hello = prepared.hello if receive is None else replace(prepared.hello, role="both")
+        if takes_base:
+            hello = replace(hello, capabilities={**hello.capabilities, BASE: 1})
         tls = settings.https.trusting()
         ice = await helped_by_link(settings.peer, settings.ice, tls)
         made = calling(settings.peer, hello, ice, state=settings.state, say=status.say, tls=tls)
@@ -190,10 +216,6 @@ async def send_call(
                 trust=trust, offerer=True, waits=settings.wait,
             )  # fmt: skip
             return await _watched(call, parts, status)
-    finally:
-        if preview is not None:
-            preview.close()
-        prepared.close()
 
 
 def _connected(settings: SenderSettings, prepared: Prepared, theirs: Hello, wants_both: bool) -> str:
@@ -213,7 +235,7 @@ async def _watched(call: Awaitable[dict[str, Any]], parts: Sequence[Part], statu
             status.show(status_text(parts), time.monotonic())
             await asyncio.sleep(LOOK_SECONDS)
 
-    watching = asyncio.ensure_future(look())
+    watching = watched(look(), "the status of the call is not shown any more")
     try:
         return await call
     finally:

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -67,13 +68,14 @@ def open_camera(number: int, name: str, opener: Opener = cv2.VideoCapture) -> Ca
         if tried:
             log.warning("%s gives no picture as %s; trying %s.", name, tried[-1], setting)
         device = opener(number)  # opened anew each time: a stream that has failed often stays so
-        if not device.isOpened():
-            device.release()
-            break
-        _set(device, setting)
-        if any(_gives_picture(device) for _ in range(FIRST_READS)):
-            return device
-        device.release()
+        with ExitStack() as opened:
+            opened.callback(device.release)
+            if not device.isOpened():
+                break
+            _set(device, setting)
+            if any(_gives_picture(device) for _ in range(FIRST_READS)):
+                opened.pop_all()
+                return device
         tried.append(str(setting))
     if not tried:
         raise CameraError(f"{name} cannot be opened: it is missing, {_held_back()}.")

@@ -9,6 +9,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal, Self
 
@@ -72,9 +73,16 @@ class Capture(ABC):
     def __iter__(self) -> Iterator[Frame]:
         """The frames; raises SourceError if there is none or a camera goes away."""
 
+    def stop(self) -> None:
+        """End a running iteration without waiting for anything; `close` is still to come. From any thread."""
+        self.close()
+
     @abstractmethod
     def close(self) -> None:
-        """Give the source back; a running iteration ends. May be called from any thread and more than once."""
+        """Give the source back; a running iteration ends. May be called from any thread and more than once.
+
+        It waits for what has it: not to be called on an event loop.
+        """
 
     def __enter__(self) -> Self:
         return self
@@ -133,16 +141,16 @@ class FileCapture(Capture):
         self._container, stream = _open_file(path)
         self._lock = threading.Lock()  # closing a container while another thread decodes crashes the process
         self._closed = False
-        self._decoding, self._upright = Decoding(self._container, stream), Upright(stream.sample_aspect_ratio)
-        stream.thread_type = "AUTO"
-        self.fps = announced(usual_rate(_first_stamps(path), float(stream.average_rate or 0)), SAMPLE_FPS)
-        length = stream.duration * stream.time_base if stream.duration and stream.time_base else None
-        self.duration = float(length) if length is not None else (self._container.duration or 0) / av.time_base or None
-        try:
+        with ExitStack() as opened:
+            opened.callback(self.close)
+            self._decoding, self._upright = Decoding(self._container, stream), Upright(stream.sample_aspect_ratio)
+            stream.thread_type = "AUTO"
+            self.fps = announced(usual_rate(_first_stamps(path), float(stream.average_rate or 0)), SAMPLE_FPS)
+            length = stream.duration * stream.time_base if stream.duration and stream.time_base else None
+            whole = (self._container.duration or 0) / av.time_base or None
+            self.duration = float(length) if length is not None else whole
             self._refuse_large(*self._upright.size(stream.width, stream.height))
-        except SourceError:
-            self.close()
-            raise
+            opened.pop_all()
 
     def __iter__(self) -> Iterator[Frame]:
         return without_pauses(self._frames())
@@ -176,6 +184,9 @@ class FileCapture(Capture):
             )
         if count > 1 and self.duration is not None and last + 1 < self.duration:
             log.warning("'%s' is damaged: its pictures end after %.1f s.", self._path, last)
+
+    def stop(self) -> None:
+        self._closed = True
 
     def close(self) -> None:
         with self._lock:
@@ -220,7 +231,11 @@ class CameraCapture(Capture):
         """Takes over an open device. `clock` stamps the frames as they are read."""
         self.virtual = virtual
         self._device, self._name, self._clock = device, name, clock
-        self.fps = announced(device.get(cv2.CAP_PROP_FPS))
+        try:
+            self.fps = announced(device.get(cv2.CAP_PROP_FPS))
+        except BaseException:
+            device.release()
+            raise
         self._news = threading.Condition()
         self._newest: Frame | None = None
         self._closed = self._gone = False
@@ -240,10 +255,13 @@ class CameraCapture(Capture):
             self.began = stamp if self.began is None else self.began
             yield stamp - self.began, rgb
 
-    def close(self) -> None:
+    def stop(self) -> None:
         with self._news:
             self._closed = True
             self._news.notify_all()
+
+    def close(self) -> None:
+        self.stop()
         if threading.current_thread() is not self._thread:
             self._thread.join(CAMERA_PATIENCE_S)
 
@@ -261,11 +279,15 @@ class CameraCapture(Capture):
                 with self._news:
                     self._newest = (stamp, rgb)
                     self._news.notify_all()
+        except cv2.error as error:  # some drivers say so that the camera is gone
+            log.info("%s failed: %s", self._name, error)
         finally:
-            self._device.release()
-            with self._news:
-                self._gone = True
-                self._news.notify_all()
+            try:
+                self._device.release()
+            finally:
+                with self._news:
+                    self._gone = True
+                    self._news.notify_all()
 
 
 def _open_file(path: Path) -> tuple[InputContainer, VideoStream]:
@@ -278,10 +300,12 @@ def _open_file(path: Path) -> tuple[InputContainer, VideoStream]:
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SourceError(f"'{path}' cannot be read as a video ({reason}); try another file.") from error
-    stream = picture_stream(container)
-    if stream is None:
-        container.close()
-        raise SourceError(f"'{path}' has no video stream; a file with moving pictures is needed.")
+    with ExitStack() as opened:
+        opened.callback(container.close)
+        stream = picture_stream(container)
+        if stream is None:
+            raise SourceError(f"'{path}' has no video stream; a file with moving pictures is needed.")
+        opened.pop_all()
     return container, stream
 
 

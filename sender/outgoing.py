@@ -22,6 +22,7 @@ from sender.first_source import FirstSource
 from sender.framing import Crop, Framer, cut, whole_square
 from sender.profile import LARGEST_BUNDLE, BasePoint, words
 from sender.refresh import RefreshPolicy
+from sender.source_coder import SourceCoder
 from sender.sources import Job, Result, Sources, code_source
 from sender.voice import Packet
 from shared.codec import control
@@ -119,6 +120,7 @@ class OutgoingHalf:
         """When the first and the last frame were taken in for sending."""
         self._engine, self._bundler = engine, Bundler(basis, settings.fps)
         self._cadence = Cadence(settings.fps, settings.step)
+        self._coder = SourceCoder()
         self._sources = Sources(self._code, engine, policy, budget, first)
         self._base = BaseLayer(settings.base, settings.base_always, self._sources.looks)
         self._link = self._fresh_link()
@@ -318,7 +320,7 @@ class OutgoingHalf:
     @property
     def base_goes(self) -> bool:
         """Whether a base layer goes, as far as link and face allow it."""
-        return self._base.accepted and self.settings.base is not None
+        return self._base.accepted and self.settings.base is not None and not self._base.given_up
 
     @property
     def sends(self) -> str:
@@ -326,7 +328,13 @@ class OutgoingHalf:
         return words(self._link.base) if self.base_goes else ""
 
     def _code(self, analysis: Analysis, room: int | None) -> PictureMessage:
-        return code_source(analysis, room, size=self._link.picture_size, quality=self.settings.picture_quality)
+        size, quality = self._link.picture_size, self.settings.picture_quality
+        return code_source(analysis, room, size=size, quality=quality, encode=self._coder.encode)
+
+    @property
+    def sources_stuck(self) -> int:
+        """Times that the encoder of sources hung."""
+        return self._coder.stuck
 
     def _sources_wait(self, now: float) -> bool:
         """On a link that carries less than usual, one source after the other goes whole, with a rest between them:
@@ -402,11 +410,13 @@ class OutgoingHalf:
 
     def _fresh_link(self) -> LinkAdaptation:
         settings = self.settings
-        base = settings.base if self._base.accepted else None
+        base = settings.base if self.base_goes else None
         return LinkAdaptation(settings.bundle, settings.step, settings.fps, settings.picture_size, base)
 
     def _follow_link(self, now: float) -> None:
         """Base layer and words follow what the link carries."""
+        if self._base.given_up and self._link.base is not None:
+            self._link.give_up_base(now)
         if not self._base.fits:
             self._link.base_is_too_dear(now)
         self._base.descend(self._link.base)

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 
 import cv2
 import numpy as np
@@ -142,15 +143,12 @@ def preview_alone(capture: Capture, preview: Preview, seconds: float | None = No
 
     A file plays at its own speed. Raises SourceError and DisplayError.
     """
-    framer, began = Framer(capture.fps), time.monotonic()
     preview.with_base = with_base
-    try:
+    with capture, closing(preview):
+        framer, began = Framer(capture.fps), time.monotonic()
         for stamp, rgb in capture:
             if preview.closed or (seconds is not None and stamp >= seconds):
                 return
             if capture.kind != "camera":
                 time.sleep(max(0.0, began + stamp - time.monotonic()))
             preview.show(rgb, framer.update(rgb).crop)
-    finally:
-        preview.close()
-        capture.close()

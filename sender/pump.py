@@ -82,7 +82,7 @@ class Pump:
             if self._failed is not None:
                 raise self._failed
         finally:
-            self.capture.close()
+            self.capture.stop()  # who opened it closes it, which may take its time
             self._pool.shutdown(wait=False)
             self._workshop.shutdown(wait=False)
 
@@ -156,7 +156,14 @@ class Pump:
             self.on_frame(picture, self._last)
         return self._last
 
+    def go_dark(self) -> None:
+        """The source has failed: the other side is told what it is told of a camera that was turned off."""
+        self.camera_off = True
+        self._push(None, max(time.monotonic() - self._start, self._pushed))
+
     def _push(self, analysis: Analysis | None, stamp: float, picture: Picture | None = None) -> Job | None:
+        if self.camera_off:  # since the frame came
+            analysis = picture = None
         self.half.camera_off, self._pushed = self.camera_off, stamp
         job = self.half.push(analysis, self._start + stamp, time.monotonic(), picture)
         self._do(job)

@@ -27,17 +27,23 @@ def record_call(settings: SenderSettings) -> dict[str, int]:
 
     Frames, sources and payload bytes come back. Raises CallFileError, SourceError if no face is seen, and what
     `prepare` raises; then there is no file, or the one of before.
+    Interrupted, it keeps what can be drawn.
     """
     assert settings.out is not None
     _, capture, sound, half, hello = prepare(settings)
     status, size, stamp = StatusLine(), 0, 0.0
     half.accept_base(True)
     with capture, sound or nullcontext(), CallWriter(settings.out, hello) as file:
-        for stamp, messages in play(half, capture, settings.seconds, sound):
-            for channel, data in messages:
-                keep(file, stamp, channel, data)
-                size += len(data)
-            status.show(f"recorded {stamp:.1f} s, {size} bytes", time.monotonic())
+        try:
+            for stamp, messages in play(half, capture, settings.seconds, sound):
+                for channel, data in messages:
+                    keep(file, stamp, channel, data)
+                    size += len(data)
+                status.show(f"recorded {stamp:.1f} s, {size} bytes", time.monotonic())
+        except KeyboardInterrupt:
+            if not half.counts.sources_sent:
+                file.discard()  # nothing of it could be drawn
+            raise
         if not half.counts.sources_sent:
             raise SourceError(f"{no_face(settings.source)} in {stamp:.1f} s, so nothing was written: {WITHOUT_FACE}")
     status.say(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sender.analysis import Analysis
-from sender.capture import Capture
+from sender.capture import Capture, SourceError
 from sender.framing import cut, whole_square
 from sender.outgoing import OutgoingHalf
 from sender.preview import Preview
@@ -21,6 +23,7 @@ from shared.models.engine import Picture
 from shared.session.hello import Hello
 from shared.session.report import Meter, Snapshot
 from shared.session.verified import Verified
+from shared.tasks import aside
 
 VIEW_SIDE = 256
 """Pixels of this side's own picture in the window of a two-way call."""
@@ -36,16 +39,22 @@ class Prepared(NamedTuple):
     half: OutgoingHalf
     hello: Hello
 
-    def part(self, link: Link, theirs: Hello) -> Sending:
-        """What sends in a call that the other side made, which goes on after this side's source has ended."""
+    def part(self, link: Link, theirs: Hello, say: Callable[[str], None]) -> Sending:
+        """What sends in a call that the other side made, which goes on after this side's source has ended, or failed;
+        that is said."""
         self.half.accept_base(theirs.takes_base)
-        return Sending(self, link, two_way=True, ends_call=False)
+        return Sending(self, link, two_way=True, goes_on=say)
 
-    def close(self) -> None:
-        """Gives the sources back. May be called more than once."""
-        self.capture.close()
-        if self.sound is not None:
-            self.sound.close()
+    def give_back(self) -> None:
+        """Gives the sources back, which may take seconds. May be called more than once."""
+        with ExitStack() as closing:
+            closing.callback(self.capture.close)
+            if self.sound is not None:
+                closing.callback(self.sound.close)
+
+    async def close(self) -> None:
+        """Gives the sources back while the event loop goes on. May be called more than once."""
+        await aside(self.give_back)
 
 
 class Watch:
@@ -109,10 +118,11 @@ class Sending:
 
     def __init__(
         self, prepared: Prepared, link: Link, preview: Preview | None = None, *,
-        seconds: float | None = None, two_way: bool = False, ends_call: bool = True,
+        seconds: float | None = None, two_way: bool = False, goes_on: Callable[[str], None] | None = None,
     ) -> None:  # fmt: skip
-        """`ends_call`: whether the call is over when the source is, or goes on for the other side's sake."""
-        self._prepared, self._ends_call = prepared, ends_call
+        """`goes_on`: the call is not over when the source is, or fails, but goes on for the other side's sake; this is
+        told why the source failed."""
+        self._prepared, self._goes_on = prepared, goes_on
         self._watch = Watch(prepared.half, link, two_way)
         self._pump = Pump(prepared.half, prepared.capture, seconds, prepared.sound)
         self._preview = preview
@@ -127,10 +137,17 @@ class Sending:
         return self._prepared.half
 
     async def run(self) -> None:
-        """Plays the source to its end. Raises SourceError, ValueError."""
-        await self._pump.run()
+        """Plays the source to its end. Raises ValueError, and SourceError where the call does not go on."""
+        try:
+            await self._pump.run()
+        except SourceError as error:
+            if self._goes_on is None:
+                raise
+            self._goes_on(f"sending nothing any more: {error}")
+            self._pump.go_dark()
         self._view = None
-        if not self._ends_call:
+        if self._goes_on is not None:
+            await self._prepared.close()  # another program may want the camera
             await asyncio.Event().wait()
 
     async def play_out(self) -> None:
@@ -151,8 +168,10 @@ class Sending:
 
     async def close(self, ended: str) -> None:
         """Gives camera and microphone back."""
-        self._watch.look()
-        self._prepared.close()
+        try:
+            self._watch.look()
+        finally:
+            await self._prepared.close()
 
     def report(self) -> dict[str, Any]:
         """The figures of what was sent."""
@@ -166,6 +185,7 @@ class Sending:
                 "frames_without_face": counts.no_face,
                 "face_seen": self.half.face_seen,
                 "sources_held": counts.sources_held,
+                "sources_stuck": self.half.sources_stuck,
                 "malformed": counts.malformed,
                 "sound_packets": counts.sound_packets,
                 "sound_bytes": counts.sound_bytes,

@@ -19,10 +19,10 @@ from sender.quality import Coder, Finding, Look, QualityRefresh
 from sender.refresh import RefreshPolicy, WhenWorse
 from shared.codec.errors import MalformedMessage
 from shared.codec.picture import Picture as PictureMessage
-from shared.codec.picture import Quality, encode_picture
+from shared.codec.picture import PictureCodec, Quality, encode_picture
 from shared.gallery import Gallery, Held
 from shared.mixture import Mixture
-from shared.models.engine import Engine
+from shared.models.engine import Engine, Picture
 from shared.models.exchange import BasePicture
 
 _RESEND_SECONDS = 20.0
@@ -33,15 +33,20 @@ _COARSER = 15
 """Steps of quality by which a picture that is too large is coded anew: a quarter of its bytes each."""
 _COARSEST = 20
 
+Encode = Callable[[Picture, Quality], tuple[PictureCodec, bytes]]
+"""Codes a picture, as `encode_picture` does."""
 
-def code_source(analysis: Analysis, room: int | None, *, size: int, quality: Quality) -> PictureMessage:
+
+def code_source(
+    analysis: Analysis, room: int | None, *, size: int, quality: Quality, encode: Encode = encode_picture
+) -> PictureMessage:
     """A frame as a source of `size` pixels a side, still without its id. Slow.
 
     Quality is lowered to make it fit into `room` bytes, if there is a bound and any quality does.
     """
     small = cut(analysis.picture, whole_square(analysis.picture), size)
     while True:
-        codec, data = encode_picture(small, quality)
+        codec, data = encode(small, quality)
         source = PictureMessage(0, analysis.crop_number, codec, size, size, analysis.canonical, analysis.motion, data)
         if room is None or quality == "max" or quality <= _COARSEST or len(source.pack()) <= room:
             return source

@@ -1,3 +1,7 @@
 """What sender and receiver have in common: motion, codecs, networks, the link and the session."""
 
-import cv2  # noqa: F401  # before PyAV, or windows hang: each brings an X library, and the first one loaded serves both
+from shared.loading import end_while_loading
+
+end_while_loading()  # before anything that takes its time
+
+import cv2  # noqa: E402, F401  # before PyAV, or windows hang: each brings an X library, and the first one loaded serves both

@@ -1,6 +1,8 @@
 """A little scene that moves, and its base layer."""
 
+import threading
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -24,3 +26,21 @@ def coded(size: int = 64, count: int = 12, crf: int = 55) -> tuple[CodedBase, ..
     encoder = BaseEncoder(size, crf)
     found = [encoder.encode(picture) for picture in scene(size, count)]
     return tuple(each for each in found if each is not None)
+
+
+class Hanging:
+    """Stands in for SVT-AV1: so many pictures are coded, then a call does not come back until it is let go."""
+
+    is_open = True
+
+    def __init__(self, context: Any, pictures: int) -> None:
+        self._context, self._left = context, pictures
+        self.let_go = threading.Event()
+        self.asked: list[object] = []
+
+    def encode(self, frame: object) -> Any:
+        self.asked.append(frame)
+        if self._left == 0:
+            self.let_go.wait(60)
+        self._left -= 1
+        return self._context.encode(frame)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,6 +24,7 @@ from shared.session.call import run_call
 from shared.session.exchange import SignallingError
 from shared.session.hello import Hello
 from shared.session.joining import meet
+from shared.session.passes import Passes
 from shared.session.pasting import Terminal, join_by_hand
 from shared.session.rendezvous import RendezvousServer
 from shared.session.rooms import Limits
@@ -177,3 +179,24 @@ def test_help_teaches_how_to_meet(
     shown = capsys.readouterr().out
     for word in words:
         assert word in shown
+
+
+@pytest.mark.parametrize("keep", [False, True])
+async def test_a_link_that_nobody_used_ends_in_a_room_too(
+    keep: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 1e9
+    monkeypatch.setattr("receiver.guests.Passes", functools.partial(Passes, clock=lambda: now))
+    monkeypatch.setattr(entrance, "expire", functools.partial(entrance.expire, look=0.01))
+    async with (
+        RendezvousServer("127.0.0.1", 0) as server,
+        receiving(monkeypatch, rendezvous=server.url, keep=keep) as work,
+    ):
+        link = await printed(capsys, "--peer")
+        now += 24 * 3600
+        if keep:
+            assert await printed(capsys, "--peer") != link
+            assert not work.done()
+        else:
+            with pytest.raises(SignallingError, match="within 24 hours, and the join link has expired"):
+                await asyncio.wait_for(work, 60)

@@ -5,3 +5,5 @@ import sys
 _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
 if "weights" in sys.orig_argv and sys.argv[:1] == ["-m"] and not sys.flags.safe_path and sys.path[0] != _HOME:
     del sys.path[0]
+
+import shared  # noqa: E402, F401  # what signals do from here on

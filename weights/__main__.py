@@ -8,7 +8,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from shared.loading import INTERRUPTED
 from shared.models.store import folder, stored
+from shared.signals import interrupting
 from weights.digest import sha256_of
 from weights.errors import WeightsError
 from weights.overview import overview
@@ -111,7 +113,8 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse(arguments)
     run: Callable[[argparse.Namespace], int] = args.run
     try:
-        return run(args)
+        with interrupting():
+            return run(args)
     except (WeightsError, OSError) as error:
         print(f"python -m weights: {error}", file=sys.stderr)
         return 1
@@ -119,7 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
         part = stored(f"{getattr(args, 'name', None)}.part")
         kept = f"; {part.name} keeps what has come, and the same command goes on from there" if part.exists() else ""
         print(f"\npython -m weights: interrupted{kept}", file=sys.stderr)
-        return 130
+        return INTERRUPTED
 
 
 def _list(args: argparse.Namespace) -> int:

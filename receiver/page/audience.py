@@ -18,6 +18,7 @@ from aiohttp import WSMsgType, web
 from receiver.page.stage import Stage
 from shared.link.viewers import TooManyViewers, Viewer
 from shared.link.webrtc import BadDescription
+from shared.tasks import watched
 
 FULL = 4001
 """Code with which a WebSocket is closed when too many watch."""
@@ -44,7 +45,7 @@ async def attend(socket: web.WebSocketResponse, stage: Stage, clock: Callable[[]
         await socket.close(code=FULL)
         return
     seat = _Seat(socket, stage, viewer, clock)
-    telling = asyncio.ensure_future(seat.tell())
+    telling = watched(seat.tell(), "a viewer's page is not told any more")
     try:
         await seat.listen()
     except _Misuse as error:
@@ -52,8 +53,10 @@ async def attend(socket: web.WebSocketResponse, stage: Stage, clock: Callable[[]
         await socket.close(code=MISUSED)
     finally:
         telling.cancel()
-        await asyncio.gather(telling, return_exceptions=True)
-        await viewer.close()
+        try:
+            await asyncio.gather(telling, return_exceptions=True)
+        finally:
+            await viewer.close()
 
 
 class _Seat:

@@ -12,7 +12,7 @@ import hmac
 import secrets
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import resources
 from typing import Self
 
@@ -29,6 +29,7 @@ from shared.session.door import Door, runner
 from shared.session.origin import foreign, rebound
 from shared.session.rooms import neighbourhood
 from shared.session.signalling import listen
+from shared.tasks import watched
 
 BODY_LIMIT = 64 * 1024
 """Bytes of a message; a browser's offer of a picture and sound has 5 to 10 KB."""
@@ -102,16 +103,18 @@ class PageServer:
     async def start(self) -> None:
         """Listen. Raises CannotListen."""
         await listen(self._runner, self._host, self._port, self._tls, self._door)
-        self._playing = asyncio.create_task(self._play())
+        self._playing = watched(self._play(), "the page has no sound any more")
 
     async def stop(self) -> None:
         """Stop listening, and let go of all viewers."""
-        if self._playing is not None:
-            self._playing.cancel()
-            await asyncio.gather(self._playing, return_exceptions=True)
-        await asyncio.gather(*(socket.close(code=WSCloseCode.GOING_AWAY) for socket in self._sockets))
-        await self._runner.cleanup()
-        await self._stage.viewers.close()
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(self._stage.viewers.close)
+            closing.push_async_callback(self._runner.cleanup)
+            if self._playing is not None:
+                self._playing.cancel()
+                await asyncio.gather(self._playing, return_exceptions=True)
+            goodbyes = (socket.close(code=WSCloseCode.GOING_AWAY) for socket in self._sockets)
+            await asyncio.gather(*goodbyes, return_exceptions=True)
 
     async def __aenter__(self) -> Self:
         await self.start()

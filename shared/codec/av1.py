@@ -16,6 +16,7 @@ import av.video.codeccontext
 import numpy as np
 from av.video.reformatter import ColorRange
 
+from shared.codec.bounded import Bounded
 from shared.codec.errors import MalformedPicture
 from shared.codec.obu import FRAME, SEQUENCE_HEADER, TEMPORAL_DELIMITER, units
 from shared.codec.planes import RgbImage, to_planes, to_rgb
@@ -26,6 +27,8 @@ DECODER = "libdav1d"
 _PRESET = 4
 """14 % smaller than preset 6; 80 ms instead of 30 at 256x256, off the frame path."""
 
+ENCODE_SECONDS = 10.0
+"""After which the encoder hangs: a hundred times what a picture takes, and nobody waits but the source."""
 _MOST_UNITS = 3
 
 
@@ -40,7 +43,17 @@ def decodable() -> bool:
 
 
 def encode(rgb: RgbImage, crf: int) -> bytes:
-    """The OBUs of one intra frame; rgb is (H, W, 3) with even sides, crf 1 (best) to 63."""
+    """The OBUs of one intra frame; rgb is (H, W, 3) with even sides, crf 1 (best) to 63. Raises EncoderStuck."""
+    within = Bounded(ENCODER, ENCODE_SECONDS)
+    try:
+        stream = within(lambda: encoded(rgb, crf))
+    finally:
+        within.end()
+    return b"".join(obu for kind, obu, _ in _units(stream) if kind != TEMPORAL_DELIMITER)
+
+
+def encoded(rgb: RgbImage, crf: int) -> bytes:
+    """What SVT-AV1 makes of a picture."""
     # SVT-AV1 reads its log level only from the environment and prints a banner for every encoder otherwise.
     os.environ.setdefault("SVT_LOG", "1")
     height, width = rgb.shape[:2]
@@ -56,8 +69,7 @@ def encode(rgb: RgbImage, crf: int) -> bytes:
     frame = av.VideoFrame.from_ndarray(to_planes(rgb), format="yuv420p")
     frame.color_range = ColorRange.JPEG
     frame.pts = 0
-    stream = b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])
-    return b"".join(obu for kind, obu, _ in _units(stream) if kind != TEMPORAL_DELIMITER)
+    return b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])
 
 
 def decode(data: bytes, width: int, height: int) -> RgbImage:

@@ -7,6 +7,7 @@ picture is *droppable*: no later one depends on it, so that a stream without it 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import weakref
 from fractions import Fraction
@@ -20,6 +21,7 @@ from av.video.frame import PictureType
 from av.video.reformatter import ColorRange
 
 from shared.codec.av1 import DECODER, ENCODER
+from shared.codec.bounded import Bounded, EncoderStuck
 from shared.codec.errors import MalformedBase
 from shared.codec.obu import (
     FRAME,
@@ -45,6 +47,9 @@ MAX_PACKET_BYTES = 2047
 MAX_KEY_BYTES = 16 * 1024
 """Fifteen times the usual."""
 
+ENCODE_SECONDS = 3.0
+"""For a picture that takes 2 ms, after which the encoder hangs: what sends waits for it, and whoever hears nothing for
+5 s says so."""
 _MOST_UNITS = 3
 _RATE = Fraction(25, 2)
 """Pictures a second. A constant quantiser does not depend on it."""
@@ -66,32 +71,25 @@ class BaseEncoder:
     """Codes pictures one after the other; the first is a key."""
 
     def __init__(self, size: int, crf: int, preset: int = 7) -> None:
-        """Pictures of `size` pixels a side; crf 1 (best) to 70. Raises ValueError for others."""
+        """Pictures of `size` pixels a side; crf 1 (best) to 70. Raises ValueError for others, and EncoderStuck."""
         if size not in SIZES or not 1 <= crf <= MAX_CRF:
             raise ValueError(f"a base layer has {SIZES} px and crf 1 to {MAX_CRF}, not {size} px and crf {crf}")
-        # SVT-AV1 reads its log level only from the environment and prints a banner for every encoder otherwise.
-        os.environ.setdefault("SVT_LOG", "1")
-        context = av.CodecContext.create(ENCODER, "w")
-        assert isinstance(context, _VideoContext)
-        context.width = context.height = size
-        context.pix_fmt, context.color_range = "yuv420p", ColorRange.JPEG
-        context.framerate, context.time_base = _RATE, 1 / _RATE
-        # no temporal filter of keys: what comes after shows what was in the frame
-        fixed = f"rtc=1:pred-struct=1:lp=1:keyint=-1:scd=0:enable-tf=0:crf={crf}"
-        context.options = {"preset": str(preset), "svtav1-params": fixed}
-        context.open()
-        calm_threads()
         self.size, self.crf = size, crf
-        self._context, self._count, self._key_is_due = context, 0, True
+        self._within, self._count, self._key_is_due = Bounded(ENCODER, ENCODE_SECONDS), 0, True
         self._sequence: SequenceHeader | None = None
+        try:
+            self._context = self._within(lambda: open_encoder(size, crf, preset))
+        except BaseException:
+            self._within.end()
+            raise
         # One that goes away with the end of its stream unsaid complains on the standard error stream.
-        self._finish = weakref.finalize(self, _end, context)
+        self._finish = weakref.finalize(self, _end, self._within, self._context)
 
     def encode(self, rgb: RgbImage, key: bool = False) -> CodedBase | None:
         """The next (size, size, 3) picture, as a key if asked for; about 2 ms at 128 px.
 
         None if it takes more bytes than may be sent: then the next one is a key. Raises ValueError for pictures of
-        another size.
+        another size, and EncoderStuck if it hangs; then another encoder is needed.
         """
         if rgb.shape != (self.size, self.size, 3) or rgb.dtype != np.uint8:
             raise ValueError(f"this base layer takes {self.size} px RGB pictures, not {rgb.shape} {rgb.dtype}")
@@ -100,7 +98,13 @@ class BaseEncoder:
         frame.color_range = ColorRange.JPEG
         frame.pts, self._count = self._count, self._count + 1
         frame.pict_type = PictureType.I if wants_key else PictureType.NONE
-        found = units(b"".join(bytes(each) for each in self._context.encode(frame)), _MOST_UNITS, MalformedBase)
+        context = self._context  # and not this object, which a thread that hangs would hold for ever
+        try:
+            stream = self._within(lambda: b"".join(bytes(each) for each in context.encode(frame)))
+        except EncoderStuck:
+            self._finish.detach()  # nothing can be asked of it any more
+            raise
+        found = units(stream, _MOST_UNITS, MalformedBase)
         parts = [each for each in found if each[0] != TEMPORAL_DELIMITER]
         if [kind for kind, _, _ in parts] == [SEQUENCE_HEADER, FRAME]:
             self._sequence = sequence_header(parts[0][2], MalformedBase)
@@ -199,6 +203,24 @@ def _decoder(size: int) -> _VideoContext:
     return context
 
 
-def _end(context: _VideoContext) -> None:
-    if context.is_open:
-        context.encode(None)
+def open_encoder(size: int, crf: int, preset: int) -> _VideoContext:
+    """SVT-AV1, set up for a base layer."""
+    # SVT-AV1 reads its log level only from the environment and prints a banner for every encoder otherwise.
+    os.environ.setdefault("SVT_LOG", "1")
+    context = av.CodecContext.create(ENCODER, "w")
+    assert isinstance(context, _VideoContext)
+    context.width = context.height = size
+    context.pix_fmt, context.color_range = "yuv420p", ColorRange.JPEG
+    context.framerate, context.time_base = _RATE, 1 / _RATE
+    # no temporal filter of keys: what comes after shows what was in the frame
+    fixed = f"rtc=1:pred-struct=1:lp=1:keyint=-1:scd=0:enable-tf=0:crf={crf}"
+    context.options = {"preset": str(preset), "svtav1-params": fixed}
+    context.open()
+    calm_threads()
+    return context
+
+
+def _end(within: Bounded, context: _VideoContext) -> None:
+    with contextlib.suppress(EncoderStuck):
+        within(lambda: context.encode(None) if context.is_open else None)
+    within.end()

@@ -63,7 +63,7 @@ def encode_picture(rgb: RgbImage, quality: Quality = DEFAULT_QUALITY) -> tuple[P
     """Codec and bytes of a (H, W, 3) picture with even sides of 16 to 1024 pixels.
 
     quality: 0 (smallest) to 100, or "max" for lossless, which goes up to 256 pixels. AVIF or WebP is used where
-    SVT-AV1 is missing. Raises ValueError for other sizes or qualities.
+    SVT-AV1 is missing. Raises ValueError for other sizes or qualities, and EncoderStuck if SVT-AV1 hangs.
     """
     _check_pixels(rgb)
     if quality == "max":
@@ -74,7 +74,7 @@ def encode_picture(rgb: RgbImage, quality: Quality = DEFAULT_QUALITY) -> tuple[P
         raise ValueError(f"picture quality is 0 to 100 or 'max', this is {quality}")
     if av1.available():
         return PictureCodec.AV1, av1.encode(rgb, crf=round(63 - 0.4 * quality))
-    return _encode_fallback(rgb, quality)
+    return encode_otherwise(rgb, quality)
 
 
 def decode_picture(codec: PictureCodec, data: bytes, width: int, height: int) -> RgbImage:
@@ -166,7 +166,8 @@ def _check_size(width: int, height: int) -> None:
         raise MalformedPicture(f"a {width}x{height} picture arrived; sides are even, {MIN_SIDE} to {MAX_SIDE}")
 
 
-def _encode_fallback(rgb: RgbImage, quality: int) -> tuple[PictureCodec, bytes]:
+def encode_otherwise(rgb: RgbImage, quality: int) -> tuple[PictureCodec, bytes]:
+    """The same without SVT-AV1; quality 0 to 100."""
     # The factors bring quality 50 to about 35 dB at 256x256, as for AV1. A side that cannot decode AV1 itself does not
     # count on the other one.
     if features.check("avif") and av1.decodable():

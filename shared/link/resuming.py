@@ -23,6 +23,7 @@ from shared.link.base import (
     Traffic,
     WireBytes,
 )
+from shared.tasks import watched
 
 logger = logging.getLogger(__name__)
 
@@ -149,15 +150,17 @@ class ResumingLink:
         self.give_up("closed on this side")
         if self._watching is not None:
             self._watching.cancel()
-        await asyncio.gather(self._carrier.close(), *self._closing, return_exceptions=True)
-        # a connection that has closed lives on in its libraries for a while, and with it all that hears from it
-        self._handler = None
-        self._acts.clear()
+        try:
+            await asyncio.gather(self._carrier.close(), *self._closing, return_exceptions=True)
+        finally:
+            # a connection that has closed lives on in its libraries for a while, and with it all that hears from it
+            self._handler = None
+            self._acts.clear()
 
     def _attach(self, carrier: Link) -> None:
         if self._watching is not None:
             self._watching.cancel()
-        self._watching = asyncio.ensure_future(self._watch(carrier))
+        self._watching = watched(self._watch(carrier), "the end of a connection is not seen")
         carrier.on_message(lambda channel, data: self._take(carrier, channel, data))
 
     def _take(self, carrier: Link, channel: Channel, data: bytes) -> None:

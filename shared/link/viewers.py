@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from shared.link import workarounds
 from shared.link.viewer_sound import SoundFeed, SoundTrack
 from shared.link.webrtc import MOST_CANDIDATES, SHUTDOWN_TIME, BadDescription
+from shared.tasks import watched
 
 logger = logging.getLogger(__name__)
 
@@ -190,7 +191,7 @@ class Viewer:
 
     def _drop(self) -> None:
         if self._pc is not None:
-            task = asyncio.ensure_future(self._pc.close())
+            task = watched(self._pc.close(), "a viewer's connection did not close cleanly")
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
             self._pc = None
@@ -236,7 +237,7 @@ class Viewers:
 
     async def close(self) -> None:
         """Ends all connections."""
-        await asyncio.gather(*(viewer.close() for viewer in list(self._watching)))
+        await asyncio.gather(*(viewer.close() for viewer in list(self._watching)), return_exceptions=True)
 
 
 def _check(offer: str) -> None:

@@ -15,6 +15,7 @@ from shared.link.accounting import WireMeter
 from shared.link.base import Channel, Fingerprints, LinkClosed, WireBytes
 from shared.link.common import CommonLink
 from shared.link.ice import IceSettings
+from shared.tasks import watched
 
 logger = logging.getLogger(__name__)
 for _library in ("aiortc", "aioice"):  # below that they write ICE passwords and the addresses of both sides
@@ -73,7 +74,7 @@ class Peer(CommonLink):
             workarounds.extend_consent(connection, lambda: self._end("nothing was heard from the other side"))
             if by_hand:
                 patience.keep_checking(connection)
-                self._mapping = asyncio.ensure_future(patience.keep_mapped(connection))
+                self._mapping = watched(patience.keep_mapped(connection), "a router may forget this machine")
 
     async def create_offer(self) -> str:
         """SDP to hand to the other side, candidates included; takes up to 5 s if STUN or TURN does not answer."""
@@ -133,8 +134,10 @@ class Peer(CommonLink):
 
     async def close(self) -> None:
         """See `Link.close`. Gives what is queued half a second to leave."""
-        if not self._ended.done():
-            await self._drain()
+        try:
+            if not self._ended.done():
+                await self._drain()
+        finally:
             self._end("closed on this side")
         if self._shutdown is not None:
             await asyncio.wait({self._shutdown}, timeout=SHUTDOWN_TIME)
@@ -173,7 +176,7 @@ class Peer(CommonLink):
         if self._mapping is not None:
             self._mapping.cancel()
         if self._shutdown is None:
-            self._shutdown = asyncio.ensure_future(self._pc.close())
+            self._shutdown = watched(self._pc.close(), "the connection did not close cleanly")
 
     async def _drain(self) -> None:
         await asyncio.sleep(0)  # aiortc sends from a task of its own

@@ -13,6 +13,7 @@ from shared.link.webrtc import BadDescription, Peer
 from shared.session.exchange import Answer, Busy, OnOffer
 from shared.session.hello import RUN, Hello, Incompatible, check
 from shared.session.passes import Passes
+from shared.tasks import watched
 
 QUIET_SECONDS = 5.0
 """Without a single packet from a caller, after which `on_quiet` is told."""
@@ -68,7 +69,7 @@ class Lines:
         if line is not None and call is not None:
             self._doors.pop(call, None)
             line.link = link
-            line.watching = asyncio.ensure_future(self._watch(link))
+            line.watching = watched(self._watch(link), "whether a caller is heard is not looked at any more")
             self._passes.begin(call)
         return link
 
@@ -103,7 +104,7 @@ class Lines:
             raise
         if line.opening is not None:
             line.opening.cancel()  # its answer has not arrived, or the caller would not have asked again
-        line.opening = asyncio.ensure_future(self._open(line, line.link, peer, theirs))
+        line.opening = watched(self._open(line, line.link, peer, theirs), "a new connection of a call failed")
         return Answer(line.mine, answer, call)
 
     @staticmethod

@@ -26,6 +26,7 @@ from shared.session.hello import RUN, Hello
 from shared.session.join_link import BY_HAND
 from shared.session.joining import meet, reachable, resume_link
 from shared.session.state import SenderState, forget_state, peer_name, read_sender, write_state
+from shared.tasks import one_line, watched
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ async def calling(
     if state is not None:
         caller.on_link = lambda link: write_state(state, SenderState(peer_name(peer), link))
     link = await _first(caller, resumed=before is not None, state=state)
-    keeping = asyncio.ensure_future(keep_connected(link, caller, say)) if caller.resumes else None
+    keeping = watched(keep_connected(link, caller, say), "connecting again failed") if caller.resumes else None
     try:
         assert caller.theirs is not None
         yield link, caller.theirs
@@ -86,10 +87,12 @@ async def calling(
         if state is not None:
             forget_state(state)
     finally:
-        if keeping is not None:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
-        await link.close()
+        try:
+            if keeping is not None:
+                keeping.cancel()
+                await asyncio.gather(keeping, return_exceptions=True)
+        finally:
+            await link.close()
 
 
 async def _first(caller: Caller, resumed: bool, state: Path | None) -> ResumingLink:
@@ -157,20 +160,25 @@ class Caller:
 
 
 async def keep_connected(link: ResumingLink, caller: Caller, say: Callable[[str], None]) -> None:
-    """Sees to it that a link has a connection, until cancelled or until the receiver refuses for good."""
-    while True:
-        await _until_lost(link)
-        say("the connection was lost: connecting again")
-        try:
+    """Sees to it that a link has a connection, until cancelled or until the receiver refuses for good.
+
+    Whatever goes wrong here ends the link: nobody else would connect it again.
+    """
+    try:
+        while True:
+            await _until_lost(link)
+            say("the connection was lost: connecting again")
             connection = await _reconnect(link, caller)
-        except RefusedForGood as error:
-            link.give_up(f"the call cannot be resumed, {error}")
-            return
-        if connection is None:
-            say("the connection is back by itself")
-        else:
-            link.renew(connection, replaced=caller.replaced)
-            say("connected again")
+            if connection is None:
+                say("the connection is back by itself")
+            else:
+                link.renew(connection, replaced=caller.replaced)
+                say("connected again")
+    except RefusedForGood as error:
+        link.give_up(f"the call cannot be resumed, {error}")
+    except Exception as error:
+        link.give_up(f"the call cannot be resumed ({one_line(error)})")
+        raise
 
 
 async def _until_lost(link: ResumingLink) -> None:
@@ -187,7 +195,7 @@ async def _reconnect(link: ResumingLink, caller: Caller) -> Peer | None:
     """A new connection; None if the old one was heard again before the receiver was asked for one."""
     packets, attempt, refused = link.carrier.wire().received.packets, 0, 0
     while True:
-        if await caller.reachable(PROBE_SECONDS[attempt % len(PROBE_SECONDS)]):
+        if await _answers(caller, PROBE_SECONDS[attempt % len(PROBE_SECONDS)]):
             if link.alive and link.carrier.wire().received.packets != packets:
                 return None
             try:
@@ -196,8 +204,18 @@ async def _reconnect(link: ResumingLink, caller: Caller) -> Peer | None:
                 raise
             except (SignallingError, LinkClosed) as error:
                 logger.info("attempt %d to connect again failed: %s", attempt + 1, error)
+            except Exception as error:  # of the libraries below, in a network that comes and goes
+                logger.warning("attempt %d to connect again failed (%s)", attempt + 1, one_line(error))
             refused += 1
             await asyncio.sleep(min(0.5 * refused, REFUSED_PAUSE_SECONDS))
         else:
             await asyncio.sleep(PAUSE_SECONDS[min(attempt, len(PAUSE_SECONDS) - 1)])
         attempt += 1
+
+
+async def _answers(caller: Caller, within: float) -> bool:
+    try:
+        return await caller.reachable(within)
+    except Exception as error:
+        logger.warning("the way to the receiver could not be tried (%s)", one_line(error))
+        return False

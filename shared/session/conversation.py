@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +14,9 @@ from shared.session.pair import Pair
 from shared.session.report import write_report
 from shared.session.trust import Trust
 from shared.session.verified import Verified, verified
+from shared.tasks import one_line, unbroken
+
+logger = logging.getLogger(__name__)
 
 
 class LastingHalf(Half, Lasting, Protocol):
@@ -63,38 +67,53 @@ async def converse(
     silent. Raises LinkClosed, TooManyErrors, and what goes wrong in a part.
     """
     ended, reason = asyncio.Event(), "interrupted"
-    running = [asyncio.ensure_future(part.run()) for part in parts]
-    for task in running:
-        task.add_done_callback(lambda _: ended.set())
+    running: list[asyncio.Task[None]] = []
 
     def silence(silent: bool) -> None:
         say(f"nothing heard from {other} for 5 s" if silent else f"{other} is back")
 
-    half = _half(parts)
-    if trust is not None:
-        half = verified(half, link, trust, say, offerer=offerer)
-        for part in parts:
-            part.watch_over(half)
-    for part in parts:
-        follow(link, part.half)
     try:
+        running += [asyncio.ensure_future(part.run()) for part in parts]
+        for task in running:
+            task.add_done_callback(lambda _: ended.set())
+        half = _half(parts)
+        if trust is not None:
+            half = verified(half, link, trust, say, offerer=offerer)
+            for part in parts:
+                part.watch_over(half)
+        for part in parts:
+            follow(link, part.half)
         reason = await run_call(link, half, ended, silence, waits=waits)
         await asyncio.gather(*(part.play_out() for part in parts))
-    except (LinkClosed, TooManyErrors) as error:
-        reason = str(error)
+    except BaseException as error:
+        if isinstance(error, LinkClosed | TooManyErrors):
+            reason = str(error)
+        _, wrong = await unbroken(_end(parts, running, reason, report_to))
+        for each in wrong:
+            logger.warning("as the call ended: %s", one_line(each))
         raise
-    finally:
-        for task in running:
-            task.cancel()
-        results = await asyncio.gather(*running, return_exceptions=True)
-        closed = [await asyncio.gather(part.close(reason), return_exceptions=True) for part in parts]
-        report = _report(parts, reason)
+    report, wrong = await unbroken(_end(parts, running, reason, report_to))
+    if wrong:
+        raise wrong[0]
+    return report
+
+
+async def _end(
+    parts: Sequence[Part], running: Sequence[asyncio.Task[None]], reason: str, report_to: Path | None
+) -> tuple[dict[str, Any], list[Exception]]:
+    """The report, and what went wrong in the parts or as they were closed: nothing of it keeps the rest from being."""
+    for task in running:
+        task.cancel()
+    results = [*await asyncio.gather(*running, return_exceptions=True)]
+    for part in parts:
+        results += await asyncio.gather(part.close(reason), return_exceptions=True)
+    report = _report(parts, reason)
+    try:
         if report_to is not None:
             write_report(report_to, report)
-    for result in (*results, *(each for (each,) in closed)):
-        if isinstance(result, Exception):
-            raise result
-    return report
+    except OSError as error:
+        results.append(error)
+    return report, [each for each in results if isinstance(each, Exception)]
 
 
 def status_text(parts: Sequence[Part]) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import torch
 
-WELL, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-"""USAGE is argparse's own; INTERRUPTED is what a shell gives for Ctrl-C."""
+from shared.loading import INTERRUPTED
+
+WELL, FAILED, USAGE = 0, 1, 2
+"""USAGE is argparse's own."""
 EXIT_STATUSES = f"""\
 exit status:
   {WELL:<5}the call went well
   {FAILED:<5}it did not; the last line on stderr says why, and what to do
   {USAGE:<5}the command line is wrong
-  {INTERRUPTED:<5}Ctrl-C or SIGTERM ended it; what was recorded plays
+  {INTERRUPTED:<5}Ctrl-C, SIGTERM or SIGHUP (its terminal was closed) ended it; what was recorded plays; a
+       second Ctrl-C ends it at once
 """
 OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 """What Python and the GPU raise; neither says what to do."""

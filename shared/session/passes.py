@@ -9,12 +9,16 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
 from shared.session.exchange import OnOffer
 
 _PASS = re.compile(r"[A-Za-z0-9_-]{22}")
+INVITATION_SECONDS = 24 * 3600.0
+"""That an invitation holds which nobody uses: its link may lie about in a chat for ever. By the clock on the wall, so
+that the night of a sleeping laptop counts, and also while this program was not running."""
 _REMEMBERED = 32
 """Spent passes kept, so that who comes with one learns why it does not hold."""
 
@@ -40,16 +44,37 @@ def is_pass(value: object) -> bool:
 class Passes:
     """The passes of one receiver. All comparisons take the same time whatever was offered."""
 
-    def __init__(self, invitation: str | None = None, *, more: bool = False) -> None:
-        """Without an invitation, one is made. `more`: whether a spent one is followed by another."""
+    def __init__(
+        self,
+        invitation: str | None = None,
+        *,
+        more: bool = False,
+        invited_at: float | None = None,
+        clock: Callable[[], float] = time.time,
+        lasts: float = INVITATION_SECONDS,
+    ) -> None:
+        """Without an invitation, one is made. `more`: whether a spent one is followed by another.
+
+        `invited_at`: when the invitation was made, by `clock`; None: now. It holds for `lasts` seconds; one that does
+        not hold any more is followed by another here, since nobody was told yet that there is none.
+        """
+        self.lasts = lasts
+        self.lapsed = False
+        """Whether the last invitation was not used in time, and there is no other."""
+        self._clock = clock
+        self._spent: deque[str] = deque(maxlen=_REMEMBERED)
         self.invitation: str | None = invitation or new_pass()
         """What opens the door to a new call; None: no further call is taken."""
+        self.invited_at = clock() if invitation is None or invited_at is None else invited_at
+        """When it was made, in seconds of the clock."""
+        if self._too_old():
+            self._spent.append(self.invitation)
+            self.invitation, self.invited_at = new_pass(), clock()
         self.on_change: Callable[[], None] = lambda: None
         """Called whenever the invitation or the calls have changed."""
         self._more = more
         self._calls: dict[str, OnOffer] = {}
         self._pending: str | None = None
-        self._spent: deque[str] = deque(maxlen=_REMEMBERED)
 
     @property
     def calls(self) -> tuple[str, ...]:
@@ -59,10 +84,12 @@ class Passes:
     @property
     def known(self) -> tuple[str, ...]:
         """All passes that somebody may rightly believe to have, spent ones included."""
+        self.look()
         return (*([] if self.invitation is None else [self.invitation]), *self._calls, *self._spent)
 
     def find(self, offered: str) -> OnOffer | None:
         """What answers who comes with this pass: None is for the invitation. Raises Unwelcome."""
+        self.look()
         if self.invitation is not None and _same(offered, self.invitation):
             if self._pending is not None:
                 raise Unwelcome(503, "somebody is joining by this link at this moment: try again in a moment")
@@ -86,7 +113,8 @@ class Passes:
         """The caller is there: the invitation that brought it is spent."""
         if call == self._pending and self.invitation is not None:
             self._spent.append(self.invitation)
-            self._pending, self.invitation = None, new_pass() if self._more else None
+            self._pending = None
+            self._invite_another()
         self.on_change()
 
     def end(self, call: str) -> None:
@@ -97,16 +125,25 @@ class Passes:
             self._spent.append(call)
         self.on_change()
 
-    def lapse(self) -> None:
-        """Nobody has used the invitation for long, and it holds no longer; nothing happens while somebody joins."""
-        if self.invitation is not None and self._pending is None:
+    def look(self) -> None:
+        """Ends an invitation that nobody has used in time; nothing happens while somebody joins."""
+        if self.invitation is not None and self._pending is None and self._too_old():
             self._spent.append(self.invitation)
-            self.invitation = new_pass() if self._more else None
+            self._invite_another()
+            self.lapsed = self.invitation is None
             self.on_change()
 
     def restore(self, calls: Mapping[str, OnOffer]) -> None:
         """Takes in the passes of calls of before this program was started again, with what answers their callers."""
         self._calls.update(calls)
+
+    def _invite_another(self) -> None:
+        self.invitation, self.invited_at = new_pass() if self._more else None, self._clock()
+
+    def _too_old(self) -> bool:
+        now = self._clock()
+        self.invited_at = min(self.invited_at, now)  # a clock that was set back does not make it last longer
+        return now - self.invited_at >= self.lasts
 
 
 def _same(one: str, other: str) -> bool:

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import contextlib
 import itertools
+import logging
 import ssl
 import sys
 import time
@@ -35,6 +36,10 @@ from shared.session.rendezvous_wire import (
 from shared.session.rooms import Limits, Refused, Room, Rooms, room_code
 from shared.session.signalling import CannotListen, listen, shown_host
 from shared.session.stun_server import add_stun_options, stun_beside
+from shared.signals import ended_by_signals
+from shared.tasks import one_line, watched
+
+logger = logging.getLogger(__name__)
 
 TIME_LIMIT = 10.0
 """Seconds for an offer to arrive."""
@@ -61,6 +66,8 @@ Then, on the two sides of a call:
 Routers in between are no hindrance, since this is a STUN server as well: let UDP through to the same port. Only where a
 router gives every connection another port (symmetric NAT) both sides need a relay: --turn.
 Whoever runs the server sees who meets and when, but cannot read what the two sides tell each other, nor listen in.
+
+exit status: 130 when Ctrl-C, SIGTERM or SIGHUP ends it, 1 if it cannot serve, 2 if the command line is wrong.
 """
 
 
@@ -146,15 +153,17 @@ class RendezvousServer:
     async def __aenter__(self) -> Self:
         """Listens. Raises CannotListen."""
         await listen(self._runner, self._host, self._port, self._tls, self._door)
-        self._sweeping = asyncio.create_task(self._sweep_often())
+        self._sweeping = watched(self._sweep_often(), "rooms do not expire any more")
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         self._ending = True
         if self._sweeping is not None:
             self._sweeping.cancel()
-        await asyncio.gather(*(host.socket.close() for host in list(self._hosts.values())), return_exceptions=True)
-        await self._runner.cleanup()
+        try:
+            await asyncio.gather(*(host.socket.close() for host in list(self._hosts.values())), return_exceptions=True)
+        finally:
+            await self._runner.cleanup()
 
     async def sweep(self) -> None:
         """Ends the rooms that have expired."""
@@ -167,7 +176,10 @@ class RendezvousServer:
     async def _sweep_often(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            await self.sweep()
+            try:
+                await self.sweep()
+            except Exception as error:  # of one room's connection: the others are to expire all the same
+                logger.error("a room could not be ended (%s)", one_line(error))
 
     async def _about(self, request: web.Request) -> web.Response:
         headers = {VERSION_HEADER: str(VERSION), "Referrer-Policy": "no-referrer"}
@@ -313,16 +325,15 @@ async def serve(args: argparse.Namespace) -> None:
         await asyncio.Event().wait()
 
 
+@ended_by_signals("shared.session.rendezvous", "stopped")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serves; 0 after Ctrl-C, 1 with a sentence on stderr if it cannot."""
+    """Serves until a signal ends it, which gives 130; 1 with a sentence on stderr if it cannot."""
     try:
         asyncio.run(interruptible(serve(parse(arguments))))
     except (CannotListen, OSError) as error:
         print(f"python -m shared.session.rendezvous: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        pass
-    return 0
+    raise KeyboardInterrupt  # by itself it never ends
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import json
 import secrets
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any, Self
 
 import aiohttp
@@ -27,6 +28,7 @@ from shared.session.rendezvous_wire import (
 )
 from shared.session.rooms import room_code
 from shared.session.sealed import NotOpened, answer_context, new_key, offer_context, seal, unseal
+from shared.tasks import watched
 
 OPEN_SECONDS = 10.0
 """For a server to open a room."""
@@ -84,13 +86,13 @@ class WaitingRoom:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        for task in self._answering:
-            task.cancel()
-        await asyncio.gather(*self._answering, return_exceptions=True)
-        if self._socket is not None:
-            await self._socket.close()
-        if self._session is not None:
-            await self._session.close()
+        async with AsyncExitStack() as closing:
+            for each in (self._session, self._socket):
+                if each is not None:
+                    closing.push_async_callback(each.close)
+            for task in self._answering:
+                task.cancel()
+            await asyncio.gather(*self._answering, return_exceptions=True)
 
     @property
     def link(self) -> RoomLink:
@@ -127,7 +129,7 @@ class WaitingRoom:
     async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         async for message in socket:
             if message.type is aiohttp.WSMsgType.BINARY and len(self._answering) < OFFERS_AT_ONCE:
-                task = asyncio.create_task(self._answer(socket, message.data))
+                task = watched(self._answer(socket, message.data), "an offer was not answered")
                 self._answering.add(task)
                 task.add_done_callback(self._answering.discard)
             elif message.type is aiohttp.WSMsgType.TEXT and "expired" in (data := _decoded(message.data)):
@@ -161,7 +163,7 @@ class WaitingRoom:
         async def close() -> None:
             await socket.close()
 
-        task = asyncio.create_task(close())
+        task = watched(close(), "the connection of before did not close")
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)
 
@@ -176,7 +178,16 @@ class WaitingRoom:
                 continue
 
     async def _open(self, session: aiohttp.ClientSession, within: float = 0.0) -> aiohttp.ClientWebSocketResponse:
-        place, within = self._room.place, within or OPEN_SECONDS
+        async with AsyncExitStack() as opened:
+            socket = await self._greeted(session, within or OPEN_SECONDS, opened)
+            opened.pop_all()
+        return socket
+
+    async def _greeted(
+        self, session: aiohttp.ClientSession, within: float, opened: AsyncExitStack
+    ) -> aiohttp.ClientWebSocketResponse:
+        """A connection in which the server has opened the room."""
+        place = self._room.place
         try:
             async with asyncio.timeout(within):
                 socket = await session.ws_connect(
@@ -186,6 +197,7 @@ class WaitingRoom:
                     max_msg_size=MESSAGE_LIMIT,
                     ssl=True if self._tls is None else self._tls,
                 )
+                opened.push_async_callback(socket.close)
                 first = await socket.receive()
         except TimeoutError as error:
             message = f"{place} did not answer within {within:g} s: is the rendezvous server running?"
@@ -197,7 +209,6 @@ class WaitingRoom:
         greeting = _decoded(first.data)
         if greeting.get("room") == self._room.room and greeting.get("version") == VERSION:
             return socket
-        await socket.close()
         if "error" in greeting:
             raise SignallingError(f"the rendezvous server refused: {clean(str(greeting['error']))}")
         raise SignallingError(_stranger(place, 200, {}))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ class ReceiverState:
     """Secret of its room on a rendezvous server."""
     port: int | None = None
     """The one it listened on."""
+    invited_at: float | None = None
+    """When the invitation was made, in seconds since 1970; None in files of before it was kept."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def read_receiver(path: Path) -> ReceiverState | None:
     data = _read(path, "receiver", ReceiverState)
     if data is None:
         return None
-    invitation, calls, room, port = (data[name] for name in ("invitation", "calls", "room", "port"))
+    invitation, calls, room, port, at = (data[each.name] for each in fields(ReceiverState))
     right = (
         (invitation is None or is_pass(invitation))
         and isinstance(calls, list)
@@ -67,10 +70,11 @@ def read_receiver(path: Path) -> ReceiverState | None:
         and all(map(is_pass, calls))
         and (room is None or (isinstance(room, str) and is_token(room)))
         and (port is None or (type(port) is int and 0 < port < 1 << 16))
+        and (at is None or (type(at) in (int, float) and math.isfinite(at)))
     )
     if not right:
         raise _damaged(path)
-    return ReceiverState(invitation, tuple(calls), room, port)
+    return ReceiverState(invitation, tuple(calls), room, port, at)
 
 
 def read_sender(path: Path) -> SenderState | None:
@@ -115,6 +119,7 @@ def _read(path: Path, side: str, kind: type[ReceiverState] | type[SenderState]) 
         raise StateError(
             f"'{path}' is of version {str(data.get('version'))[:8]}, this program reads {VERSION}: remove it"
         )
+    data.setdefault("invited_at", None)
     if not all(each.name in data for each in fields(kind)):
         raise _damaged(path)
     return data

@@ -41,7 +41,10 @@ def load() -> ModuleType:
 def names(kind: str) -> list[tuple[int, str]]:
     """(number, name) of every device; `kind` is input or output. Raises SoundDeviceError."""
     sounddevice = load()
-    found = sounddevice.query_devices()
+    try:
+        found = sounddevice.query_devices()
+    except sounddevice.PortAudioError as error:
+        raise SoundDeviceError(f"the sound devices cannot be listed ({error}): is the sound system running?") from error
     return [(n, str(each["name"])) for n, each in enumerate(found) if each[f"max_{kind}_channels"] > 0]
 
 
@@ -82,9 +85,13 @@ class MicrophoneStream:
         return parts
 
     def start(self, stream: Any) -> None:
-        """Takes over a stream that calls `heard`, and starts it."""
+        """Takes over a stream that calls `heard`, and starts it; one that does not start is closed."""
         self._stream = stream
-        stream.start()
+        try:
+            stream.start()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Gives the microphone back. May be called more than once."""
@@ -152,10 +159,14 @@ class Speaker:
         return out
 
     def start(self, stream: Any) -> None:
-        """Takes over a stream that calls `read`, and starts it."""
+        """Takes over a stream that calls `read`, and starts it; one that does not start is closed."""
         self._stream = stream
-        stream.start()
-        self.latency = float(stream.latency)
+        try:
+            stream.start()
+            self.latency = float(stream.latency)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Gives the speaker back. May be called more than once."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +18,11 @@ from shared.codec import control
 from shared.codec.bundle import Bundle, encode_bundle
 from shared.codec.errors import MalformedMessage, MalformedPicture
 from shared.codec.picture import Picture as PictureMessage
-from shared.codec.picture import PictureCodec, encode_picture
+from shared.codec.picture import PictureCodec, decode_picture, encode_picture
 from shared.codec.pieces import split
 from shared.gallery import BOUND
 from shared.link.base import Channel
+from shared.link.resuming import Change
 from shared.models.engine import Engine, Picture
 from shared.models.registry import load_basis
 from shared.motion import Motion
@@ -331,3 +333,23 @@ def test_the_goodbye_of_the_sender_is_noted_and_answered() -> None:
     half.receive(Channel.CONTROL, control.pack_control(control.Bye("the end")), 0.0)
     assert half.peer_bye == "the end"
     assert control.unpack_control(half.finish("goodbye", 0.0)[-1][1]) == control.Bye("goodbye")
+
+
+def test_a_source_of_a_sender_that_is_replaced_while_it_is_decoded_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    outgoing, incoming = outgoing_half(), incoming_half()
+    job = outgoing.push(outgoing.analyse(picture(0, 1)), 0.0, 0.0)
+    assert job is not None
+    outgoing.done(job.perform(), 0.0)
+    for n in range(100):
+        for message in outgoing.tick(n / 10, 0):
+            incoming.receive(*message, n / 10)
+    came = incoming.next_job()
+    assert came is not None
+
+    def decode(*picture: Any) -> Any:
+        incoming.link_changed(Change.REPLACED, 20.0)
+        return decode_picture(*picture)
+
+    monkeypatch.setattr("receiver.incoming.decode_picture", decode)
+    incoming.add_source(incoming.prepare(came))
+    assert incoming.held() == []

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from receiver import reception
 from receiver.call import ReceiverSettings, Studio
 from receiver.receiving import Place
 from receiver.reception import Receiver
+from receiver.record import RecordError
 from receiver.upscale import Bicubic
 from shared.link.base import LinkClosed
-from shared.link.webrtc import Peer
+from shared.link.webrtc import BadDescription, Peer
 from shared.models.batching import Batcher
 from shared.session import call as calls
 from shared.session.call import run_call
@@ -281,3 +283,91 @@ def test_the_command_line_takes_several_calls(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit):
         receiver_main.parse(["--calls", "0"])
     assert "--calls must be at least 1" in capsys.readouterr().err
+
+
+class Devices:
+    """What this side sends: a camera that may be slow to open."""
+
+    hello = replace(HELLO, role="sender")
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+async def no_call(monkeypatch: pytest.MonkeyPatch, opening: Callable[[], Awaitable[Any]]) -> Texts:
+    """What is said where a caller who wants both ways sends a description that is none."""
+    status, peers = Texts(), list[Devices]()
+
+    class Connection(Devices):
+        def __init__(self, *_: object, **__: object) -> None:
+            super().__init__()
+            peers.append(self)
+
+        async def accept_offer(self, sdp: str) -> str:
+            await asyncio.sleep(0.1)
+            raise BadDescription("the offer is none")
+
+    monkeypatch.setattr(reception, "wire_hash", lambda engine: HELLO.engine_hash)
+    monkeypatch.setattr(reception, "Peer", Connection)
+    studio = Studio(ColourEngine(), make_basis(), Bicubic())
+    receiver = Receiver(ReceiverSettings(), studio, status, send_back=opening)
+    with pytest.raises(ValueError, match="the offer is none"):
+        await asyncio.wait_for(receiver._answer(replace(HELLO, role="both"), "sdp"), 60)
+    assert [each.closed for each in peers] == [1]
+    return status
+
+
+async def test_a_caller_who_does_not_come_leaves_no_camera_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = Devices()
+
+    async def opening() -> Devices:
+        return devices
+
+    assert (await no_call(monkeypatch, opening)).said == []
+    assert devices.closed == 1
+
+
+async def test_a_caller_does_not_wait_for_a_camera_that_does_not_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reception, "_OPEN_SECONDS", 0.01)
+    cancelled: list[bool] = []
+
+    async def opening() -> Devices:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.append(True)
+        raise AssertionError
+
+    said = (await no_call(monkeypatch, opening)).said
+    assert said == ["sending nothing: camera and microphone could not be opened within 0.01 s"]
+    assert cancelled == [True]
+
+
+async def test_a_call_that_fails_gives_everything_back_whatever_else_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+
+    class Back:
+        hello = HELLO
+
+        def part(self, *_: object) -> None:
+            raise RecordError("there is no room")
+
+        async def close(self) -> None:
+            closed.append("camera")
+            raise OSError("it does not answer")
+
+    class Line:
+        async def wait_open(self) -> None:
+            pass
+
+        async def close(self) -> None:
+            closed.append("connection")
+
+    receiver = Receiver(ReceiverSettings(window=True, calls=2), None, Texts())  # type: ignore[arg-type]
+    with pytest.raises(OSError, match="it does not answer"):
+        await receiver._serve(Line(), HELLO, 1, "", Back())  # type: ignore[arg-type]
+    assert closed == ["camera", "connection"]
+    assert receiver._place(2).window  # it is free again

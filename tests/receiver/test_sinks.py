@@ -101,3 +101,31 @@ def test_what_cannot_be_opened_is_refused_before_the_call(tmp_path: Path, monkey
         Sinks.check(None, True)
     Sinks.check(tmp_path / "o.mp4", False)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("broken", [(), ("wav",), ("film", "window"), ("wav", "film", "camera", "window")])
+async def test_all_is_closed_whatever_of_it_fails(broken: tuple[str, ...]) -> None:
+    closed: list[str] = []
+
+    class Closes:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def close(self) -> None:
+            closed.append(self.name)
+            if self.name in broken:
+                raise RecordError(f"the {self.name} is stuck")
+
+    class Sound:
+        def finish(self) -> np.ndarray:
+            raise RecordError("the sound is stuck")
+
+    sinks = Sinks(None, False, 25, 64)
+    sinks._wav, sinks._recorder, sinks._camera, sinks._window = map(Closes, ("wav", "film", "camera", "window"))  # type: ignore[assignment]
+    sinks.sound = Sound()  # type: ignore[assignment]
+    if broken:
+        with pytest.raises(RecordError, match=f"the {broken[0]} is stuck"):
+            await sinks.close()
+    else:
+        await sinks.close()
+    assert closed == ["wav", "film", "camera", "window"]

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 import numpy as np
 import pytest
-from base_examples import scene
+from base_examples import Hanging, scene
 from call_examples import FPS, SIDE, ColourEngine, make_basis, make_motion
 
 from receiver.base_track import BaseTrack
 from sender.adaptation import BACKLOG
 from sender.analysis import Analysis
-from sender.base_layer import FACE_SECONDS, JUDGED, KEY_EVERY, BaseLayer
+from sender.base_layer import FACE_SECONDS, JUDGED, KEY_EVERY, MOST_STUCK, BaseLayer
 from sender.framing import Crop, cut
 from sender.outgoing import OutgoingHalf, OutgoingSettings
-from sender.profile import USUAL_BASE, BasePoint
+from sender.profile import USUAL_BASE, BasePoint, words
 from sender.quality import Look
 from sender.refresh import First, RefreshPolicy, WhenWorse
+from shared.codec import base_video
 from shared.codec.base_key import BaseKey, is_base_key
+from shared.codec.bounded import EncoderStuck
 from shared.codec.bundle import Bundle, decode_bundle
 from shared.codec.control import BASE_KEY, SENDS, BaseHeld, Held, Note, Request, Stats, pack_control, unpack_control
 from shared.codec.picture import Picture as PictureMessage
@@ -416,3 +421,57 @@ def test_a_cheaper_point_of_the_same_kind_needs_no_key() -> None:
         now += 1 / FPS
     assert layer.counts.keys == 1
     assert layer.counts.coded == pytest.approx(50 + 25, abs=2)
+
+
+def test_an_encoder_that_hangs_is_followed_by_another_and_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    open_encoder, hung = base_video.open_encoder, list[Hanging]()
+
+    class Hangs(Hanging):
+        """It is known at once that it does."""
+
+        def encode(self, frame: object) -> Any:
+            if self._left == 0:
+                raise EncoderStuck("it did not come back")
+            return super().encode(frame)
+
+    def opened(*how: int) -> Any:
+        hung.append(Hangs(open_encoder(*how), 20))
+        return hung[0] if len(hung) == 1 else open_encoder(*how)
+
+    monkeypatch.setattr(base_video, "open_encoder", opened)
+    call = Call()
+    call.run(6)
+    counts = call.half.base_counts
+    assert (counts.stuck, counts.keys, [key.generation for key in call.keys]) == (1, 2, [0, 1])
+    assert call.track.decoded == 2 + call.packets
+    assert call.packets > 40
+    assert call.half.base_goes
+
+
+def test_after_some_hangs_there_is_no_base_and_the_call_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made: list[Hanging] = []
+
+    def opened(*how: int) -> Any:
+        made.append(Hanging(None, 0))
+        return made[-1]
+
+    monkeypatch.setattr(base_video, "open_encoder", opened)
+    monkeypatch.setattr(base_video, "ENCODE_SECONDS", 0.05)
+    call = Call()
+    with caplog.at_level(logging.WARNING):
+        call.run(1)
+        call.receive(Stats(0, 0, 0, 0, 0, 0, 0, None))
+        call.run(4 * KEY_EVERY)
+        call.receive(Stats(0, 0, 0, 0, 0, 0, 0, None))
+        call.run(1)
+    for each in made:
+        each.let_go.set()
+    assert call.half.base_counts.stuck == MOST_STUCK == len(made)
+    assert call.keys == [] and call.packets == 0
+    assert sum(len(each.frames) for each in call.bundles) > 4 * KEY_EVERY * FPS
+    assert not call.half.base_goes
+    assert call.notes[-1] == SENDS + words(None)
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [f"there is no base layer in this call any more: its encoder hung {MOST_STUCK} times"]

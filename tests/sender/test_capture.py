@@ -16,6 +16,7 @@ from av.stream import Disposition
 from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
+from sender import camera
 from sender.capture import CameraCapture, SourceError, open_source
 from sender.decoding import Decoding
 
@@ -388,3 +389,44 @@ def test_camera_that_goes_away_is_an_error() -> None:
         CameraCapture(device, "camera 3") as capture,
     ):
         next(iter(capture))
+
+
+def test_stopping_a_camera_waits_for_nothing() -> None:
+    device = FakeCamera()
+    capture = CameraCapture(device, "camera 0")
+    device.taken.get(timeout=60)  # it is being read, and gives nothing
+    capture.stop()
+    assert list(capture) == []
+    assert not device.released
+    device.frames.put(None)
+    capture.close()
+    assert device.released
+
+
+def test_a_camera_whose_driver_raises_has_gone() -> None:
+    device = FakeCamera()
+
+    def broken() -> tuple[bool, None]:
+        raise cv2.error("select() timeout")
+
+    device.read = broken  # type: ignore[method-assign]
+    with pytest.raises(SourceError, match="stopped sending"), CameraCapture(device, "camera 0") as capture:
+        next(iter(capture))
+    assert device.released
+
+
+def test_a_camera_that_cannot_be_set_up_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = FakeCamera()
+
+    def broken(*_: object) -> float:
+        raise RuntimeError("no such property")
+
+    device.get = broken  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="no such property"):
+        CameraCapture(device, "camera 0")
+    assert device.released
+    device.released, device.set = False, broken  # type: ignore[attr-defined]
+    monkeypatch.setattr(camera, "_require_node", lambda number, name: None)
+    with pytest.raises(RuntimeError, match="no such property"):
+        camera.open_camera(0, "camera 0", lambda number: device)  # type: ignore[arg-type, return-value]
+    assert device.released

@@ -22,7 +22,7 @@ with sole_trainer(Path(sys.argv[1])), Stop().listening() as stop:
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_trainer_in_the_background_saves_and_ends(number: signal.Signals, tmp_path: Path) -> None:
     def in_the_background() -> None:  # as `sh -c 'python ... &'` starts it
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -41,8 +41,8 @@ def test_a_trainer_in_the_background_saves_and_ends(number: signal.Signals, tmp_
 
 
 def test_the_second_signal_interrupts_and_the_handlers_come_back() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with Stop().listening() as stop:
+    before, now = signal.getsignal(signal.SIGTERM), iter(range(9))
+    with Stop(lambda: next(now)).listening() as stop:
         assert not stop.requested
         signal.raise_signal(signal.SIGTERM)
         assert stop.requested

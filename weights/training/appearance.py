@@ -19,6 +19,7 @@ from shared.codec.picture import DEFAULT_QUALITY, decode_picture, encode_picture
 from shared.models.appearance import DIMENSIONS, FaceReader, face_reader
 from shared.models.engine import EngineError, Picture
 from shared.session.status import StatusLine
+from shared.signals import ended_by_signals
 
 ABOUT = """\
 Reads the faces of clips, each also in another crop, in other light and coarser coded, and fits a linear discriminant:
@@ -111,6 +112,7 @@ def discriminant(rows: Floats, people: Sequence[str]) -> tuple[Floats, Floats]:
     return mean, components @ (white.T @ vectors[:, ::-1][:, :DIMENSIONS])
 
 
+@ended_by_signals("weights.training.appearance", "interrupted, nothing written")
 def main() -> int:
     """0, 1 with a sentence on stderr, or 130 when interrupted."""
     parser = argparse.ArgumentParser(
@@ -132,9 +134,6 @@ def main() -> int:
     except (EngineError, SourceError, ValueError, OSError) as error:
         print(f"python -m weights.training.appearance: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("\npython -m weights.training.appearance: interrupted, nothing written", file=sys.stderr)
-        return 130
     status.say(f"wrote {args.out}")
     return 0
 

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from shared.models.base_fusion import base_state
 from shared.models.exchange import FADE_SECONDS
+from shared.signals import ended_by_signals
 from weights.training.clip_list import chosen_clips
 from weights.training.wire import picked_frames
 
@@ -184,6 +185,7 @@ def resized(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(picture, (side, side), interpolation=how), np.uint8)
 
 
+@ended_by_signals("weights.training.bases", "interrupted; start it again")
 def main(arguments: list[str] | None = None) -> int:
     """0, or 1 with a sentence on stderr."""
     parser = argparse.ArgumentParser(prog="python -m weights.training.bases", description=__doc__,
@@ -199,9 +201,6 @@ def main(arguments: list[str] | None = None) -> int:
         for kind in KINDS:
             count = prepare(args.clips, args.without, args.out, kind, args.limit, args.seed)
             print(f"{args.out}: {count} {kind} bases")
-    except KeyboardInterrupt:
-        print("\npython -m weights.training.bases: interrupted; start it again", file=sys.stderr)
-        return 130
     except (ValueError, OSError) as error:
         print(f"python -m weights.training.bases: {error}", file=sys.stderr)
         return 1

@@ -7,6 +7,7 @@ larger generator only the generator is written: it was trained on the motion net
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from shared.models.engine import generator_of
 from shared.models.finite import check_finite
+from shared.signals import ended_by_signals
 
 _FOLDER = Path(__file__).parent.parent
 
@@ -44,6 +46,7 @@ def _weights(trained: Path) -> Mapping[str, Tensor]:
     return average
 
 
+@ended_by_signals("weights.training.export")
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m weights.training.export", description=__doc__)
     parser.add_argument("trained", type=Path, help="safetensors of a finished stage, or its checkpoint (.pt)")
@@ -53,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

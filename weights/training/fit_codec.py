@@ -12,6 +12,7 @@ looked at most, so their movement counts for more.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from shared.models.engine import Engine, EngineError
 from shared.models.registry import ENGINES, load_engine
 from shared.motion import POSE_SIZE, FloatArray, Motion, keypoints
 from shared.session.status import StatusLine
+from shared.signals import ended_by_signals
 from weights.record import renew
 from weights.training.codec_tables import EDGES, with_tables
 
@@ -224,6 +226,7 @@ def _clips(folder: Path, every: int) -> list[Path]:
     return paths
 
 
+@ended_by_signals("weights.training.fit_codec")
 def main() -> None:
     """Fit on --clips, write --out, and report on --check, which should be other people."""
     parser = argparse.ArgumentParser(
@@ -257,4 +260,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -32,6 +32,7 @@ from shared.models.frame import Frame, frame_numbers
 from shared.models.graphs import StaticFrames, repeated
 from shared.models.vox256.generator import Generator
 from shared.models.vox256.keypoint_detector import KEYPOINTS as VOX_KEYPOINTS
+from shared.signals import ended_by_signals
 from weights.training.export import export
 from weights.training.pieces import read_pieces
 
@@ -243,6 +244,7 @@ def run(folder: Path | None, device: str, pictures: Sequence[Picture] | None = N
         return check(files, (pictures or smooth_pictures(effort.pictures))[: effort.pictures], device, effort)
 
 
+@ended_by_signals("weights.training.gpu_check")
 def main(given: list[str] | None = None) -> int:
     """0, or 1 with a sentence on stderr."""
     parser = argparse.ArgumentParser(prog="python -m weights.training.gpu_check", description=__doc__,

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.signals import ended_by_signals
 from weights.training import thinning, video
 from weights.training.clip_list import chosen_clips
 from weights.training.data import read_mesh
@@ -232,6 +233,7 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
+@ended_by_signals("weights.training.pack")
 def main(given: list[str] | None = None) -> int:
     """0, or 1 with a sentence on stderr."""
     parser = arguments()

@@ -30,6 +30,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from shared.signals import ended_by_signals
 from weights.training.checkpoint import write_weights
 
 CHANNELS = {
@@ -188,6 +189,7 @@ def read_weights(path: Path, use: Callable[[Mapping[str, Any]], dict[str, Tensor
         return use(file)
 
 
+@ended_by_signals("weights.training.perceptual")
 def main() -> int:
     """0, or 1 with a sentence on stderr."""
     parser = argparse.ArgumentParser(prog="python -m weights.training.perceptual", description=__doc__,

@@ -15,6 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from shared.signals import ended_by_signals
+
 LARGEST = 15 << 20
 """Bytes of a piece at most."""
 _HEADER = 200
@@ -65,6 +67,7 @@ def ages(folder: Path, name: str) -> set[str]:
     return found
 
 
+@ended_by_signals("weights.training.pieces")
 def main(given: list[str] | None = None) -> int:
     """0, or 1 with a sentence on stderr."""
     parser = argparse.ArgumentParser(prog="python -m weights.training.pieces", description=__doc__,

@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+
+from shared.signals import Ending, interrupt
 
 if sys.platform != "win32":
     import fcntl
 
 
 class Stop:
-    """Whether somebody asked for an end: Ctrl-C, SIGTERM, also where a shell started this in the background."""
+    """Whether somebody asked for an end: Ctrl-C, SIGTERM, SIGHUP, also where a shell started this in the background."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.requested = False
+        self._clock = clock
 
     @contextmanager
     def listening(self) -> Iterator[Stop]:
         """Within it the first signal asks for an end, the second one interrupts at once."""
-        # explicitly: a program in the background inherits that SIGINT is ignored, and Python leaves it so
-        before = {number: signal.signal(number, self._asked) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with Ending(self._ask, interrupt, self._clock):
             yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
-    def _asked(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
+    def _ask(self) -> None:
         self.requested = True
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from shared.signals import ended_by_signals
 from weights.training.face import MESH
 from weights.training.pack_format import PATTERN, read_manifest, read_member, unpacked_arrays
 from weights.training.squeezed_mesh import restore
@@ -184,6 +185,7 @@ def _perform(job: Job) -> None:
         target[row] = frame
 
 
+@ended_by_signals("weights.training.unpack")
 def main(given: list[str] | None = None) -> int:
     """0, or 1 with a sentence on stderr."""
     parser = argparse.ArgumentParser(prog="python -m weights.training.unpack", description=__doc__,

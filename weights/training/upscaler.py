@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from shared.models.esrgan import RRDBNet
 from shared.models.precision import narrow_pays
+from shared.signals import ended_by_signals
 from weights.training.checkpoint import write_checkpoint, write_weights
 from weights.training.upscaler_figures import evaluate
 from weights.training.upscaler_pairs import Pairs, batch, load, prepare
@@ -227,6 +228,7 @@ def run_training(args: argparse.Namespace) -> None:
             print(" ".join(f"{k} {v}" for k, v in rounded.items()), flush=True)
 
 
+@ended_by_signals("weights.training.upscaler", "interrupted; the same command goes on")
 def main(arguments: list[str] | None = None) -> int:
     """0, or 1 with a sentence on stderr."""
     args = parse(arguments)
@@ -235,9 +237,6 @@ def main(arguments: list[str] | None = None) -> int:
             prepare(args.clips, args.dev, args.cache, args.seed)
         else:
             run_training(args)
-    except KeyboardInterrupt:
-        print("\npython -m weights.training.upscaler: interrupted; the same command goes on", file=sys.stderr)
-        return 1
     except (ValueError, OSError) as error:
         print(f"python -m weights.training.upscaler: {error}", file=sys.stderr)
         return 1

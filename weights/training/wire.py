@@ -25,6 +25,7 @@ from torch import Tensor
 from shared.models.engine import Picture
 from shared.models.esrgan import resampled
 from shared.session.status import StatusLine
+from shared.signals import ended_by_signals
 
 SIZES, ODDS = (64, 128, 256), (1, 2, 3)
 """Sides that a sender may choose, and how often each occurs in the cache."""
@@ -194,6 +195,7 @@ def _check(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
         raise ValueError(f"{path.name} is damaged: its arrays do not fit together; write it again")
 
 
+@ended_by_signals("weights.training.wire", "interrupted, nothing written")
 def main(arguments: list[str] | None = None) -> int:
     """0, or 1 with a sentence on stderr."""
     parser = argparse.ArgumentParser(
@@ -210,9 +212,6 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--step is at least 1")
     try:
         count = prepare(args.clips, args.out, args.step, args.limit, args.seed)
-    except KeyboardInterrupt:
-        print("\npython -m weights.training.wire: interrupted, nothing written", file=sys.stderr)
-        return 1
     except (ValueError, OSError) as error:
         print(f"python -m weights.training.wire: {error}", file=sys.stderr)
         return 1

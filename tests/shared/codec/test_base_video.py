@@ -1,11 +1,14 @@
+import gc
+
 import numpy as np
 import pytest
-from base_examples import coded, scene
+from base_examples import Hanging, coded, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.codec import av1, base_video
 from shared.codec.base_video import MAX_KEY_BYTES, MAX_PACKET_BYTES, SIZES, BaseDecoder, BaseEncoder
+from shared.codec.bounded import Bounded, EncoderStuck
 from shared.codec.errors import MalformedBase
 from shared.codec.obu import FRAME, SEQUENCE_HEADER, sequence_header, unit, units
 
@@ -168,3 +171,38 @@ def test_mutated_packets_are_decoded_or_refused(number: int, at: int, value: int
         except MalformedBase:
             return
         assert seen.shape == (64, 64, 3)
+
+
+def test_an_encoder_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging = Hanging(base_video.open_encoder(64, 55, 8), 2)
+    monkeypatch.setattr(base_video, "open_encoder", lambda size, crf, preset: hanging)
+    encoder, pictures = BaseEncoder(64, 55), scene(64, 3)
+    assert [encoder.encode(each) is not None for each in pictures[:2]] == [True, True]
+    monkeypatch.setattr(encoder._within, "_seconds", 0.05)
+    for _ in range(2):
+        with pytest.raises(EncoderStuck, match="libsvtav1 did not come back"):
+            encoder.encode(pictures[2])
+    encoder.close()
+    del encoder
+    gc.collect()
+    assert len(hanging.asked) == 3  # it is not asked to end either, by whoever would wait for that
+    hanging.let_go.set()
+
+
+def test_an_encoder_that_cannot_be_opened_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Bounded] = []
+
+    class Noted(Bounded):
+        def __init__(self, name: str, seconds: float) -> None:
+            super().__init__(name, seconds)
+            made.append(self)
+
+    def broken(*_: object) -> None:
+        raise OSError("no memory")
+
+    monkeypatch.setattr(base_video, "Bounded", Noted)
+    monkeypatch.setattr(base_video, "open_encoder", broken)
+    with pytest.raises(OSError, match="no memory"):
+        BaseEncoder(64, 55)
+    made[0]._thread.join(60)
+    assert not made[0]._thread.is_alive()

@@ -142,3 +142,38 @@ async def test_a_call_by_hand_keeps_no_state(tmp_path: Path) -> None:
     with pytest.raises(SignallingError, match="joined by hand cannot be resumed"):
         async with calling("by-hand", HELLO, IceSettings(), state=tmp_path / "state"):
             pass
+
+
+async def test_what_nobody_expected_is_another_attempt(caplog: pytest.LogCaptureFixture) -> None:
+    attempts = Attempts(outcomes=[RuntimeError("no such\n transport"), None])
+    probe, probed = attempts.reachable, list[float]()
+
+    async def broken_once(within: float) -> bool:
+        probed.append(within)
+        if len(probed) == 1:
+            raise OSError("network is unreachable")
+        return await probe(within)
+
+    attempts.reachable = broken_once  # type: ignore[method-assign]
+    kept = Kept(attempts)
+    await kept.far.close()
+    await until(lambda: kept.link.renewals == 1)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the way to the receiver could not be tried (OSError: network is unreachable)",
+        "attempt 2 to connect again failed (RuntimeError: no such transport)",
+    ]
+    await kept.close()
+
+
+async def test_what_keeps_a_link_connected_does_not_die_in_silence() -> None:
+    kept = Kept(Attempts())
+
+    def broken(text: str) -> None:
+        raise BrokenPipeError("nobody reads this")
+
+    kept.work.cancel()
+    kept.work = asyncio.ensure_future(keep_connected(kept.link, cast(Caller, Attempts()), broken))
+    await kept.far.close()
+    reason = await asyncio.wait_for(kept.link.wait_closed(), 30)
+    assert reason == "the call cannot be resumed (BrokenPipeError: nobody reads this)"
+    await kept.close()

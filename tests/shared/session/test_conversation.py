@@ -125,3 +125,48 @@ async def test_an_interrupted_call_says_goodbye_and_leaves_a_report(tmp_path: Pa
 def test_the_status_of_both_ways_fits_one_line() -> None:
     assert status_text(parts(Side("sent"))) == "sent well"
     assert status_text(parts(Side("sent"), Side("received"))) == "sent well | received too"
+
+
+async def test_an_end_that_is_interrupted_is_still_an_end(tmp_path: Path) -> None:
+    a, b = memory_pair()
+    closing, may_close = asyncio.Event(), asyncio.Event()
+
+    class Slow(Side):
+        async def close(self, ended: str) -> None:
+            closing.set()
+            await may_close.wait()
+            await super().close(ended)
+
+    one, two = Slow("sent"), Side("received")
+    peer = asyncio.ensure_future(other_side(b))
+    one.over.set()
+    call = asyncio.ensure_future(converse(a, parts(one, two), "the receiver", print, tmp_path / "r.json"))
+    await closing.wait()
+    call.cancel()
+    await asyncio.sleep(0.02)
+    may_close.set()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert one.done[-1] == two.done[-1] == "closed: this side ended the call"
+    assert (tmp_path / "r.json").exists()
+    await peer
+
+
+async def test_parts_are_closed_although_the_call_could_not_begin(tmp_path: Path) -> None:
+    one, two = Side("sent"), Side("sent")  # which make no pair
+    with pytest.raises(KeyError):
+        await converse(memory_pair()[0], parts(one, two), "the receiver", print, tmp_path / "r.json")
+    assert one.done == two.done == ["closed: interrupted"]
+
+
+async def test_what_fails_beside_the_link_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    a, b = memory_pair()
+    side = Side("received", broken_close=True)
+    call = asyncio.ensure_future(converse(a, parts(side), "the sender", print, tmp_path / "missing" / "r.json"))
+    await asyncio.sleep(0.05)
+    await b.close()
+    with pytest.raises(LinkClosed):
+        await call
+    told = [record.getMessage() for record in caplog.records]
+    assert any("the disk is full" in text for text in told)
+    assert any("missing" in text for text in told)

@@ -115,3 +115,45 @@ def test_every_comparison_takes_the_same_time(monkeypatch: pytest.MonkeyPatch) -
     first, *others = passes.calls
     assert passes.find(first) is resume
     assert {each.encode() for each in others} < set(compared)  # it does not stop at the first that fits
+
+
+def test_an_invitation_holds_for_a_day_whoever_asks() -> None:
+    now = 1e9
+    passes = Passes(clock=lambda: now)
+    invitation = passes.invitation
+    assert invitation is not None
+    now += 24 * 3600 - 1
+    assert passes.find(invitation) is None
+    now += 1
+    assert status(passes, invitation) == 410
+    assert (passes.invitation, passes.lapsed) == (None, True)
+    assert passes.known == (invitation,)
+
+
+@pytest.mark.parametrize(("away", "holds"), [(3600.0, True), (24 * 3600.0, False)])
+def test_the_day_goes_on_while_the_program_does_not_run(away: float, holds: bool) -> None:
+    before = Passes(clock=lambda: 1e9)
+    after = Passes(before.invitation, invited_at=before.invited_at, clock=lambda: 1e9 + away)
+    assert (after.invitation == before.invitation) is holds
+    assert after.invited_at == (1e9 if holds else 1e9 + away)
+    assert after.invitation is not None and not after.lapsed
+
+
+def test_a_clock_that_is_set_back_does_not_make_a_link_last() -> None:
+    now = 1e9
+    passes = Passes(clock=lambda: now)
+    now -= 1e6
+    passes.look()
+    now += 24 * 3600
+    passes.look()
+    assert passes.lapsed
+
+
+def test_who_joins_as_the_day_ends_still_does() -> None:
+    now = 1e9
+    passes = Passes(clock=lambda: now)
+    call = passes.admit(resume)
+    now += 25 * 3600
+    passes.look()
+    passes.begin(call)
+    assert passes.find(call) is resume and not passes.lapsed

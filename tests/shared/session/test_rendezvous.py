@@ -477,3 +477,45 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_server_needs_no_networks() -> None:
     script = "import sys, shared.session.rendezvous; sys.exit('torch' in sys.modules or 'aiortc' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+async def test_a_link_through_a_room_holds_for_a_day() -> None:
+    now = 1e9
+    passes = Passes(clock=lambda: now)
+    async with server() as meeting, WaitingRoom(meeting.url, accept, print, passes=passes) as room:
+        serving, link = asyncio.create_task(room.serve()), room.link
+        now += 24 * 3600 - 1
+        assert (await join_room(link, SENDER, offer))[1] == "the answer"
+        now += 1
+        with pytest.raises(SignallingError, match="or has expired: ask for a new link"):
+            await join_room(link, SENDER, offer)
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+async def test_a_server_that_says_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendezvous_client, "OPEN_SECONDS", 0.2)
+    left = asyncio.Event()
+
+    async def silent(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for _ in socket:
+            pass
+        left.set()
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/open", silent)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    session = aiohttp.ClientSession()
+    try:
+        room = WaitingRoom(f"http://127.0.0.1:{runner.addresses[0][1]}", accept, print)
+        with pytest.raises(SignallingError, match="did not answer within"):
+            await room._open(session)
+        await asyncio.wait_for(left.wait(), 60)  # although the session goes on
+    finally:
+        await session.close()
+        await runner.cleanup()

@@ -34,5 +34,5 @@ def test_whoever_draws_draws_in_it(precision: str) -> None:
     settings = ReceiverSettings(device="cpu", precision=precision, backend="torch", upscaler="bicubic")
     assert Studio.open(settings).engine.precision == precision
     prepared = prepare(SenderSettings(None, "sample", device="cpu", precision=precision))
-    prepared.close()
+    prepared.give_back()
     assert prepared.half.precision == precision

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,17 @@ def test_it_can_be_forgotten_twice(tmp_path: Path) -> None:
 def test_a_link_is_named_without_being_told() -> None:
     assert peer_name("http://h:1/join/abc ") == peer_name("http://h:1/join/abc") != peer_name("http://h:1/join/abd")
     assert "abc" not in peer_name("http://h:1/join/abc")
+
+
+def test_when_the_link_was_made_is_kept_and_older_files_do_not_say(tmp_path: Path) -> None:
+    path = tmp_path / "r"
+    write_state(path, replace(RECEIVER, invited_at=1.5e9))
+    assert read_receiver(path) == replace(RECEIVER, invited_at=1.5e9)
+    data = json.loads(path.read_text())
+    del data["invited_at"]
+    path.write_text(json.dumps(data))
+    assert read_receiver(path) == RECEIVER
+    for wrong in (True, "1500000000", float("nan"), [1]):
+        path.write_text(json.dumps(data | {"invited_at": wrong}))
+        with pytest.raises(StateError, match="damaged"):
+            read_receiver(path)

@@ -256,10 +256,11 @@ def test_links_name_a_host_of_the_certificate(tmp_path: Path) -> None:
 
 
 async def test_an_unused_link_expires() -> None:
-    passes, now = Passes(), 1000.0
+    now = 1000.0
+    passes = Passes(clock=lambda: now, lasts=60.0)
     invitation = passes.invitation
     assert invitation is not None
-    expiring = asyncio.create_task(expire(passes, 60.0, clock=lambda: now, look=0.001))
+    expiring = asyncio.create_task(expire(passes, look=0.001))
     await asyncio.sleep(0.01)
     now += 59
     await asyncio.sleep(0.02)
@@ -272,10 +273,11 @@ async def test_an_unused_link_expires() -> None:
 
 
 async def test_where_more_calls_are_taken_another_link_follows() -> None:
-    passes, now = Passes(more=True), 1000.0
+    now = 1000.0
+    passes = Passes(more=True, clock=lambda: now, lasts=60.0)
     told: list[str | None] = []
     passes.on_change = lambda: told.append(passes.invitation)
-    expiring = asyncio.create_task(expire(passes, 60.0, clock=lambda: now, look=0.001))
+    expiring = asyncio.create_task(expire(passes, look=0.001))
     await asyncio.sleep(0.01)
     now += 61
     async with asyncio.timeout(WITHIN):
@@ -286,14 +288,16 @@ async def test_where_more_calls_are_taken_another_link_follows() -> None:
 
 
 async def test_nothing_expires_while_somebody_joins_or_is_there() -> None:
-    passes, now = Passes(), 1000.0
+    now = 1000.0
+    passes = Passes(clock=lambda: now, lasts=60.0)
     call = passes.admit(accept)
-    expiring = asyncio.create_task(expire(passes, 60.0, clock=lambda: now, look=0.001))
+    expiring = asyncio.create_task(expire(passes, look=0.001))
     await asyncio.sleep(0.01)
     now += 61
     await asyncio.sleep(0.02)
     passes.begin(call)
     now += 3600
     await asyncio.sleep(0.02)
+    passes.look()
     assert not expiring.done() and passes.find(call) is accept
     expiring.cancel()

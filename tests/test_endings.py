@@ -1,0 +1,78 @@
+"""Programs that a signal ends: in a call, and while they write a file."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from call_examples import ROOT, Program, read_clip
+
+from shared.callfile import Message, read_call
+from shared.session.ending import INTERRUPTED, WELL
+
+
+def wait_for_bytes(path: Path, size: int) -> None:
+    """Until a file is that large."""
+    for _ in range(1200):
+        if path.exists() and path.stat().st_size > size:
+            return
+        time.sleep(0.1)
+    raise AssertionError("nothing was written within two minutes")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])])
+@pytest.mark.parametrize("side", ["sender", "receiver"])
+def test_a_side_that_is_ended_says_goodbye(side: str, number: signal.Signals, tmp_path: Path) -> None:
+    out, report = tmp_path / "o.mp4", tmp_path / "r.json"
+    with Program("receiver", "--listen", "127.0.0.1:0", "--out", out, "--report", report) as receiver:
+        arguments = ("--peer", receiver.join_url(), "--source", "sample", "--framing", "none")
+        with Program("sender", *arguments, "--report", tmp_path / "s.json") as sender:
+            wait_for_bytes(out.with_suffix(".part.mp4"), 4000)
+            both = {"sender": sender, "receiver": receiver}
+            both[side].signal(number)
+            ended = {name: program.end() for name, program in both.items()}
+    other = "receiver" if side == "sender" else "sender"
+    assert [ended[side][0], ended[other][0]] == [INTERRUPTED, WELL], ended
+    assert all("Traceback" not in said for _, said in ended.values())
+    assert sum("interrupted" in line for line in ended[side][1].splitlines()) == 1
+    theirs = json.loads((tmp_path / f"{other[0]}.json").read_text())
+    assert theirs["ended"] == "the other side ended the call: interrupted"
+    frames, _ = read_clip(out)
+    assert len(frames) == json.loads(report.read_text())["recorded_frames"] > 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_files_are_whole_when_a_signal_ends_what_writes_them(number: signal.Signals, tmp_path: Path) -> None:
+    call, film = tmp_path / "o.pinhole", tmp_path / "o.mp4"
+    with Program("sender", "--source", "sample", "--framing", "none", "--out", call) as sender:
+        wait_for_bytes(call.with_suffix(".part.pinhole"), 12_000)
+        sender.signal(number)
+        code, said = sender.end()
+    assert (code, said.splitlines()[-1]) == (INTERRUPTED, "python -m sender: interrupted")
+    assert "Traceback" not in said
+    assert sum(isinstance(each, Message) for each in read_call(call)[1]) > 10
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["o.pinhole"]
+    with Program("receiver", "--play", call, "--out", film) as receiver:
+        wait_for_bytes(film.with_suffix(".part.mp4"), 500)
+        receiver.signal(number)
+        code, said = receiver.end()
+    assert "Traceback" not in said
+    assert code in (INTERRUPTED, WELL)  # it may have been at its end
+    assert len(read_clip(film)[0]) > 0
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["o.mp4", "o.pinhole"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_rendezvous_server_is_stopped(number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "shared.session.rendezvous", "--host", "127.0.0.1", "--port", "0", "--no-stun"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert "receivers wait with" in server.stdout.readline()
+        server.send_signal(number)
+        _, said = server.communicate(timeout=60)
+    assert (server.returncode, said) == (INTERRUPTED, "\npython -m shared.session.rendezvous: stopped\n")
