@@ -6,4 +6,4 @@ _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH
 if "receiver" in sys.orig_argv and sys.argv[:1] == ["-m"] and not sys.flags.safe_path and sys.path[0] != _HOME:
     del sys.path[0]
 
-import cv2  # noqa: E402, F401  # before PyAV, or windows hang: each brings an X library, and the first one loaded serves both
+import shared  # noqa: E402, F401  # before PyTorch, NumPy and PyAV: it says what they are to find when they are loaded

@@ -19,6 +19,7 @@ from receiver.player import Player
 from receiver.record import check_place
 from receiver.recording import CallRecording
 from receiver.sinks import Sinks
+from receiver.tape_worker import TapeWorker
 from shared.link.base import Link
 from shared.models.engine import Picture
 from shared.part_file import WAVE
@@ -153,7 +154,7 @@ class Receiving:
         """`hello` is the other side's. Raises RecordError, DisplayError, VirtualCameraError."""
         self._studio, self._hello, self._page, self._say = studio, hello, place.page, say
         self._verified: Verified | None = None
-        self._recording = None if place.record is None else CallRecording(place.record, hello)
+        self._recording = None if place.record is None else TapeWorker(CallRecording(place.record, hello))
         self.half = studio.half(hello.fps, self._recording)
         self._watch = Watch(self.half, link)
         kind, sound = hello.source_kind, place.audio and bool(hello.capabilities.get(SOUND))
@@ -169,7 +170,7 @@ class Receiving:
         heard = sound and place.speaker is not None
         self._listening = listen(self.half, place.speaker, say) if heard and place.speaker else None
         self._connect_window(own)
-        self._player = Player(self.half, self._sinks, lambda: self._watch.indicators.line())
+        self._player = Player(self.half, self._sinks, lambda: self._watch.indicators.line(), studio.threads.drawing)
         self._playing: asyncio.Task[None] | None = None
         if place.page is not None:
             place.page.begin(
@@ -232,7 +233,7 @@ class Receiving:
             await self._sinks.close()
         finally:
             if self._recording is not None:
-                self._recording.close()
+                await self._recording.close()
 
     def watch_over(self, verified: Verified) -> None:
         """Window and page show what is known of the other side; the window takes that the words were compared."""

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 from sender.analysis import Analysis
 from sender.capture import Capture, Frame
@@ -14,6 +13,7 @@ from sender.outgoing import OutgoingHalf
 from sender.pace import LONGEST_STILL
 from sender.sound import Sound
 from sender.sources import Job, Result, SourceJob
+from shared.cores import workers
 from shared.models.engine import Picture
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,10 @@ class Pump:
     afterwards.
     """
 
-    def __init__(self, half: OutgoingHalf, capture: Capture, seconds: float | None, sound: Sound | None = None) -> None:
+    def __init__(
+        self, half: OutgoingHalf, capture: Capture, seconds: float | None, sound: Sound | None = None, threads: int = 1
+    ) -> None:
+        """`threads` that work on a frame."""
         self.half, self.capture, self.sound = half, capture, sound
         self.repeated = 0
         """Frames whose motion was repeated because the sender was late."""
@@ -40,8 +43,7 @@ class Pump:
         self.camera_off = False
         """While it is set no picture is looked at, and the other side is told."""
         self._seconds = seconds
-        self._pool = ThreadPoolExecutor(1, "analysis")
-        self._workshop = ThreadPoolExecutor(1, "sources")
+        self._pool, self._workshop = workers(1, "analysis", threads), workers(1, "sources", threads)
         self._jobs: set[asyncio.Task[None]] = set()
         self._held = asyncio.Event()
         self._failed: BaseException | None = None

@@ -35,6 +35,8 @@ class Prepared(NamedTuple):
     sound: Sound | None
     half: OutgoingHalf
     hello: Hello
+    threads: int = 1
+    """That extract motion from a frame."""
 
     def part(self, link: Link, theirs: Hello) -> Sending:
         """What sends in a call that the other side made, which goes on after this side's source has ended."""
@@ -114,8 +116,9 @@ class Sending:
         """`ends_call`: whether the call is over when the source is, or goes on for the other side's sake."""
         self._prepared, self._ends_call = prepared, ends_call
         self._watch = Watch(prepared.half, link, two_way)
-        self._pump = Pump(prepared.half, prepared.capture, seconds, prepared.sound)
+        self._pump = Pump(prepared.half, prepared.capture, seconds, prepared.sound, prepared.threads)
         self._preview = preview
+        self._showing: asyncio.Task[None] | None = None
         self._view: tuple[Picture, Analysis | None] | None = None
         self._pump.on_frame = self._seen
         if preview is not None:
@@ -152,6 +155,8 @@ class Sending:
     async def close(self, ended: str) -> None:
         """Gives camera and microphone back."""
         self._watch.look()
+        if self._showing is not None:
+            await asyncio.gather(self._showing, return_exceptions=True)
         self._prepared.close()
 
     def report(self) -> dict[str, Any]:
@@ -199,5 +204,11 @@ class Sending:
 
     def _seen(self, picture: Picture, seen: Analysis | None) -> None:
         self._view = picture, seen
-        if self._preview is not None:
-            self._preview.show(picture, None if seen is None else seen.crop)
+        if self._preview is None:
+            return
+        if self._showing is not None and self._showing.done():
+            self._showing.result()
+            self._showing = None
+        if self._showing is None:
+            crop = None if seen is None else seen.crop
+            self._showing = asyncio.ensure_future(self._preview.show_soon(picture, crop))
