@@ -22,6 +22,7 @@ SLOW_BEHIND = 0.2
 """Seconds that bundles wait in the link: from there on the sender, too, takes it for full."""
 SLOW_EXTRA = 0.4
 """Seconds of delay added to hide jitter. From 400 ms one way on, people talk over each other (ITU-T G.114)."""
+BUSY = "this machine is too busy to draw everything"
 PICTURES_LATELY = 30.0
 """Seconds without a new source after which the call runs on motion only."""
 
@@ -54,6 +55,8 @@ class Sample:
     camera_off: bool = False
     with_base: int = 0
     """Frames drawn with a base layer."""
+    busy: float = 0.0
+    """Seconds, `IncomingHalf.busy`."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class Indicators:
     delay_ms: float | None
     face: bool
     camera_off: bool = False
+    busy: bool = False
+    """Whether this machine does not keep up: that is no fault of the link."""
 
     @property
     def absence(self) -> str:
@@ -84,6 +89,7 @@ class Indicators:
             return "connecting"
         delay = "" if self.delay_ms is None else f" | {self.delay_ms:.0f} ms"
         face = f" | {self.absence}" if self.absence else ""
+        face += f" | {BUSY}" if self.busy else ""
         return (
             f"link {self.quality} | {self.rung} | {self.wire_in_kbps:.1f} kbit/s in, "
             f"{self.wire_back_kbps:.1f} back{delay}{face}"
@@ -140,6 +146,7 @@ class Gauges:
             delay_ms=sample.delay_ms,
             face=sample.face,
             camera_off=sample.camera_off,
+            busy=sample.busy > 0,
         )
 
     def _rung(self, sample: Sample, before: Sample) -> Rung:

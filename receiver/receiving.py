@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from receiver.call import ReceiverSettings, Studio
 from receiver.incoming import IncomingHalf
-from receiver.indicators import Gauges, Indicators, Sample
+from receiver.indicators import BUSY, Gauges, Indicators, Sample
 from receiver.listening import listen
 from receiver.marks import face_changed
 from receiver.page.stage import Stage
@@ -54,6 +54,7 @@ class Watch:
         delay = "?" if middle is None else f"{middle:.0f} ms"
         absence = self.indicators.absence
         face = f" | {absence}: holding the last picture" if absence else ""
+        face += f" | {BUSY}" if self.indicators.busy else ""
         face += "" if half.face_changed is None else f" | {face_changed(half.face_changed)}"
         self.text = (
             f"{since['fps']:.1f} fps | {since['payload_kbps']:.1f} kbit/s payload | "
@@ -75,7 +76,7 @@ class Watch:
             extra_delay=half.playout.extra_delay, wire_in=wire.received.size, wire_back=wire.sent.size,
             payload_in=sum(each.size for each in payload.received.values()), delay_ms=delay_ms, face=half.face,
             camera_off=half.camera_off,
-            with_base=0 if half.base is None else half.base.counts.frames,
+            with_base=0 if half.base is None else half.base.counts.frames, busy=half.busy,
         )  # fmt: skip
 
     def _now(self) -> Snapshot:
@@ -256,7 +257,8 @@ class Receiving:
         return origin | self._watch.report() | vars(half.counts) | {
             "precision": self._studio.engine.precision,
             **({} if half.base is None else half.base.report()),
-            "frames_late": half.playout.late, "frames_skipped": half.playout.skipped,
+            "frames_late": half.playout.late, "frames_late_here": half.playout.late_here,
+            "frames_skipped": half.playout.skipped,
             "jitter_hidden_ms": round(1000 * half.playout.extra_delay, 1),
             "recorded_frames": self._sinks.recorded, "face": half.face,
             "face_changed_s": half.face_changed, "face_changes": half.faces.changes,

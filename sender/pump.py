@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from sender.analysis import Analysis
 from sender.capture import Capture, Frame
+from sender.effort import Spare
 from sender.outgoing import OutgoingHalf
 from sender.pace import LONGEST_STILL
 from sender.sound import Sound
@@ -51,6 +52,10 @@ class Pump:
         self._start = 0.0  # of the clock by which the capture's stamps are played
         self._pushed = float("-inf")  # stamp of the last frame
         self._picture: Picture | None = None  # the one that was analysed last
+        self.spared = 0
+        """Frames that were not analysed, to spare the processor: the receiver makes up the motion between others."""
+        self._left_out = False
+        """Whether the last frame was one."""
         self._kept: list[tuple[float, Analysis | None]] = []
         self._opened = capture.kind == "camera"
         half.on_held = lambda source_id: self._held.set()
@@ -105,6 +110,12 @@ class Pump:
 
     async def _play(self, picture: Picture, stamp: float) -> None:
         await self._wait_for(stamp)
+        spares = self.half.effort.spare is Spare.FRAMES
+        self._left_out = spares and not self._left_out
+        if self._left_out and not self.camera_off:
+            self.spared += 1
+            self._hear(stamp)
+            return
         late = time.monotonic() - self._start - stamp > LATE_SECONDS
         if self.camera_off:
             analysis = None

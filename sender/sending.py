@@ -74,6 +74,10 @@ class Watch:
         delay = f"{self._delays[-1]:.0f} ms" if self._delays else "?"
         base = f" | {self._half.sends}" if self._half.sends else ""
         face = "" if self._half.face is not False else " | no face in the picture"
+        if self._half.effort.spare:
+            face += " | this machine is too busy for everything"
+        elif statistics is not None and statistics.busy_ms is not None:
+            face += " | the other side's machine is busy"
         return (
             f"{since['fps']:.1f} fps | {since['payload_kbps']:.1f} kbit/s payload | "
             f"wire {since['wire_kbps_out']:.1f} out {since['wire_kbps_in']:.1f} back | "
@@ -168,6 +172,8 @@ class Sending:
             | self._watch.report()
             | {
                 "frames_repeated": self._pump.repeated,
+                "frames_spared": self._pump.spared,
+                "times_spared": self.half.effort.leaves_out,
                 "frames_without_face": counts.no_face,
                 "face_seen": self.half.face_seen,
                 "sources_held": counts.sources_held,
