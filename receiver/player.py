@@ -29,7 +29,8 @@ class Player:
     def __init__(self, half: IncomingHalf, sinks: Sinks, status: Callable[[], str], threads: int = 1) -> None:
         """`status` gives a text to show with the picture; `threads` that draw a frame."""
         self._half, self._sinks, self._status = half, sinks, status
-        self._drawing, self._preparing = workers(DRAWERS, "drawing", threads), workers(1, "sources", threads)
+        self._drawing = workers(DRAWERS, "drawing", threads, patient=True)
+        self._preparing = workers(1, "sources", threads, patient=True)
         self._free = asyncio.Semaphore(DRAWERS)
         self._effort = Effort(_SHARE * DRAWERS / half.playout.fps)
         self._over = False

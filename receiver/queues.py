@@ -18,7 +18,7 @@ class Lasting:
 
     def __init__(self, name: str, most: int) -> None:
         """`most` jobs wait, the one that is being done included."""
-        self._room, self._worker = asyncio.Semaphore(most), workers(1, name)
+        self._room, self._worker = asyncio.Semaphore(most), workers(1, name, patient=True)
         self._failed: BaseException | None = None
         self._broken = False
 

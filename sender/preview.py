@@ -43,7 +43,7 @@ class Preview:
         require_display(os.environ)
         self.hints = Hints()
         self._clock = clock
-        self._looker = workers(1, "hints")
+        self._looker = workers(1, "hints", patient=True)
         self._looking: Future[Seen] | None = None
         self._looked_at = 0.0
         self._next_look = self._next_show = float("-inf")

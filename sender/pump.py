@@ -44,7 +44,7 @@ class Pump:
         self.camera_off = False
         """While it is set no picture is looked at, and the other side is told."""
         self._seconds = seconds
-        self._pool, self._workshop = workers(1, "analysis", threads), workers(1, "sources", threads)
+        self._pool, self._workshop = workers(1, "analysis", threads), workers(1, "sources", threads, patient=True)
         self._jobs: set[asyncio.Task[None]] = set()
         self._held = asyncio.Event()
         self._failed: BaseException | None = None

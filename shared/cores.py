@@ -8,6 +8,8 @@ Codecs of small pictures (SVT-AV1, x264, the decoders of PyAV) have one thread e
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +23,8 @@ that spin while they wait stall each other (20 ms become 400), and products of a
 one."""
 DRAWERS = 2
 """Frames of one call drawn at a time: two threads on one frame wait for each other at every layer."""
+PATIENT = 5
+"""Steps of niceness: a third of the weight."""
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _FILMS = 4
 """Threads that decode a film at most: more hold more frames in memory, and none is needed that early."""
@@ -104,12 +108,19 @@ def settle(given: Shares, work: Work) -> None:
     torch.set_num_threads(given.drawing if work.draws else given.extracting)
 
 
-def workers(count: int, name: str, threads: int = 1) -> ThreadPoolExecutor:
-    """So many threads, each of which computes with so many of PyTorch's."""
-    return ThreadPoolExecutor(count, name, initializer=partial(_begin, threads))
+def workers(count: int, name: str, threads: int = 1, *, patient: bool = False) -> ThreadPoolExecutor:
+    """So many threads, each of which computes with so many of PyTorch's.
+
+    Who is `patient` gets what the others leave, where the system tells threads apart (Linux): drawing, and what only
+    makes pictures better or keeps them, must not take the processor from sound, motion and the link.
+    """
+    return ThreadPoolExecutor(count, name, initializer=partial(_begin, threads, patient))
 
 
-def _begin(threads: int) -> None:
+def _begin(threads: int, patient: bool) -> None:
     import torch
 
+    if patient and sys.platform == "linux":
+        now = os.getpriority(os.PRIO_PROCESS, 0)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(now + PATIENT, 19))
     torch.set_num_threads(threads)  # of this thread, as OpenMP counts them, and of those that begin later

@@ -15,7 +15,7 @@ def looked(until: float, attention: Attention | None = None, every: float = TICK
 
 def test_nothing_has_waited_before_the_first_look_or_on_an_idle_machine() -> None:
     assert Attention().waited(100.0) == 0.0
-    assert looked(1.0).waited(1.01) == 0.0
+    assert looked(1.0).waited(1.01) == pytest.approx(0.0)
     assert looked(1.0).lately == pytest.approx(0.0)
 
 

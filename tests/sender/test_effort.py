@@ -36,7 +36,7 @@ def test_things_are_left_out_one_by_one_down_to_every_second_frame() -> None:
 
 
 def test_no_more_is_left_out_than_helps() -> None:
-    seen = played(Effort(), lambda spare, _: 0.02 if spare >= Spare.SOURCES else 0.2, 1.5)
+    seen = played(Effort(), lambda spare, _: 0.02 if spare >= Spare.SOURCES else 0.2, 1.2)
     assert steps(seen) == [Spare.NOTHING, Spare.LOOKS, Spare.SOURCES]
 
 
@@ -65,4 +65,4 @@ def test_what_was_too_much_is_taken_up_again_later_each_time() -> None:
     tries = [n * EVERY for n in range(1, len(seen)) if seen[n] is Spare.NOTHING and seen[n - 1] is not Spare.NOTHING]
     waits = [b - a for a, b in pairwise(tries)]
     assert waits[-1] > 1.5 * waits[0] > 0
-    assert waits == sorted(waits)
+    assert all(b > a - EVERY / 2 for a, b in pairwise(waits))

@@ -13,7 +13,7 @@ import torch
 from call_examples import ROOT
 
 from shared import cores
-from shared.cores import DRAWERS, Shares, Work, allowed, available, film_threads, settle, shares, workers
+from shared.cores import DRAWERS, PATIENT, Shares, Work, allowed, available, film_threads, settle, shares, workers
 
 ONE_WAY, SENDS, BOTH = Work(draws=True), Work(extracts=True), Work(draws=True, extracts=True)
 
@@ -92,6 +92,16 @@ def test_every_worker_computes_with_its_own_share() -> None:
     assert torch.get_num_threads() == 3
     for pool in pools:
         pool.shutdown()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the threads of a process apart")
+@pytest.mark.usefixtures("threads")
+def test_who_is_patient_leaves_the_processor_to_the_others() -> None:
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    with workers(1, "a", patient=True) as patient, workers(1, "b") as other:
+        found = [pool.submit(os.getpriority, os.PRIO_PROCESS, 0).result() for pool in (patient, other)]
+    assert found == [min(before + PATIENT, 19), before]
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
 COUNTS_THREADS = re.compile(
