@@ -26,8 +26,8 @@ DRAWERS = 2
 PATIENT = 5
 """Steps of niceness: a third of the weight."""
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
-_FILMS = 4
-"""Threads that decode a film at most: more hold more frames in memory, and none is needed that early."""
+_UNHURRIED = 4
+"""Threads at most for what is in no hurry: a film that is decoded by more holds more frames in memory."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ def shares(cores: int, work: Work) -> Shares:
     return Shares(drawers, max(1, left // drawers), extracting)
 
 
-def film_threads(cores: int) -> int:
-    """Threads that decode a film, which is nowhere in a hurry."""
-    return min(max(1, cores // 2), _FILMS)
+def unhurried(cores: int) -> int:
+    """Threads for what is in no hurry: a film that is decoded, sources that TensorFlow enlarges."""
+    return min(max(1, cores // 2), _UNHURRIED)
 
 
 def available() -> int:

@@ -13,7 +13,7 @@ import torch
 from call_examples import ROOT
 
 from shared import cores
-from shared.cores import DRAWERS, PATIENT, Shares, Work, allowed, available, film_threads, settle, shares, workers
+from shared.cores import DRAWERS, PATIENT, Shares, Work, allowed, available, unhurried, settle, shares, workers
 
 ONE_WAY, SENDS, BOTH = Work(draws=True), Work(extracts=True), Work(draws=True, extracts=True)
 
@@ -52,7 +52,7 @@ def test_what_runs_decides_who_gets_what(count: int, work: Work, expected: Share
 
 
 def test_a_film_is_decoded_by_half_of_the_cores_and_few_at_most() -> None:
-    assert [film_threads(count) for count in (1, 2, 3, 4, 8, 64)] == [1, 1, 1, 2, 4, 4]
+    assert [unhurried(count) for count in (1, 2, 3, 4, 8, 64)] == [1, 1, 1, 2, 4, 4]
 
 
 @pytest.mark.parametrize("calls", [1, 2, 7])
@@ -106,7 +106,7 @@ def test_who_is_patient_leaves_the_processor_to_the_others() -> None:
 
 COUNTS_THREADS = re.compile(
     r"set_num_threads|set_num_interop_threads|setNumThreads|cpu_count|sched_getaffinity|ThreadPoolExecutor\(|"
-    r"OMP_WAIT_POLICY|thread_count = (?!1\b|.*film_threads)"
+    r"OMP_WAIT_POLICY|thread_count = (?!1\b|.*unhurried)"
 )
 
 
