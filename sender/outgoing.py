@@ -346,7 +346,8 @@ class OutgoingHalf:
         """Messages of these sizes go in one packet, or as few as hold them, and with them what was flushed."""
         chunks = sum(map(chunk_cost, sizes))
         size = chunks + PACKET_HEADERS * -(-chunks // MAX_USER_DATA)
-        self._link.sent(size, *(self._flushed or (None,)), age=now - self._flushed_clock)
+        bundle, frames, payload = self._flushed or (None, 0, 0)
+        self._link.sent(size, bundle, frames, payload, now - self._flushed_clock)
         self._flushed = None
 
     def _append(self, analysis: Analysis | None, clock: float, now: float, cutter: Cutter | None) -> None:

@@ -13,7 +13,7 @@ import torch
 from call_examples import ROOT
 
 from shared import cores
-from shared.cores import DRAWERS, PATIENT, Shares, Work, allowed, available, unhurried, settle, shares, workers
+from shared.cores import DRAWERS, PATIENT, Shares, Work, allowed, available, settle, shares, unhurried, workers
 
 ONE_WAY, SENDS, BOTH = Work(draws=True), Work(extracts=True), Work(draws=True, extracts=True)
 
