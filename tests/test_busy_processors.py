@@ -120,11 +120,13 @@ def what_goes(call: BusyCall) -> tuple[object, ...]:
 
 def test_a_receiver_that_is_starved_draws_less_and_takes_in_everything(call: BusyCall) -> None:
     before, usual = call.incoming.counts.frames_shown, what_goes(call)
-    sources = call.incoming.counts.sources_received
+    sources, rate = call.incoming.counts.sources_received, call.outgoing._link.picture_rate
     call.every, call.drawing = 0.35, 0.5
     for _ in range(100):
         call.run(0.1)
         assert what_goes(call) == usual
+        assert call.outgoing._link.picture_rate >= rate
+    assert call.incoming.playout.behind < 0.05
     assert call.incoming.counts.frames_shown - before < 60
     assert max(call.said[-500:]) < 250
     statistics = call.outgoing.statistics
