@@ -120,6 +120,8 @@ class IncomingHalf:
         self.face: bool = True
         self.camera_off = False
         """Whether the other side said that it is by their will that there is no face."""
+        self.sender_busy = False
+        """Whether the other side said that its processor has too much to do."""
         self._began: float | None = None
         self.heard: float | None = None
         """When the last message came."""
@@ -217,6 +219,7 @@ class IncomingHalf:
             self._tape.resumed(change is Change.REPLACED, skip or 0, now)
         if change is Change.REPLACED:
             self._run += 1
+            self.sender_busy = False
             self.gallery.begin_anew()
             self._prepared.clear()
             self._jobs.clear()
@@ -381,6 +384,8 @@ class IncomingHalf:
             case control.Note(text=text):
                 if text in (control.FACE, control.NO_FACE, control.CAMERA_OFF):
                     self.face, self.camera_off = text == control.FACE, text == control.CAMERA_OFF
+                if text in (control.BUSY, control.KEEPS_UP):
+                    self.sender_busy = text == control.BUSY
                 if self.base is not None:
                     self.base.note(text)
             case control.Bye(reason=reason):

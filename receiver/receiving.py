@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from receiver.call import ReceiverSettings, Studio
 from receiver.incoming import IncomingHalf
-from receiver.indicators import BUSY, Gauges, Indicators, Sample
+from receiver.indicators import Gauges, Indicators, Sample
 from receiver.listening import listen
 from receiver.marks import face_changed
 from receiver.page.stage import Stage
@@ -54,7 +54,7 @@ class Watch:
         delay = "?" if middle is None else f"{middle:.0f} ms"
         absence = self.indicators.absence
         face = f" | {absence}: holding the last picture" if absence else ""
-        face += f" | {BUSY}" if self.indicators.busy else ""
+        face += f" | {self.indicators.busyness}" if self.indicators.busyness else ""
         face += "" if half.face_changed is None else f" | {face_changed(half.face_changed)}"
         self.text = (
             f"{since['fps']:.1f} fps | {since['payload_kbps']:.1f} kbit/s payload | "
@@ -77,6 +77,7 @@ class Watch:
             payload_in=sum(each.size for each in payload.received.values()), delay_ms=delay_ms, face=half.face,
             camera_off=half.camera_off,
             with_base=0 if half.base is None else half.base.counts.frames, busy=half.busy,
+            sender_busy=half.sender_busy,
         )  # fmt: skip
 
     def _now(self) -> Snapshot:

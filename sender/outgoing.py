@@ -149,6 +149,7 @@ class OutgoingHalf:
         self.camera_off = False
         """Set it when it is by the user's will that frames have no face."""
         self._noted = control.FACE  # what the other side takes for granted
+        self._told_busy = False
         self._told: BasePoint | None = None
         """The base layer that the other side was told of in words."""
         self._late = 0
@@ -184,6 +185,7 @@ class OutgoingHalf:
         `picture`: the camera frame (H, W, 3), for the base layer; without it only what the analysis shows can be coded.
         """
         self.effort.note(now - clock, now)
+        self._say_whether_busy()
         self._say_whether_face(analysis is not None)
         if self.camera_off:
             self._stop_base()
@@ -474,6 +476,13 @@ class OutgoingHalf:
             self._pacer.restart(nothing_held=not ids)
             if self._newest is not None and self._sources.goes_again(self._newest[0], now):
                 self._pacer.add(*self._newest)
+
+    def _say_whether_busy(self) -> None:
+        busy = self.effort.spare is not Spare.NOTHING
+        if busy != self._told_busy and self.gallery.sources:
+            self._told_busy = busy
+            note = control.BUSY if busy else control.KEEPS_UP
+            self._out.append((Channel.CONTROL, control.pack_control(control.Note(note))))
 
     def _say_whether_face(self, face: bool) -> None:
         self.face = face

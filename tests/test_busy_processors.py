@@ -160,6 +160,7 @@ def test_a_sender_that_is_starved_leaves_out_what_it_can_and_is_not_taken_for_a_
     assert call.outgoing.effort.spare is Spare.FRAMES
     coded = call.outgoing.base_counts.coded
     call.run(10)
+    assert call.incoming.sender_busy
     assert call.outgoing.base_counts.coded == coded > base
     assert call.outgoing.counts.frames_sent - frames > 12.5 * 12.5 - 40  # every second frame at least
     assert max(call.said[-500:]) > 250  # the receiver cannot know; the sender does
@@ -168,6 +169,7 @@ def test_a_sender_that_is_starved_leaves_out_what_it_can_and_is_not_taken_for_a_
     call.late = 0.0
     call.run(10)
     assert call.outgoing.effort.spare is Spare.NOTHING
+    assert not call.incoming.sender_busy
     assert call.outgoing.base_counts.coded > coded
     assert call.incoming.counts.sound_packets >= call.sounds - 8
     assert what_goes(call) == usual

@@ -19,6 +19,9 @@ MAX_TEXT = 200
 MAX_SOURCES = 64
 NO_FACE, FACE, CAMERA_OFF = "no face", "face", "camera off"
 """Texts of the notes that a sender gives when the person leaves its picture and comes back."""
+BUSY, KEEPS_UP = "busy", "keeps up"
+"""Texts of the notes that a sender gives when its processor begins to have too much to do, and when that is over:
+what comes late then is not the link's fault. An older receiver takes no notice."""
 BASE_KEY = "base"
 """Reason of a request for a key of the base layer."""
 SENDS = "sends: "

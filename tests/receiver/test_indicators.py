@@ -4,7 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from receiver.indicators import BUSY, LATELY, PICTURES_LATELY, Gauges, Indicators, Quality, Sample, link_quality
+from receiver.indicators import (
+    BUSY,
+    LATELY,
+    PICTURES_LATELY,
+    SENDER_BUSY,
+    Gauges,
+    Indicators,
+    Quality,
+    Sample,
+    link_quality,
+)
 
 EMPTY = Sample(
     time=100.0, heard=None, received=0, late=0, shown=0, sources_received=0, sources_held=0, behind=0.0,
@@ -62,6 +72,11 @@ def test_a_busy_machine_is_no_fault_of_the_link() -> None:
     read = gauges.read(replace(running(1), busy=0.3))
     assert (read.quality, read.busy) == ("good", True)
     assert not gauges.read(running(2)).busy
+    late = replace(running(3), behind=0.6, late=40, extra_delay=0.7)
+    assert gauges.read(late).quality == "losing"
+    read = gauges.read(replace(late, sender_busy=True))
+    assert (read.quality, read.busyness) == ("good", SENDER_BUSY)
+    assert gauges.read(replace(late, time=late.time + 5, sender_busy=True)).quality == "stalled"  # that is seen still
 
 
 def test_the_first_reading_has_no_rates() -> None:
