@@ -10,6 +10,8 @@ LATE = 0.1
 """From a frame's capture until it is taken in to be sent: from there on too much is done. Analysing takes 0.02."""
 IN_TIME = 0.05
 """Up to this much there is room for more."""
+_ANOTHER_CLOCK = 10.0
+"""No frame waits for so long: its clock is not the one it is compared with, or the machine was asleep."""
 _STEP_SECONDS = 0.4
 """From one thing left out to the next: what that brought is to be seen first."""
 _CALM_SECONDS = 1.0
@@ -49,6 +51,8 @@ class Effort:
 
     def note(self, late: float, now: float) -> None:
         """A frame is taken in at `now`, so long after its capture."""
+        if late > _ANOTHER_CLOCK:
+            return
         self._two.append(late)
         if late > IN_TIME:
             self._late_at = now

@@ -40,6 +40,10 @@ def test_no_more_is_left_out_than_helps() -> None:
     assert steps(seen) == [Spare.NOTHING, Spare.LOOKS, Spare.SOURCES]
 
 
+def test_a_clock_that_has_nothing_to_do_with_ours_says_nothing() -> None:
+    assert set(played(Effort(), lambda *_: 5000.0, 5.0)) == {Spare.NOTHING}
+
+
 def test_one_late_frame_is_nothing() -> None:
     seen = played(Effort(), lambda _, now: 0.5 if round(now / EVERY) % 5 == 0 else 0.02, 10.0)
     assert set(seen) == {Spare.NOTHING}
