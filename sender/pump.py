@@ -53,7 +53,8 @@ class Pump:
         self._pushed = float("-inf")  # stamp of the last frame
         self._picture: Picture | None = None  # the one that was analysed last
         self.spared = 0
-        """Frames that were not analysed, to spare the processor: the receiver makes up the motion between others."""
+        """Frames of a camera that were not analysed, to spare the processor: the receiver makes up the motion between
+        others. Every frame of a file goes, if need be with the motion of the one before."""
         self._left_out = False
         """Whether the last frame was one."""
         self._kept: list[tuple[float, Analysis | None]] = []
@@ -112,16 +113,16 @@ class Pump:
         await self._wait_for(stamp)
         spares = self.half.effort.spare is Spare.FRAMES
         self._left_out = spares and not self._left_out
-        if self._left_out and not self.camera_off:
-            self.spared += 1
-            self._hear(stamp)
-            return
         late = time.monotonic() - self._start - stamp > LATE_SECONDS
         if self.camera_off:
             analysis = None
-        elif late and self.capture.kind != "camera":
+        elif (late or self._left_out) and self.capture.kind != "camera":
             self.repeated += 1
             analysis = self._last
+        elif self._left_out:
+            self.spared += 1
+            self._hear(stamp)
+            return
         else:
             analysis = await self._analyse(picture)
         self._hear(stamp)
