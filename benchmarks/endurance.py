@@ -86,7 +86,7 @@ class Bench:
             peer=None, source=args.source, refresh=EveryN(_FREQ), profile=args.profile, framing="none",
             engine=args.engine, sound=SoundSettings(wanted=False),
         )  # fmt: skip
-        _, capture, _, outgoing, self.hello = prepare(self.settings)
+        _, capture, _, outgoing, self.hello, _ = prepare(self.settings)
         with capture:
             self._frames = look_ahead(outgoing, capture, LOOKED_AHEAD, progress)
         self._engine, self._basis = load_engine(args.engine, draws=False), load_basis(args.engine)

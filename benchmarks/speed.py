@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -21,7 +21,6 @@ import torch
 
 from benchmarks.command import command
 from benchmarks.engine_speed import BATCHES, UPSCALED_FROM, Budget, Stage, engine_figures, engine_table, stage
-from receiver.player import DRAWERS, share_cores
 from receiver.record import Recorder
 from receiver.upscale import DEFAULT_UPSCALER, load_upscaler
 from sender.capture import SampleCapture
@@ -33,6 +32,7 @@ from sender.sample import sample_frames
 from shared.codec.bundle import Bundle, decode_bundle, encode_bundle
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import decode_picture, encode_picture
+from shared.cores import DRAWERS, Work, available, settle, shares, workers
 from shared.link.pacing import FIRST_RATE, PicturePacer
 from shared.models.engine import SIZES, Engine, EngineError, Picture
 from shared.models.registry import ENGINES, choose_device, load_basis, load_engine
@@ -106,13 +106,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Every figure. Raises EngineError."""
     device = choose_device(args.device)
     basis = load_basis(args.engine)
-    torch.set_num_threads(1)  # as sender/call.py
+    _settle(Work(extracts=True))
     material = Material.make(load_engine(args.engine, args.device), basis, args.repeats)
     settings = {"repeats": args.repeats, "seconds": args.seconds, "precision": material.engine.precision}
     report: dict[str, Any] = {"machine": _machine(), "settings": settings}
     report["sender"] = sender_stages(material) | {"fps": sender_fps(args, basis)}
     report["receiver"] = receiver_stages(material)
-    share_cores()
+    _settle(Work(draws=True))
     report["receiver"] |= {"fps": receiver_fps(material, args.seconds)}
     budget = Budget(args.repeats, args.seconds)
     report["engines"] = engine_figures(device, args.engines, args.sizes, args.batches, budget)
@@ -139,7 +139,7 @@ def receiver_stages(material: Material) -> dict[str, Stage]:
     messages = cycle([encode_bundle(next(bundles), material.basis) for _ in range(_SAMPLE_FRAMES // BUNDLE)])
     codec, data = encode_picture(first)
     small, upscaler = cut(first, whole_square(first), UPSCALED_FROM), load_upscaler(DEFAULT_UPSCALER)
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(available())
     warm_up(engine)
     source, motions = engine.prepare(first, material.canonical, own), cycle(material.motions)
     stages = {
@@ -193,7 +193,8 @@ def receiver_fps(material: Material, seconds: float) -> float:
     messages = [encode_bundle(next(bundles), material.basis) for _ in range(count)]
     source = material.engine.prepare(material.pictures[0], material.canonical, material.motions[0])
     drawing: deque[Future[Picture]] = deque()
-    with ThreadPoolExecutor(DRAWERS) as pool:
+    given = shares(available(), Work(draws=True))
+    with workers(DRAWERS, "drawing", given.drawing) as pool:
         for ready in [pool.submit(warm_up, material.engine) for _ in range(DRAWERS)]:
             ready.result()
         began = time.perf_counter()
@@ -206,6 +207,10 @@ def receiver_fps(material: Material, seconds: float) -> float:
         while drawing:
             drawing.popleft().result()
         return round(count * BUNDLE / (time.perf_counter() - began), 2)
+
+
+def _settle(work: Work) -> None:
+    settle(shares(available(), work), work)
 
 
 def timed(work: Callable[[], object], repeats: int, frames: int = 1) -> Stage:
@@ -269,7 +274,7 @@ def _machine() -> dict[str, Any]:
     ]
     load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     return {
-        "cores": os.cpu_count(),
+        "cores": available(),
         "cpu": models[0] if models else platform.processor() or platform.machine(),
         "torch": torch.__version__,
         "python": platform.python_version(),

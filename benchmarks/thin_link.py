@@ -269,7 +269,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         framing="none", engine=args.engine, sound=SoundSettings(wanted=False),
     )  # fmt: skip
     progress = Progress(args.seconds + 3)
-    _, capture, _, outgoing, hello = prepare(settings)
+    _, capture, _, outgoing, hello, _ = prepare(settings)
     with capture:
         frames = look_ahead(outgoing, capture, args.seconds, progress)
     engine = NotDrawing(load_engine(args.engine, draws=False))

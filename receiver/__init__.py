@@ -6,4 +6,4 @@ _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH
 if "receiver" in sys.orig_argv and sys.argv[:1] == ["-m"] and not sys.flags.safe_path and sys.path[0] != _HOME:
     del sys.path[0]
 
-import shared  # noqa: E402, F401  # what signals do from here on; cv2 before PyAV
+import shared  # noqa: E402, F401  # signals; before PyTorch, NumPy and PyAV: it says what they find when loaded

@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import os
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads of two busy processes stall each other
 
 from receiver.call import ReceiverSettings, Studio
 from receiver.options import add_showing_options, idle_showing, showing_settings
@@ -138,7 +135,7 @@ def parse(arguments: list[str] | None = None) -> Asked:
         if args.rendezvous is not None:
             parse_server(args.rendezvous)
         ice = IceSettings.parse(args.stun, args.turn, args.relay_only)
-        sending = None if args.send is None else sending_settings(args, args.send, ice)
+        sending = None if args.send is None else replace(sending_settings(args, args.send, ice), receives=True)
         trust = trust_settings(args)
     except ValueError as error:
         parser.error(str(error))
@@ -146,7 +143,7 @@ def parse(arguments: list[str] | None = None) -> Asked:
     receiving = replace(
         showing_settings(args, args.out), host=host, port=port, keep=args.keep, calls=args.calls, ice=ice,
         report=args.report, play=args.play, rendezvous=args.rendezvous, by_hand=args.by_hand, qr=args.qr,
-        trust=trust, https=https_settings(parser, args), state=args.state, wait=args.wait,
+        trust=trust, https=https_settings(parser, args), state=args.state, wait=args.wait, sends=sending is not None,
     )  # fmt: skip
     return Asked(receiving, sending)
 

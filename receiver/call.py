@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from receiver.incoming import IncomingHalf
-from receiver.player import DRAWERS, share_cores
 from receiver.tape import Tape
 from receiver.upscale import DEFAULT_UPSCALER, Upscaler, load_upscaler
 from shared.codec.av1 import decodable
 from shared.codec.motion_basis import MotionBasis
+from shared.cores import ONE_CORE, Shares, Work, available, settle, shares
 from shared.link.ice import IceSettings
 from shared.models.appearance import Appearances, load_appearances
 from shared.models.batching import Batcher
@@ -45,6 +45,8 @@ class ReceiverSettings:
     qr: bool = True
     calls: int = 1
     """Calls taken at a time, of which each has a recording and a report of its own."""
+    sends: bool = False
+    """Whether this process sends in the same call: they share its cores."""
     backend: str = "auto"
     precision: str = "auto"
     ice: IceSettings = field(default_factory=IceSettings)
@@ -90,23 +92,29 @@ class Studio:
     """None: nobody notices when a face is changed."""
     base: bool = True
     """Whether a base layer can be taken in, and is wanted."""
+    threads: Shares = ONE_CORE
+    """That draw and prepare."""
 
     @staticmethod
     def open(settings: ReceiverSettings) -> Studio:
         """Loads and warms up. Raises EngineError."""
         device = choose_device(settings.device)
-        share_cores()
+        quick = draws_quickly(settings.engine, device)
+        work = Work(draws=True, extracts=settings.sends, calls=settings.calls, quick=quick, on_gpu=device == "cuda")
+        threads = shares(available(), work)
+        settle(threads, work)
         size = settings.size or usual_size(settings.engine, device)
         engine = load_engine(
             settings.engine, device, size=size, generator=settings.generator, backend=settings.backend,
             precision=settings.precision,
         )  # fmt: skip
         upscaler = load_upscaler(settings.upscaler, settings.upscaler_weights, device)
-        if draws_quickly(settings.engine, device):
+        if quick:
             warm_up(engine, calls=settings.calls)
         if settings.calls > 1:
-            engine = Batcher(engine, at_once=1 if device == "cuda" else DRAWERS)
-        return Studio(engine, load_basis(settings.engine), upscaler, load_appearances(), takes_base(settings))
+            engine = Batcher(engine, at_once=threads.drawers)
+        basis, base = load_basis(settings.engine), takes_base(settings)
+        return Studio(engine, basis, upscaler, load_appearances(), base, threads)
 
     def half(self, fps: float, tape: Tape | None = None) -> IncomingHalf:
         """A fresh half for a call at `fps` frames a second."""

@@ -90,6 +90,8 @@ class Window:
         """Called when the user says that the words of the call are the same on both sides."""
         self.mark = mark
         """On every picture."""
+        self.touched = False
+        """Whether a key was pressed since the canvas on display was composed."""
         self._title = title
         self._held: Image | None = None
         self._open = False
@@ -99,17 +101,32 @@ class Window:
 
         Raises DisplayError if this OpenCV was built without windows.
         """
+        return self.put(self.composed(rgb, status))
+
+    def composed(self, rgb: Image, status: str) -> Image:
+        """The canvas for a picture. It takes some milliseconds, and may be made in another thread, one at a time."""
         controls = self.controls
+        self.touched = False
         self._held = (rgb if self._held is None else self._held) if controls.still else None
         picture = rgb if self._held is None else self._held
         notes = controls.notes()
         mark = f"{self.mark}, {notes}" if notes else self.mark
+        return compose(picture, status, mark, self._keys() if controls.help else (), self.banner(), self.own_view())
+
+    def pump(self) -> bool:
+        """Handles keys and what the desktop asks of the window, and composes nothing; False as for `show`."""
+        if self._open:
+            if cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
+                return False
+            self._press(cv2.waitKey(1))
+        return not self.controls.ended
+
+    def put(self, canvas: Image) -> bool:
+        """Puts a canvas on display; False as for `show`. Raises DisplayError as it does."""
+        controls = self.controls
         try:
             if self._open and cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
                 return False
-            canvas = compose(
-                picture, status, mark, self._keys() if controls.help else (), self.banner(), self.own_view()
-            )
             if not self._open:
                 cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
                 cv2.resizeWindow(self._title, canvas.shape[1], canvas.shape[0])
@@ -138,6 +155,7 @@ class Window:
         controls = self.controls
         muted, camera_off, full = controls.muted, controls.camera_off, controls.full_screen
         controls.press(key)
+        self.touched |= key >= 0
         if controls.compared and self.on_compared is not None:
             self.on_compared()
         controls.compared = False

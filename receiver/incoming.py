@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from receiver.appearance import FaceWatch
+from receiver.attention import Attention
 from receiver.base_layer import BaseLayer
 from receiver.clock import ClockOffset
 from receiver.delays import Delays
@@ -37,6 +38,10 @@ from shared.motion import FloatArray
 from shared.session.call import Outgoing, TooManyErrors
 
 STATISTICS_SECONDS = 2.0
+_BUSY = 0.05
+"""Seconds of this machine's own lateness from which the sender is told of it."""
+_DRAWN_WITHIN = 0.08
+"""Seconds that drawing may take on a machine that keeps up: two frames are drawn at a time."""
 _CLOCK_EVERY = 5
 """The sender's clock is asked for in the first statistics and in every fifth after that."""
 _CLOCK_AT_ONCE = 3
@@ -114,9 +119,11 @@ class IncomingHalf:
         self.peer_bye: str | None = None
         self.face: bool = True
         self.camera_off = False
+        """Whether the other side said that it is by their will that there is no face."""
         self.peer_sends = ""
         """What the sender says it sends now."""
-        """Whether the other side said that it is by their will that there is no face."""
+        self.sender_busy = False
+        """Whether the other side said that its processor has too much to do."""
         self._began: float | None = None
         self.heard: float | None = None
         """When the last message came."""
@@ -138,7 +145,7 @@ class IncomingHalf:
         """Which sources frames are drawn from, and how they fade."""
         self._jobs: list[PictureMessage] = []
         self._out: list[Outgoing] = []
-        self._lag = LinkLag()
+        self._lag, self._attention = LinkLag(), Attention()
         self._next_statistics, self._last_statistics = 0.0, float("-inf")
         self._statistics_sent = 0
         self._clock = ClockOffset()
@@ -214,6 +221,7 @@ class IncomingHalf:
             self._tape.resumed(change is Change.REPLACED, skip or 0, now)
         if change is Change.REPLACED:
             self._run += 1
+            self.sender_busy = False
             self.gallery.begin_anew()
             self._prepared.clear()
             self._jobs.clear()
@@ -288,6 +296,13 @@ class IncomingHalf:
             self.display_lag += _LAG_FOLLOWS * (lag - self.display_lag)
 
     @property
+    def busy(self) -> float:
+        """Seconds by which pictures lately came on display, or messages were taken in, later than they should have for
+        this machine's own sake; 0 where that is little."""
+        late = max(self.display_lag - _DRAWN_WITHIN, self._attention.lately)
+        return late if late >= _BUSY else 0.0
+
+    @property
     def clock_offset(self) -> float | None:
         """Seconds to add to the sender's clock to have ours; None until it is known."""
         return self._clock.seconds
@@ -315,6 +330,7 @@ class IncomingHalf:
 
     def tick(self, now: float, link_queued: int = 0) -> list[Outgoing]:
         """Everything to send at `now`; it is little, so what waits in the link does not matter."""
+        self._attention.look(now)
         out, self._out = self._out, []
         if self.base is not None:
             out += [(Channel.CONTROL, control.pack_control(each)) for each in self.base.messages(now)]
@@ -337,9 +353,10 @@ class IncomingHalf:
         bundle = decode_bundle(data, self._basis)
         self.counts.bundles += 1
         self.counts.frames_received += len(bundle.frames)
-        placed = self.playout.add(bundle, now)
+        waited = self._attention.waited(now)
+        placed = self.playout.add(bundle, now, waited)
         clock = placed.capture
-        self._lag.add(clock + (len(bundle.frames) - 1) * bundle.frame_interval_ms / 1000, now)
+        self._lag.add(clock + (len(bundle.frames) - 1) * bundle.frame_interval_ms / 1000, now, waited)
         if self._lag.behind >= URGENT:
             self._next_statistics = min(self._next_statistics, self._last_statistics + URGENT_EVERY)
         self.counts.sound_packets += sum(1 for each in bundle.sound if each.data)
@@ -371,6 +388,8 @@ class IncomingHalf:
                     self.face, self.camera_off = text == control.FACE, text == control.CAMERA_OFF
                 elif text.startswith(control.SENDS):
                     self.peer_sends = text.removeprefix(control.SENDS)
+                elif text in (control.BUSY, control.KEEPS_UP):
+                    self.sender_busy = text == control.BUSY
                 if self.base is not None:
                     self.base.note(text)
             case control.Bye(reason=reason):
@@ -390,6 +409,7 @@ class IncomingHalf:
             delay_ms=min(max(0, round(statistics.median(self.delays_ms(_RECENT) or [0]))), _CLOCK_MASK),
             behind_ms=min(round(1000 * self._lag.behind), _CLOCK_MASK),
             clock_ms=round(now * 1000) & _CLOCK_MASK if wants else None,
+            busy_ms=round(1000 * self.busy) or None,
         )
 
     def _count_malformed(self, error: MalformedMessage) -> None:

@@ -24,6 +24,7 @@ SLOW_BEHIND = 0.2
 """Seconds that bundles wait in the link: from there on the sender, too, takes it for full."""
 SLOW_EXTRA = 0.4
 """Seconds of delay added to hide jitter. From 400 ms one way on, people talk over each other (ITU-T G.114)."""
+BUSY, SENDER_BUSY = "this machine is too busy to draw everything", "the other side's machine is busy"
 PICTURES_LATELY = 30.0
 """Seconds without a new source after which the call runs on motion only."""
 
@@ -58,6 +59,10 @@ class Sample:
     """Frames drawn with a base layer."""
     sends: str = ""
     """What the sender says it sends, not trusted to be one of the ladder's."""
+    busy: float = 0.0
+    """Seconds, `IncomingHalf.busy`."""
+    sender_busy: bool = False
+    """`IncomingHalf.sender_busy`."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,10 @@ class Indicators:
     delay_ms: float | None
     face: bool
     camera_off: bool = False
+    busy: bool = False
+    """Whether this machine does not keep up: that is no fault of the link."""
+    sender_busy: bool = False
+    """Whether the other one does not: nor is that."""
 
     @property
     def absence(self) -> str:
@@ -82,12 +91,18 @@ class Indicators:
             return ""
         return "the camera at the other end is off" if self.camera_off else "no face at the other end"
 
+    @property
+    def busyness(self) -> str:
+        """Which processor has too much to do; nothing if none has."""
+        return BUSY if self.busy else SENDER_BUSY if self.sender_busy else ""
+
     def line(self) -> str:
         """One line for a narrow place, most important first."""
         if self.quality == "connecting":
             return "connecting"
         delay = "" if self.delay_ms is None else f" | {self.delay_ms:.0f} ms"
         face = f" | {self.absence}" if self.absence else ""
+        face += f" | {self.busyness}" if self.busyness else ""
         return (
             f"link {self.quality} | {self.rung} | {self.wire_in_kbps:.1f} kbit/s in, "
             f"{self.wire_back_kbps:.1f} back{delay}{face}"
@@ -133,8 +148,9 @@ class Gauges:
         came = sample.received - before.received
         silence = None if sample.heard is None else sample.time - sample.heard
         late_share = (sample.late - before.late) / came if came > 0 else 0.0
+        waits = (0.0, 0.0, 0.0) if sample.sender_busy else (late_share, sample.behind, sample.extra_delay)
         return Indicators(
-            quality=link_quality(silence, sample.received > 0, late_share, sample.behind, sample.extra_delay),
+            quality=link_quality(silence, sample.received > 0, *waits),
             rung=self._rung(sample, before),
             fps=(sample.shown - before.shown) / seconds,
             wire_in_kbps=(sample.wire_in - before.wire_in) * 8 / seconds / 1000,
@@ -144,6 +160,8 @@ class Gauges:
             delay_ms=sample.delay_ms,
             face=sample.face,
             camera_off=sample.camera_off,
+            busy=sample.busy > 0,
+            sender_busy=sample.sender_busy,
         )
 
     def _rung(self, sample: Sample, before: Sample) -> Rung:

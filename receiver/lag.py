@@ -26,15 +26,18 @@ class LinkLag:
         self._fastest: deque[tuple[int, float]] = deque(maxlen=_BUCKETS)
         """The least transit in each of the last buckets of time in which some came."""
 
-    def add(self, captured: float, now: float) -> None:
-        """A bundle came whose last frame was captured at `captured`, on the sender's clock, which may be any."""
+    def add(self, captured: float, now: float, waited: float = 0.0) -> None:
+        """A bundle is taken in whose last frame was captured at `captured`, on the sender's clock, which may be any.
+
+        It may have `waited` here before: of that nothing is put down to the link.
+        """
         transit = now - captured
         if self._lately and abs(transit - self._lately[-1]) > _ANOTHER_CLOCK:
             self.__init__()  # type: ignore[misc]
         if captured <= self._newest:
             return
         self._newest = captured
-        self._lately.append(transit)
+        self._lately.append(transit - waited)
         bucket = int(now // _BUCKET)
         if not self._fastest or self._fastest[-1][0] != bucket:
             self._fastest.append((bucket, transit))
@@ -46,4 +49,4 @@ class LinkLag:
     @property
     def behind(self) -> float:
         """Seconds; 0 before the first bundle."""
-        return min(self._lately) - min(least for _, least in self._fastest) if self._lately else 0.0
+        return max(0.0, min(self._lately) - min(least for _, least in self._fastest)) if self._lately else 0.0

@@ -3,47 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-
-import torch
 
 from receiver.effort import Effort
 from receiver.incoming import IncomingHalf, Mixed
 from receiver.playout import Frame
 from receiver.sinks import Sinks
 from shared.codec.errors import MalformedMessage
+from shared.cores import DRAWERS, workers
 from shared.models.engine import Picture
 from shared.session.call import TICK_SECONDS
 
-DRAWERS = 2
-"""Frames drawn at a time."""
 _SHARE = 0.9
 """Of the time between frames that drawing may take."""
-
-
-def share_cores() -> None:
-    """Gives each of the frames drawn at a time its share of the cores."""
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // DRAWERS))
 
 
 class Player:
     """Draws due frames and prepares sources in worker threads.
 
-    Two frames are drawn at a time, each on its share of the cores: two threads on one frame wait for each other at
-    every layer, and lose most when another process is busy too.
+    Two frames are drawn at a time, each on its share of the cores, and none is begun before one of them is shown: who
+    shows slowly sees fewer frames, and the newest, never a queue of old ones.
     """
 
-    def __init__(self, half: IncomingHalf, sinks: Sinks, status: Callable[[], str]) -> None:
-        """`status` gives a text to show with the picture."""
+    def __init__(self, half: IncomingHalf, sinks: Sinks, status: Callable[[], str], threads: int = 1) -> None:
+        """`status` gives a text to show with the picture; `threads` that draw a frame."""
         self._half, self._sinks, self._status = half, sinks, status
-        self._drawing = ThreadPoolExecutor(DRAWERS, "drawing")
-        self._preparing = ThreadPoolExecutor(1, "sources")
+        self._drawing = workers(DRAWERS, "drawing", threads, patient=True)
+        self._preparing = workers(1, "sources", threads, patient=True)
         self._free = asyncio.Semaphore(DRAWERS)
         self._effort = Effort(_SHARE * DRAWERS / half.playout.fps)
         self._over = False
+        self._wrong: Exception | None = None
+        """What went wrong first with a frame."""
         self._showing: asyncio.Task[None] | None = None
         self.call_ended = False
         """Set it when nothing more will come: what waits is played to its end, but not for longer than its time."""
@@ -66,12 +58,12 @@ class Player:
             await asyncio.gather(preparing, *filter(None, [self._showing]), return_exceptions=True)
             self._drawing.shutdown(wait=True)
             self._preparing.shutdown(wait=True)
+        if self._wrong is not None:
+            raise self._wrong
 
     async def _play(self) -> None:
         loop = asyncio.get_running_loop()
         while not self._over:
-            if self._showing is not None and self._showing.done():
-                self._showing.result()
             await self._free.acquire()
             item = self._half.due(time.monotonic())
             if item is None:
@@ -96,7 +88,7 @@ class Player:
     async def _wait(self) -> None:
         """Until the next frame may be due."""
         following = self._half.playout.next_time()
-        if not self._sinks.idle(self._status()) or (self.call_ended and following is None):
+        if not await self._sinks.idle(self._status()) or (self.call_ended and following is None):
             self._over = True
         ahead = TICK_SECONDS if following is None else following - time.monotonic()
         await asyncio.sleep(min(max(ahead, 0.001), TICK_SECONDS))
@@ -107,14 +99,18 @@ class Player:
         """Shows a frame once it is drawn and the one before it is shown."""
         try:
             drawn = None if picture is None else await picture
+            if before is not None:
+                await before
+            if self._wrong is not None:
+                return
+            if drawn is not None:
+                self._half.shown(frame, time.monotonic())
+            if not await self._sinks.show(frame.number, drawn, self._status(), frame.capture):
+                self._over = True
+        except Exception as error:
+            self._wrong, self._over = self._wrong or error, True
         finally:
             self._free.release()
-        if before is not None:
-            await before
-        if drawn is not None:
-            self._half.shown(frame, time.monotonic())
-        if not await self._sinks.show(frame.number, drawn, self._status(), frame.capture):
-            self._over = True
 
     async def _prepare(self) -> None:
         loop = asyncio.get_running_loop()

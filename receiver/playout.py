@@ -61,6 +61,8 @@ class _Arrival(NamedTuple):
     """Seconds from the earliest frame that it makes possible to its last one: what bundling adds to the delay."""
     last_transit: float
     """Of its last frame, which does not depend on how many frames it has."""
+    waited: float
+    """Of that, what it may have waited here."""
 
     @property
     def transit(self) -> float:
@@ -87,6 +89,8 @@ class Playout:
     """Frames a second that the camera takes and frame numbers count; motion that comes more slowly is interpolated."""
     late: int = 0
     """Frames that arrived after their time had passed."""
+    late_here: int = 0
+    """Frames that may have arrived in time, and were taken in when it had passed: this machine is busy."""
     skipped: int = 0
     """Frames in time that were not shown because a newer one was due."""
     sound_lead: float | None = None
@@ -103,8 +107,8 @@ class Playout:
     """Frame numbers to leave out before the next bundle's, which follows no number before it; 0 if it does."""
     _shown: int = -_WRAP  # a bundle older than the first to arrive has numbers below zero
 
-    def add(self, bundle: Bundle, now: float) -> Placed:
-        """Takes in a bundle that arrived at `now`; where it was put comes back."""
+    def add(self, bundle: Bundle, now: float, waited: float = 0.0) -> Placed:
+        """Takes in a bundle at `now`; where it was put comes back. It may have `waited` here so many seconds."""
         first, clock = self._unwrap(bundle)
         interval = bundle.frame_interval_ms / 1000
         step = max(1, round(interval * self.fps))
@@ -113,12 +117,14 @@ class Playout:
         if self.sound_lead is not None:
             ahead = max(ahead, self.sound_lead + _sound_age(bundle))
         span = interval * (len(bundle.frames) - 1)
-        self._arrivals.append(_Arrival(now, ahead + span, now - clock - span))
+        self._arrivals.append(_Arrival(now, ahead + span, now - clock - span, waited))
         self._judge()
         for index, motion in enumerate(bundle.frames):
             frame = Frame(first + index * step, clock + index * interval, bundle.epoch, motion)
             if frame.number <= self._shown:
-                self.late += 1
+                here = waited > 0 and self._delay is not None and frame.capture + self._delay > now - waited
+                self.late_here += here
+                self.late += not here
             else:
                 self._frames[frame.number] = frame
             self._received[frame.number] = frame
@@ -212,8 +218,8 @@ class Playout:
         if not self._arrivals:
             return 0.0
         newest = max(each.at for each in self._arrivals)
-        lately = [each.last_transit for each in self._arrivals if newest - each.at <= _LATELY]
-        return median(lately) - min(each.last_transit for each in self._arrivals)
+        lately = [each.last_transit - each.waited for each in self._arrivals if newest - each.at <= _LATELY]
+        return max(0.0, median(lately) - min(each.last_transit for each in self._arrivals))
 
     @property
     def waiting(self) -> int:

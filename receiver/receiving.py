@@ -20,6 +20,7 @@ from receiver.player import Player
 from receiver.record import check_place
 from receiver.recording import CallRecording
 from receiver.sinks import Sinks
+from receiver.tape_worker import TapeWorker
 from shared.link.base import Link
 from shared.models.engine import Picture
 from shared.part_file import WAVE
@@ -55,6 +56,7 @@ class Watch:
         delay = "?" if middle is None else f"{middle:.0f} ms"
         absence = self.indicators.absence
         face = f" | {absence}: holding the last picture" if absence else ""
+        face += f" | {self.indicators.busyness}" if self.indicators.busyness else ""
         face += "" if half.face_changed is None else f" | {face_changed(half.face_changed)}"
         self.text = (
             f"{since['fps']:.1f} fps | {since['payload_kbps']:.1f} kbit/s payload | "
@@ -76,7 +78,8 @@ class Watch:
             extra_delay=half.playout.extra_delay, wire_in=wire.received.size, wire_back=wire.sent.size,
             payload_in=sum(each.size for each in payload.received.values()), delay_ms=delay_ms, face=half.face,
             camera_off=half.camera_off,
-            with_base=0 if half.base is None else half.base.counts.frames, sends=half.peer_sends,
+            with_base=0 if half.base is None else half.base.counts.frames, sends=half.peer_sends, busy=half.busy,
+            sender_busy=half.sender_busy,
         )  # fmt: skip
 
     def _now(self) -> Snapshot:
@@ -164,7 +167,7 @@ class Receiving:
         self, studio: Studio, link: Link, hello: Hello, place: Place, own: OwnSide | None, opened: ExitStack
     ) -> None:
         say = self._say
-        self._recording = None if place.record is None else CallRecording(place.record, hello)
+        self._recording = None if place.record is None else TapeWorker(CallRecording(place.record, hello))
         if self._recording is not None:
             opened.callback(self._recording.discard)
         self.half = studio.half(hello.fps, self._recording)
@@ -185,7 +188,7 @@ class Receiving:
         if self._listening is not None:
             opened.callback(self._listening.close)
         self._connect_window(own)
-        self._player = Player(self.half, self._sinks, lambda: self._watch.indicators.line())
+        self._player = Player(self.half, self._sinks, lambda: self._watch.indicators.line(), studio.threads.drawing)
         if place.page is not None:
             place.page.begin(
                 self.half, link, hello, lambda: self._watch.indicators, time.monotonic(), self._state_of_trust
@@ -243,7 +246,7 @@ class Receiving:
         """Ends the recordings properly. Raises RecordError."""
         async with AsyncExitStack() as closing:
             if self._recording is not None:
-                closing.callback(self._recording.close)
+                closing.push_async_callback(self._recording.close)
             closing.push_async_callback(self._sinks.close)
             if self._listening is not None:
                 closing.callback(self._listening.close)
@@ -271,7 +274,8 @@ class Receiving:
         return origin | self._watch.report() | vars(half.counts) | {
             "precision": self._studio.engine.precision,
             **({} if half.base is None else half.base.report()),
-            "frames_late": half.playout.late, "frames_skipped": half.playout.skipped,
+            "frames_late": half.playout.late, "frames_late_here": half.playout.late_here,
+            "frames_skipped": half.playout.skipped,
             "jitter_hidden_ms": round(1000 * half.playout.extra_delay, 1),
             "recorded_frames": self._sinks.recorded, "face": half.face,
             "face_changed_s": half.face_changed, "face_changes": half.faces.changes,

@@ -86,6 +86,15 @@ class CallRecording:
         self._failed = True
         self._file.discard()
 
+    def give_up(self) -> None:
+        """Ends the recording here: the disk is too slow for it. What came before stays under its other name."""
+        if not self._failed:
+            self._failed = True
+            log.warning(
+                "The recording '%s' ends after %.1f s (the disk is too slow); '%s' has what came before, and the call "
+                "goes on.", self.path, self._time, self._file.written,
+            )  # fmt: skip
+
     def _put_down(self) -> None:
         if self._numbers:
             numbers, self._numbers = tuple(self._numbers), []

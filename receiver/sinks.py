@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 from receiver.display import Window
 from receiver.marks import mark, origin
 from receiver.page.stage import Stage
 from receiver.places import Places, film_rate
+from receiver.queues import Lasting, Newest
 from receiver.record import Recorder, RecordError
 from receiver.recorded_sound import RecordedSound, WavFile, keep_sound
 from receiver.virtual_camera import VirtualCamera
+from shared.cores import workers
 from shared.models.engine import Picture
 from shared.session.hello import SourceKind
 from shared.session.verified import Verified
 from shared.sound.codec import Samples
 
+_RECORDS_WAITING = 12
+"""Pictures that the recording may be behind: half a second, and 10 MB at 512 px. Drawing waits for it then."""
+_IDLE_SECONDS = 0.25
+"""After which the window is made anew when no picture came: words and this side's own picture change."""
 _LONGEST_GAP_SECONDS = 10.0
 """A longer hole in the frame numbers is recorded as this much of a still picture."""
 
@@ -45,14 +52,16 @@ class Sinks:
         device = camera if isinstance(camera, str) else None
         self._camera = VirtualCamera(fps, mark(kind), device) if camera else None
         self._page = page
-        self._writer = ThreadPoolExecutor(1, "recording")
+        self._writing, self._sending = Lasting("recording", _RECORDS_WAITING), Newest("camera")
+        self._composing = workers(1, "window")
+        self._composed_at = float("-inf")
         self._longest_gap = round(_LONGEST_GAP_SECONDS * self._rate)
         self._places = Places(self._rate, self._longest_gap)
         recorded = sound and (out is not None or out_audio is not None)
         self.sound = RecordedSound(self._rate, self._longest_gap) if recorded else None
         """Takes the packets of sound to be recorded; None if none is."""
         self._last: Picture | None = None
-        self._last_place = -1
+        self._last_place = self._given_place = -1  # of what is written, and of what is to be
         self.recorded = 0
         """Frames in the recording, repeated ones included."""
 
@@ -92,36 +101,53 @@ class Sinks:
         if picture is not None:
             self._last = picture
         first = round(number * self._rate / self._fps)
-        place = max(first, self._last_place + 1) if capture is None else None
+        place = max(first, self._given_place + 1) if capture is None else None
+        heard: Samples | None = None
         if self.sound is not None and capture is not None:
             place, heard = self.sound.step(first, capture)
-            await asyncio.get_running_loop().run_in_executor(self._writer, self._keep, heard)
         elif capture is not None:
             place = self._places.step(first, capture)
-        if self._last is None:
-            return True
-        if self._page is not None:
-            self._page.show(number, self._last, time.monotonic(), capture)
-        if self._recorder is not None and place is not None:
-            await asyncio.get_running_loop().run_in_executor(self._writer, self._record, place, self._last)
-        if self._camera is not None:
-            await asyncio.get_running_loop().run_in_executor(self._writer, self._camera.show, self._last)
-        return self._window.show(self._last, status) if self._window is not None else True
+        going_on = True
+        if self._last is not None:
+            if self._page is not None:
+                self._page.show(number, self._last, time.monotonic(), capture)
+            if self._camera is not None:
+                self._sending.put(partial(self._camera.show, self._last))
+            if self._window is not None:
+                going_on = await self._put_up(self._window, self._last, status)
+        if heard is not None:
+            await self._writing.put(partial(self._keep, heard))
+        if self._recorder is not None and self._last is not None and place is not None:
+            self._given_place = place
+            await self._writing.put(partial(self._record, place, self._last))
+        return going_on
 
-    def idle(self, status: str) -> bool:
-        """Keeps the window alive while there is nothing new."""
+    async def idle(self, status: str) -> bool:
+        """Keeps the window alive while there is nothing new. False once the user closed it."""
         if self._window is None or self._last is None:
             return True
-        return self._window.show(self._last, status)
+        going_on = self._window.pump()
+        if going_on and (self._window.touched or time.monotonic() - self._composed_at > _IDLE_SECONDS):
+            return await self._put_up(self._window, self._last, status)
+        return going_on
+
+    async def _put_up(self, window: Window, picture: Picture, status: str) -> bool:
+        """Composed by a worker: it takes milliseconds, which the link needs. Only the window itself is the loop's."""
+        self._composed_at = time.monotonic()
+        canvas = await asyncio.get_running_loop().run_in_executor(self._composing, window.composed, picture, status)
+        return window.put(canvas)
 
     async def close(self) -> None:
         """Ends the recordings properly, each whatever happens to the others. Raises what went wrong first."""
-        loop = asyncio.get_running_loop()
-        steps = [each.close for each in (self._wav, self._recorder, self._camera) if each is not None]
+        steps: list[Callable[[], None]] = [self._keep_last]
+        steps += [each.close for each in (self._wav, self._recorder) if each is not None]
+        last: list[Callable[[], Awaitable[None]]] = [partial(self._writing.last, step) for step in steps]
+        if self._camera is not None:
+            last.append(partial(self._sending.last, self._camera.close))
         wrong: list[Exception] = []
-        for step in (self._keep_last, *steps):
+        for each in last:
             try:
-                await loop.run_in_executor(self._writer, step)
+                await each()
             except Exception as error:
                 wrong.append(error)
         try:
@@ -129,7 +155,13 @@ class Sinks:
                 self._window.close()  # in this thread, where it was opened
         except Exception as error:
             wrong.append(error)
-        self._writer.shutdown(wait=False)  # all that it had to do is done
+        self._writing.end()
+        self._sending.end()
+        self._composing.shutdown()
+        try:
+            self._writing.check()
+        except Exception as error:
+            wrong.insert(0, error)
         if wrong:
             raise wrong[0]
 

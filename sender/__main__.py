@@ -5,15 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import os
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads of two busy processes stall each other
 
 from receiver.call import ReceiverSettings, Studio
 from receiver.options import add_showing_options, idle_showing, showing_settings
@@ -122,7 +119,12 @@ def parse(arguments: list[str] | None = None) -> Asked:
         out = None if args.receive else args.out
         sending = sending_settings(args, args.source, ice, args.peer, args.seconds, out, args.preview)
         sending = replace(
-            sending, trust=trust_settings(args), https=https_settings(parser, args), state=args.state, wait=args.wait
+            sending,
+            trust=trust_settings(args),
+            https=https_settings(parser, args),
+            state=args.state,
+            wait=args.wait,
+            receives=args.receive,
         )
     except ValueError as error:
         parser.error(str(error))
@@ -173,7 +175,7 @@ def _receiving(args: argparse.Namespace) -> ReceiverSettings | None:
         return None
     settings = showing_settings(args, args.out)
     elsewhere = settings.out or settings.record or settings.virtual_camera or settings.page is not None
-    return replace(settings, window=settings.window or not elsewhere)
+    return replace(settings, window=settings.window or not elsewhere, sends=True)
 
 
 def main() -> int:

@@ -78,6 +78,14 @@ class _Rung(NamedTuple):
     base: BasePoint | None = None
 
 
+class _Went(NamedTuple):
+    """A bundle that went."""
+
+    first_frame: int
+    age: float
+    """Seconds from the capture of its last frame until it went."""
+
+
 class _Mark(NamedTuple):
     """What had gone when a bundle went."""
 
@@ -112,6 +120,8 @@ class LinkAdaptation:
         self._total = 0
         self._through: deque[tuple[float, int]] = deque(maxlen=_THROUGH_KEPT)
         """When a bundle was known to be through, and what had gone with it, newest first."""
+        self._went: deque[_Went] = deque(maxlen=_BUNDLES_KEPT)
+        self._least_age = inf
         self._longer_ms = 0
         """By how much the way has become longer."""
         self._stands_ms, self._stands_since = 0, 0.0
@@ -145,11 +155,15 @@ class LinkAdaptation:
         """Whether no piece of a picture may go."""
         return self._draining or -inf < self._heard_at < now - SILENCE_SECONDS
 
-    def sent(self, size: int, bundle: int | None, frames: int = 0, payload: int = 0) -> None:
+    def sent(self, size: int, bundle: int | None, frames: int = 0, payload: int = 0, age: float | None = None) -> None:
         """So many bytes went, in packets on the wire.
 
-        With them, if `bundle` is given, a bundle of so many `frames` and bytes whose first frame has this number.
+        With them, if `bundle` is given, a bundle of so many `frames` and bytes whose first frame has this number, and
+        whose last one was captured `age` seconds ago.
         """
+        if bundle is not None and age is not None:
+            self._went.append(_Went(bundle & 0xFFFF, age))
+            self._least_age = min(self._least_age, age)
         self._total += size
         if bundle is not None:
             self._marks.append(_Mark(bundle & 0xFFFF, self._total))
@@ -171,7 +185,8 @@ class LinkAdaptation:
     def judge(self, statistics: Stats, loaded: bool, now: float) -> None:
         """Takes in what the receiver says; `loaded`: since it last did, most bundles had a piece of a picture along."""
         self._heard_at = now
-        behind = self._behind(statistics.behind_ms, now)
+        own_ms = round(1000 * self.own_lateness(statistics.highest_frame))
+        behind = self._behind(max(0, statistics.behind_ms - own_ms), now)
         gets_through = self._gets_through(statistics.highest_frame, now)
         if behind > BUSY_MS:
             if not self._draining or (gets_through is not None and behind > _FALLS * self._last_behind):
@@ -184,6 +199,15 @@ class LinkAdaptation:
                 self.picture_rate = min(self.picture_rate, _CAUTIOUS_RATE)
         self._last_behind = behind
         self._choose(now)
+
+    def own_lateness(self, highest_frame: int | None) -> float:
+        """Seconds by which the two newest bundles that have come both went later than the quickest: what a busy
+        processor of this side's takes, which the receiver cannot tell from the link."""
+        numbers = [each.first_frame for each in self._went]
+        if highest_frame not in numbers:
+            return 0.0
+        last = len(numbers) - numbers[::-1].index(highest_frame)
+        return min(each.age for each in list(self._went)[max(0, last - 2) : last]) - self._least_age
 
     def _cut(self, gets_through: float | None, now: float) -> None:
         if not self._draining:

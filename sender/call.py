@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from sender.budget import Budget, budget_for
 from sender.capture import open_source
@@ -24,11 +23,12 @@ from sender.refresh import PoseMoved, RefreshPolicy, WhenWorse
 from sender.sending import Prepared, Sending
 from sender.sound import SoundSettings, bundle_with_sound, open_sound
 from shared.codec.picture import Quality
+from shared.cores import Shares, Work, available, settle, shares
 from shared.link.base import Link
 from shared.link.ice import IceSettings
 from shared.link.pacing import FIRST_RATE, PicturePacer
 from shared.models.engine import NATIVE_SIZE, Engine
-from shared.models.registry import draws_quickly, load_basis, load_engine, wire_hash
+from shared.models.registry import choose_device, draws_quickly, load_basis, load_engine, wire_hash
 from shared.session.calling import calling
 from shared.session.certificate import Https
 from shared.session.conversation import Part, converse, status_text
@@ -85,6 +85,8 @@ class SenderSettings:
     """Where to keep what resumes the call after this program was started again."""
     wait: bool = False
     """Whether the call waits for a receiver that is silent until it is interrupted."""
+    receives: bool = False
+    """Whether this process draws the other side in the same call: they share its cores."""
 
     def byte_budget(self, with_sound: bool = False) -> Budget | None:
         """The budget for sources, None if there is none. Raises ValueError if it is not positive."""
@@ -113,9 +115,19 @@ def affordable(policy: RefreshPolicy, engine: str, quick: bool) -> RefreshPolicy
     return instead
 
 
+def share_cores(settings: SenderSettings) -> Shares:
+    """Has this process compute with as many threads as what it does calls for."""
+    quick, on_gpu = draws_quickly(settings.engine, settings.device), choose_device(settings.device) == "cuda"
+    work = Work(draws=settings.receives, extracts=True, quick=quick, on_gpu=on_gpu)
+    threads = shares(available(), work)
+    settle(threads, work)
+    return threads
+
+
 def load_sending(settings: SenderSettings) -> Engine:
     """The engine for what is sent: calls that come one after the other can share it. Raises EngineError."""
     quick = draws_quickly(settings.engine, settings.device)
+    share_cores(settings)
     draws = quick and isinstance(settings.refresh, WhenWorse)
     engine: Engine = load_engine(
         settings.engine, settings.device, draws=draws, backend="auto", precision=settings.precision
@@ -144,8 +156,7 @@ async def prepare_aside(settings: SenderSettings, engine: Engine | None = None) 
 def _prepare(settings: SenderSettings, engine: Engine | None, opened: ExitStack) -> Prepared:
     settings.byte_budget()
     quick = draws_quickly(settings.engine, settings.device)
-    if quick:
-        torch.set_num_threads(1)  # the motion network is too small to share between cores
+    threads = share_cores(settings)
     capture = open_source(settings.source, settings.seconds)
     opened.callback(capture.close)
     sound = open_sound(settings.sound, settings.source, capture)
@@ -171,7 +182,7 @@ def _prepare(settings: SenderSettings, engine: Engine | None, opened: ExitStack)
         settings.engine, wire_hash(settings.engine), "sender", kind, capture.fps, engine.keypoint_count,
         outgoing.picture_size, {} if sound is None else {SOUND: True},
     )  # fmt: skip
-    return Prepared(settings.source, capture, sound, half, hello)
+    return Prepared(settings.source, capture, sound, half, hello, threads.extracting)
 
 
 Receive = Callable[[Link, Hello, Sending, Callable[[str], None]], Part]

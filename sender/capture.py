@@ -26,6 +26,7 @@ from sender.devices import cameras, find_camera
 from sender.pace import Thinner, announced, usual_rate, without_pauses
 from sender.sample import sample_frames
 from sender.upright import Upright
+from shared.cores import available, unhurried
 from shared.local_media import open_media
 from shared.session.hello import SourceKind
 
@@ -144,7 +145,7 @@ class FileCapture(Capture):
         with ExitStack() as opened:
             opened.callback(self.close)
             self._decoding, self._upright = Decoding(self._container, stream), Upright(stream.sample_aspect_ratio)
-            stream.thread_type = "AUTO"
+            stream.thread_type, stream.codec_context.thread_count = "AUTO", unhurried(available())
             self.fps = announced(usual_rate(_first_stamps(path), float(stream.average_rate or 0)), SAMPLE_FPS)
             length = stream.duration * stream.time_base if stream.duration and stream.time_base else None
             whole = (self._container.duration or 0) / av.time_base or None

@@ -18,6 +18,7 @@ from sender.base_layer import BaseCounts, BaseLayer, Cutter
 from sender.budget import Budget
 from sender.bundling import Bundler, clock_ms
 from sender.cadence import Cadence
+from sender.effort import Effort, Spare
 from sender.first_source import FirstSource
 from sender.framing import Crop, Framer, cut, whole_square
 from sender.profile import LARGEST_BUNDLE, BasePoint, words
@@ -121,6 +122,8 @@ class OutgoingHalf:
         self._engine, self._bundler = engine, Bundler(basis, settings.fps)
         self._cadence = Cadence(settings.fps, settings.step)
         self._coder = SourceCoder()
+        self.effort = Effort()
+        """What is left out where the processor has too much to do."""
         self._sources = Sources(self._code, engine, policy, budget, first)
         self._base = BaseLayer(settings.base, settings.base_always, self._sources.looks)
         self._link = self._fresh_link()
@@ -136,6 +139,8 @@ class OutgoingHalf:
         self._flushed: tuple[int, int, int] | None = None
         """Of the bundle that goes with the next `tick`: number of its first frame, frames that the announced rate has
         in its time, bytes."""
+        self._flushed_clock = 0.0
+        """Capture of its last frame."""
         self._rest_until = float("-inf")
         self._link_queued = 0
         self._bundles = self._loaded_bundles = 0
@@ -146,6 +151,7 @@ class OutgoingHalf:
         self.camera_off = False
         """Set it when it is by the user's will that frames have no face."""
         self._noted = control.FACE  # what the other side takes for granted
+        self._told_busy = False
         self._told: BasePoint | None = None
         """The base layer that the other side was told of in words."""
         self._late = 0
@@ -180,6 +186,8 @@ class OutgoingHalf:
 
         `picture`: the camera frame (H, W, 3), for the base layer; without it only what the analysis shows can be coded.
         """
+        self.effort.note(now - clock, now)
+        self._say_whether_busy()
         self._say_whether_face(analysis is not None)
         if self.camera_off:
             self._stop_base()
@@ -190,7 +198,10 @@ class OutgoingHalf:
             self._append(None, clock, now, None)
         if analysis is None or not self._connected or self._sources_wait(now):
             return None
-        return self._sources.consider(analysis, clock, now, self._base.shown(clock, analysis.crop_number))
+        base, spare = self._base.shown(clock, analysis.crop_number), self.effort.spare
+        return self._sources.consider(
+            analysis, clock, now, base, refresh=spare < Spare.SOURCES, looks=spare < Spare.LOOKS
+        )
 
     def add_sound(self, packets: Sequence[Packet]) -> None:
         """Takes in what was said, on the clock of the frames; it goes with the next bundle."""
@@ -266,7 +277,7 @@ class OutgoingHalf:
         out, self._out = self._out, []
         rides = any(channel is Channel.MOTION for channel, _ in out)
         pieces = [] if self._link.pictures_wait(now) else self._pacer.pop_due(now, link_queued, rides)
-        self._note_sent([len(data) for _, data in out] + [len(piece) for piece in pieces])
+        self._note_sent([len(data) for _, data in out] + [len(piece) for piece in pieces], now)
         self._bundles += rides
         self._loaded_bundles += rides and bool(pieces)
         out += [(Channel.PICTURES, piece) for piece in pieces]
@@ -341,11 +352,12 @@ class OutgoingHalf:
         newer ones would take its place again and again, and none arrive."""
         return bool(self.gallery.sources) and self._link.limited and (self.pictures_waiting or now < self._rest_until)
 
-    def _note_sent(self, sizes: Sequence[int]) -> None:
+    def _note_sent(self, sizes: Sequence[int], now: float) -> None:
         """Messages of these sizes go in one packet, or as few as hold them, and with them what was flushed."""
         chunks = sum(map(chunk_cost, sizes))
         size = chunks + PACKET_HEADERS * -(-chunks // MAX_USER_DATA)
-        self._link.sent(size, *(self._flushed or (None,)))
+        bundle, frames, payload = self._flushed or (None, 0, 0)
+        self._link.sent(size, bundle, frames, payload, now - self._flushed_clock)
         self._flushed = None
 
     def _append(self, analysis: Analysis | None, clock: float, now: float, cutter: Cutter | None) -> None:
@@ -362,7 +374,7 @@ class OutgoingHalf:
         self._forget(gone)
         if gone:
             self._base.drop_droppable()
-        if self._connected and self._link_queued <= BACKLOG and not gone:
+        if self._connected and self._link_queued <= BACKLOG and not gone and self.effort.spare < Spare.BASE:
             self._code_base(analysis, clock, now, cutter)
         self.counts.frames_sent += 1
         self.first_frame = now if self.first_frame is None else self.first_frame
@@ -396,6 +408,7 @@ class OutgoingHalf:
         packets, repeats = self._base.take_packets(), self._base.repeats(self._taken_at)
         every = self._bundler.take(self.gallery.epoch, self._cadence.interval(self._step), packets, repeats)
         seconds, size = sum(made.seconds for made in every), sum(len(made.data) - made.base_bytes for made in every)
+        self._flushed_clock = every[-1].placed[-1].taken
         self._flushed = every[-1].first_frame, max(1, round(seconds * self.settings.fps / self._step)), size
         for made in every:
             self._out.append((Channel.MOTION, made.data))
@@ -473,6 +486,13 @@ class OutgoingHalf:
             self._pacer.restart(nothing_held=not ids)
             if self._newest is not None and self._sources.goes_again(self._newest[0], now):
                 self._pacer.add(*self._newest)
+
+    def _say_whether_busy(self) -> None:
+        busy = self.effort.spare is not Spare.NOTHING
+        if busy != self._told_busy and self.gallery.sources:
+            self._told_busy = busy
+            note = control.BUSY if busy else control.KEEPS_UP
+            self._out.append((Channel.CONTROL, control.pack_control(control.Note(note))))
 
     def _say_whether_face(self, face: bool) -> None:
         self.face = face

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import closing
+from functools import partial
 
 import cv2
 import numpy as np
 
 from sender.capture import Capture
-from sender.detect import Box, find_heads
+from sender.detect import find_heads
 from sender.framing import Crop, Framer
-from sender.hints import ADVICE, Hint, Hints, look
+from sender.hints import ADVICE, Hint, Hints, Seen, look
+from shared.cores import workers
 from shared.desktop import DisplayError, Image, fitting, require_display, write
 
 TITLE = "Pinhole: you"
@@ -41,11 +44,11 @@ class Preview:
         require_display(os.environ)
         self.hints = Hints()
         self._clock = clock
-        self._looker = ThreadPoolExecutor(1, "hints")
-        self._looking: Future[list[Box]] | None = None
-        self._looked_at: tuple[Image, float] | None = None
+        self._looker = workers(1, "hints", patient=True)
+        self._looking: Future[Seen] | None = None
+        self._looked_at = 0.0
         self._next_look = self._next_show = float("-inf")
-        self._known = self._open = False
+        self._known = self._open = self._composing = False
         self.with_base = False
         """Whether a small picture of the square goes along with the motion; set it."""
         self.closed = False
@@ -56,18 +59,38 @@ class Preview:
 
         Raises DisplayError if this OpenCV was built without windows.
         """
+        if self._takes(rgb):
+            self._put(compose(rgb, crop, self.hints.shown, self._known, self.with_base))
+
+    async def show_soon(self, rgb: Image, crop: Crop | None) -> None:
+        """The same without work for the event loop, but for the window itself; leaves out what comes meanwhile."""
+        if self._composing or not self._takes(rgb):
+            return
+        self._composing = True
+        try:
+            make = partial(compose, rgb, crop, self.hints.shown, self._known, self.with_base)
+            canvas = await asyncio.get_running_loop().run_in_executor(None, make)
+        finally:
+            self._composing = False
+        if not self.closed:
+            self._put(canvas)
+
+    def _takes(self, rgb: Image) -> bool:
+        """Whether it is time for another picture; has it looked at if it is time for that."""
         now = self._clock()
         if self.closed:
-            return
+            return False
         self._look(rgb, now)
         if now < self._next_show:
-            return
+            return False
         self._next_show = now + SHOW_SECONDS
+        return True
+
+    def _put(self, canvas: Image) -> None:
         try:
             if self._open and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:
                 self.close()
                 return
-            canvas = compose(rgb, crop, self.hints.shown, self._known, self.with_base)
             if not self._open:
                 cv2.namedWindow(TITLE, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
             cv2.imshow(TITLE, cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
@@ -94,14 +117,17 @@ class Preview:
         if self._looking is not None:
             if not self._looking.done():
                 return
-            assert self._looked_at is not None
-            picture, at = self._looked_at
-            self.hints.update(look(picture, self._looking.result()), at)
+            self.hints.update(self._looking.result(), self._looked_at)
             self._known, self._looking = True, None
         if now >= self._next_look:
             self._next_look = now + LOOK_SECONDS
-            self._looked_at = (rgb, now)
-            self._looking = self._looker.submit(find_heads, rgb)
+            self._looked_at = now
+            self._looking = self._looker.submit(_looked, rgb)
+
+
+def _looked(rgb: Image) -> Seen:
+    """In a worker."""
+    return look(rgb, find_heads(rgb))
 
 
 def compose(rgb: Image, crop: Crop | None, hint: Hint | None, known: bool = True, with_base: bool = False) -> Image:

@@ -6,14 +6,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 from sender.analysis import Analysis
 from sender.capture import Capture, Frame
+from sender.effort import Spare
 from sender.outgoing import OutgoingHalf
 from sender.pace import LONGEST_STILL
 from sender.sound import Sound
 from sender.sources import Job, Result, SourceJob
+from shared.cores import workers
 from shared.models.engine import Picture
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,10 @@ class Pump:
     afterwards.
     """
 
-    def __init__(self, half: OutgoingHalf, capture: Capture, seconds: float | None, sound: Sound | None = None) -> None:
+    def __init__(
+        self, half: OutgoingHalf, capture: Capture, seconds: float | None, sound: Sound | None = None, threads: int = 1
+    ) -> None:
+        """`threads` that work on a frame."""
         self.half, self.capture, self.sound = half, capture, sound
         self.repeated = 0
         """Frames whose motion was repeated because the sender was late."""
@@ -40,8 +44,7 @@ class Pump:
         self.camera_off = False
         """While it is set no picture is looked at, and the other side is told."""
         self._seconds = seconds
-        self._pool = ThreadPoolExecutor(1, "analysis")
-        self._workshop = ThreadPoolExecutor(1, "sources")
+        self._pool, self._workshop = workers(1, "analysis", threads), workers(1, "sources", threads, patient=True)
         self._jobs: set[asyncio.Task[None]] = set()
         self._held = asyncio.Event()
         self._failed: BaseException | None = None
@@ -49,6 +52,11 @@ class Pump:
         self._start = 0.0  # of the clock by which the capture's stamps are played
         self._pushed = float("-inf")  # stamp of the last frame
         self._picture: Picture | None = None  # the one that was analysed last
+        self.spared = 0
+        """Frames of a camera that were not analysed, to spare the processor: the receiver makes up the motion between
+        others. Every frame of a file goes, if need be with the motion of the one before."""
+        self._left_out = False
+        """Whether the last frame was one."""
         self._kept: list[tuple[float, Analysis | None]] = []
         self._opened = capture.kind == "camera"
         half.on_held = lambda source_id: self._held.set()
@@ -103,12 +111,18 @@ class Pump:
 
     async def _play(self, picture: Picture, stamp: float) -> None:
         await self._wait_for(stamp)
+        spares = self.half.effort.spare is Spare.FRAMES
+        self._left_out = spares and not self._left_out
         late = time.monotonic() - self._start - stamp > LATE_SECONDS
         if self.camera_off:
             analysis = None
-        elif late and self.capture.kind != "camera":
+        elif (late or self._left_out) and self.capture.kind != "camera":
             self.repeated += 1
             analysis = self._last
+        elif self._left_out:
+            self.spared += 1
+            self._hear(stamp)
+            return
         else:
             analysis = await self._analyse(picture)
         self._hear(stamp)

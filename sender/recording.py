@@ -30,7 +30,7 @@ def record_call(settings: SenderSettings) -> dict[str, int]:
     Interrupted, it keeps what can be drawn.
     """
     assert settings.out is not None
-    _, capture, sound, half, hello = prepare(settings)
+    _, capture, sound, half, hello, _ = prepare(settings)
     status, size, stamp = StatusLine(), 0, 0.0
     half.accept_base(True)
     with capture, sound or nullcontext(), CallWriter(settings.out, hello) as file:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -38,6 +38,8 @@ class Prepared(NamedTuple):
     sound: Sound | None
     half: OutgoingHalf
     hello: Hello
+    threads: int = 1
+    """That extract motion from a frame."""
 
     def part(self, link: Link, theirs: Hello, say: Callable[[str], None]) -> Sending:
         """What sends in a call that the other side made, which goes on after this side's source has ended, or failed;
@@ -81,6 +83,10 @@ class Watch:
         delay = f"{self._delays[-1]:.0f} ms" if self._delays else "?"
         base = f" | {self._half.sends}" if self._half.sends else ""
         face = "" if self._half.face is not False else " | no face in the picture"
+        if self._half.effort.spare:
+            face += " | this machine is too busy for everything"
+        elif statistics is not None and statistics.busy_ms is not None:
+            face += " | the other side's machine is busy"
         return (
             f"{since['fps']:.1f} fps | {since['payload_kbps']:.1f} kbit/s payload | "
             f"wire {since['wire_kbps_out']:.1f} out {since['wire_kbps_in']:.1f} back | "
@@ -124,8 +130,9 @@ class Sending:
         told why the source failed."""
         self._prepared, self._goes_on = prepared, goes_on
         self._watch = Watch(prepared.half, link, two_way)
-        self._pump = Pump(prepared.half, prepared.capture, seconds, prepared.sound)
+        self._pump = Pump(prepared.half, prepared.capture, seconds, prepared.sound, prepared.threads)
         self._preview = preview
+        self._showing: asyncio.Task[None] | None = None
         self._view: tuple[Picture, Analysis | None] | None = None
         self._pump.on_frame = self._seen
         if preview is not None:
@@ -168,10 +175,11 @@ class Sending:
 
     async def close(self, ended: str) -> None:
         """Gives camera and microphone back."""
-        try:
-            self._watch.look()
-        finally:
-            await self._prepared.close()
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(self._prepared.close)
+            if self._showing is not None:
+                closing.push_async_callback(asyncio.wait, [self._showing])
+            closing.callback(self._watch.look)
 
     def report(self) -> dict[str, Any]:
         """The figures of what was sent."""
@@ -182,6 +190,8 @@ class Sending:
             | self._watch.report()
             | {
                 "frames_repeated": self._pump.repeated,
+                "frames_spared": self._pump.spared,
+                "times_spared": self.half.effort.leaves_out,
                 "frames_without_face": counts.no_face,
                 "face_seen": self.half.face_seen,
                 "sources_held": counts.sources_held,
@@ -219,5 +229,11 @@ class Sending:
 
     def _seen(self, picture: Picture, seen: Analysis | None) -> None:
         self._view = picture, seen
-        if self._preview is not None:
-            self._preview.show(picture, None if seen is None else seen.crop)
+        if self._preview is None:
+            return
+        if self._showing is not None and self._showing.done():
+            self._showing.result()
+            self._showing = None
+        if self._showing is None:
+            crop = None if seen is None else seen.crop
+            self._showing = asyncio.ensure_future(self._preview.show_soon(picture, crop))

@@ -123,10 +123,14 @@ class Sources:
         """Whether the policy looks at what the receiver draws."""
         return self._quality is not None
 
-    def consider(self, analysis: Analysis, clock: float, now: float, base: BasePicture | None = None) -> Job | None:
+    def consider(
+        self, analysis: Analysis, clock: float, now: float, base: BasePicture | None = None, *,
+        refresh: bool = True, looks: bool = True,
+    ) -> Job | None:  # fmt: skip
         """Something to do with a frame captured at `clock` seconds, if there is.
 
-        base: what the receiver draws it with.
+        base: what the receiver draws it with. refresh: whether there may be a source that is only better than what is
+        held; looks: whether it may be looked at what the receiver draws. Without either, what must go still does.
         """
         self._since_source += 1
         if self._is_flying(analysis.crop_number, now):
@@ -140,10 +144,12 @@ class Sources:
             return None
         if self.requested or crops_ahead:
             return self._job(analysis, now)
+        if not refresh:
+            return None
         room = self._room(now)
         if self._policy.wants(self._since_source, analysis.motion, [s.motion for s in sources]):
             return None if room == 0 else self._job(analysis, now, room)
-        if self._quality is None:
+        if self._quality is None or not looks:
             return None
         self._frames += 1
         self._mixture.step(sources, analysis.motion, self._frames)

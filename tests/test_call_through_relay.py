@@ -131,7 +131,8 @@ async def test_a_call_survives_20_percent_loss_both_ways() -> None:
     assert shown.not_held == 0
     assert counts.malformed == outgoing.counts.malformed == 0
     assert counts.frames_received == outgoing.counts.frames_sent  # all are repeated until they arrive
-    accounted = counts.frames_shown + playout.late + playout.skipped + playout.waiting + counts.not_drawable
+    late = playout.late + playout.late_here
+    accounted = counts.frames_shown + late + playout.skipped + playout.waiting + counts.not_drawable
     assert accounted == counts.frames_received
     assert playout.waiting == 0
     assert outgoing.counts.sources_held >= 3  # pictures go on after losses

@@ -19,6 +19,9 @@ MAX_TEXT = 200
 MAX_SOURCES = 64
 NO_FACE, FACE, CAMERA_OFF = "no face", "face", "camera off"
 """Texts of the notes that a sender gives when the person leaves its picture and comes back."""
+BUSY, KEEPS_UP = "busy", "keeps up"
+"""Texts of the notes that a sender gives when its processor begins to have too much to do, and when that is over:
+what comes late then is not the link's fault. An older receiver takes no notice."""
 BASE_KEY = "base"
 """Reason of a request for a key of the base layer."""
 SENDS = "sends: "
@@ -49,8 +52,9 @@ def _source_ids(value: object) -> bool:
     return isinstance(value, (list, tuple)) and len(value) <= MAX_SOURCES and all(is_id(v) for v in value)
 
 
-def _checked(check: Check, **options: Any) -> Any:
-    return field(metadata={"check": check}, **options)
+def _checked(check: Check, later: bool = False, **options: Any) -> Any:
+    """`later`: the field came after the first release, which does not send it: it is left out while it is None."""
+    return field(metadata={"check": check, "later": later}, **options)
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,9 @@ class Stats:
     message comes every 0.7 s."""
     clock_ms: int | None = _checked(_optional(_integer(32)), default=None)
     """The receiver's clock if it asks for the sender's, else None."""
+    busy_ms: int | None = _checked(_optional(_integer(32)), default=None, later=True)
+    """By how much the receiver's own machine is late, in drawing or in taking in what has come: a processor that has
+    too much to do. In `delay_ms`, but neither in `behind_ms` nor in `late`, which are the link's. None: it keeps up."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +183,9 @@ def pack_control(message: Control) -> bytes:
     for f in fields(message):
         if not f.metadata["check"](getattr(message, f.name)):
             raise ValueError(f"{_NAMES[type(message)]}.{f.name} cannot be {getattr(message, f.name)!r}")
-    data: bytes = msgpack.packb({"t": _NAMES[type(message)], **asdict(message)})
+    left_out = {f.name for f in fields(message) if f.metadata["later"] and getattr(message, f.name) is None}
+    content = {name: value for name, value in asdict(message).items() if name not in left_out}
+    data: bytes = msgpack.packb({"t": _NAMES[type(message)], **content})
     if len(data) > MAX_CONTROL_BYTES:
         raise ValueError(f"a control message has at most {MAX_CONTROL_BYTES} bytes, this one has {len(data)}")
     return data
@@ -197,6 +206,8 @@ def unpack_control(data: bytes) -> Control:
         raise MalformedControl(f"a control message of unknown type {shown} arrived")
     values: dict[str, Any] = {}
     for f in fields(kind):
+        if f.metadata["later"] and f.name not in content:
+            continue
         if f.name not in content or not f.metadata["check"](content[f.name]):
             raise MalformedControl(f"a {name} message arrived whose {f.name} is missing or out of range")
         value = content[f.name]

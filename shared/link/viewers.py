@@ -64,7 +64,7 @@ class Feed:
 
     def __init__(self) -> None:
         self._rgb: NDArray[np.uint8] | None = None
-        self._yuv: NDArray[np.uint8] | None = None
+        self._yuv: asyncio.Future[NDArray[np.uint8]] | None = None
         self._at = 0.0
         self._version = 0
         self._news = asyncio.Event()
@@ -88,19 +88,26 @@ class Feed:
         while True:
             news = self._news
             if self._rgb is not None and self._version > after:
-                return self._version, self._planes(self._rgb), self._at
+                version, at = self._version, self._at  # a newer one may come meanwhile
+                return version, await self._planes(self._rgb), at
             try:
                 async with asyncio.timeout(HOLD_SECONDS):
                     await news.wait()
             except TimeoutError:
                 if self._rgb is not None:
-                    return self._version, self._planes(self._rgb), time.monotonic()
+                    version = self._version
+                    return version, await self._planes(self._rgb), time.monotonic()
 
-    def _planes(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    async def _planes(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self._yuv is None:  # once for all viewers, and not at all without any
-            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format="yuv420p")
-            self._yuv = np.asarray(frame.to_ndarray(), np.uint8)
-        return self._yuv
+            self._yuv = asyncio.get_running_loop().run_in_executor(None, _yuv, rgb)
+        return await asyncio.shield(self._yuv)  # a viewer that leaves takes it from nobody
+
+
+def _yuv(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(3H/2, W) YUV 4:2:0 of an (H, W, 3) picture. A millisecond or two, for a worker."""
+    frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format="yuv420p")
+    return np.asarray(frame.to_ndarray(), np.uint8)
 
 
 class PictureTrack(MediaStreamTrack):

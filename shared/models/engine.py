@@ -70,7 +70,7 @@ class EngineError(Exception):
 
 
 class Engine(Protocol):
-    """Extraction for the sender, sources and synthesis for the receiver."""
+    """Extraction for the sender, sources and synthesis for the receiver. Threads may call all of it at once."""
 
     name: str
     size: int
@@ -95,7 +95,11 @@ class Engine(Protocol):
 
 
 class CompactEngine:
-    """The `compact` engine on one device. Not thread-safe for drawing and extracting at once on the same object.
+    """The `compact` engine on one device. Threads may extract, prepare and draw at once: a sender does.
+
+    They share weights alone, which nothing changes once they are loaded, and each call has its own tensors. What does
+    keep something between calls lets one thread in at a time: the buffers of the graphs, OpenVINO's requests. So every
+    result is that of the same call made alone.
 
     It extracts in single precision, on a GPU without TF32 in the whole process. It draws, and on a GPU encodes, in
     `precision`, as `shared.models.precision` says.

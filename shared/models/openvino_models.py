@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import shutil
 import tempfile
 import warnings
@@ -23,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from shared.cores import available
 from shared.models import base_fusion, compact, frame, layers, motion_network
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Compiled:
         from platformdirs import user_cache_path  # a machine that only trains may lack it
 
         core, threads = openvino.Core(), torch.get_num_threads()
-        at_once = max(1, (os.cpu_count() or 1) // threads)
+        at_once = max(1, available() // threads)
         folder = (cache or user_cache_path("pinhole", appauthor=False) / "openvino") / key(network, inputs)
         settings = {
             "INFERENCE_PRECISION_HINT": "f32",

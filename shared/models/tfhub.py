@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from shared.cores import available, unhurried
 from shared.models.engine import EngineError, Picture
 from shared.models.esrgan import resampled
 from shared.models.store import folder
@@ -68,8 +69,13 @@ class HubEsrgan:
 
 
 def set_up(tensorflow: ModuleType, device: str) -> None:
-    """Keeps TensorFlow off the GPU for `cpu`, from taking all of its memory at once for others. Raises EngineError."""
+    """Keeps TensorFlow off the GPU for `cpu`, from taking all of its memory at once for others, and from all cores.
+
+    Raises EngineError.
+    """
     try:
+        tensorflow.config.threading.set_intra_op_parallelism_threads(unhurried(available()))
+        tensorflow.config.threading.set_inter_op_parallelism_threads(1)
         if device == "cpu":
             tensorflow.config.set_visible_devices([], "GPU")
         else:

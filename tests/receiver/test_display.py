@@ -121,6 +121,21 @@ def test_a_still_holds_the_picture_and_says_so(monkeypatch: pytest.MonkeyPatch) 
     assert (screen.pictures[1][:24] != screen.pictures[0][:24]).any()
 
 
+def test_idling_handles_keys_and_composes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen(monkeypatch)
+    window = Window()
+    assert window.pump()  # there is no window yet
+    window.show(grey(), "")
+    monkeypatch.setattr(display, "compose", lambda *_: pytest.fail("composed"))
+    assert all(window.pump() for _ in range(3))
+    assert not window.touched
+    screen.keys = ["h", "q"]
+    assert window.pump()
+    assert window.touched and window.controls.help
+    assert not window.pump()
+    assert len(screen.pictures) == 1
+
+
 def test_mute_is_for_calls_with_sound(monkeypatch: pytest.MonkeyPatch) -> None:
     screen, heard = Screen(monkeypatch), []
     window = Window()

@@ -4,7 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from receiver.indicators import LATELY, PICTURES_LATELY, Gauges, Indicators, Quality, Sample, link_quality
+from receiver.indicators import (
+    BUSY,
+    LATELY,
+    PICTURES_LATELY,
+    SENDER_BUSY,
+    Gauges,
+    Indicators,
+    Quality,
+    Sample,
+    link_quality,
+)
 
 EMPTY = Sample(
     time=100.0, heard=None, received=0, late=0, shown=0, sources_received=0, sources_held=0, behind=0.0,
@@ -56,6 +66,19 @@ def test_rates_are_those_of_the_last_seconds() -> None:
     assert (read.quality, read.fps, read.wire_in_kbps) == ("stalled", 0, 0)
 
 
+def test_a_busy_machine_is_no_fault_of_the_link() -> None:
+    gauges = Gauges()
+    gauges.read(EMPTY)
+    read = gauges.read(replace(running(1), busy=0.3))
+    assert (read.quality, read.busy) == ("good", True)
+    assert not gauges.read(running(2)).busy
+    late = replace(running(3), behind=0.6, late=40, extra_delay=0.7)
+    assert gauges.read(late).quality == "losing"
+    read = gauges.read(replace(late, sender_busy=True))
+    assert (read.quality, read.busyness) == ("good", SENDER_BUSY)
+    assert gauges.read(replace(late, time=late.time + 5, sender_busy=True)).quality == "stalled"  # that is seen still
+
+
 def test_the_first_reading_has_no_rates() -> None:
     read = Gauges().read(running(5))
     assert (read.fps, read.wire_in_kbps) == (0, 0)
@@ -91,4 +114,5 @@ def test_the_rung_follows_the_pictures() -> None:
 def test_the_line_says_it_in_words() -> None:
     read = Indicators("slow", "motion only", 24.9, 6.94, 2.71, 3.0, 1, 398.4, False)
     assert read.line() == ("link slow | motion only | 6.9 kbit/s in, 2.7 back | 398 ms | no face at the other end")
+    assert replace(read, face=True, busy=True).line().endswith(f"398 ms | {BUSY}")
     assert replace(read, quality="connecting").line() == "connecting"

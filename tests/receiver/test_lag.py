@@ -42,6 +42,25 @@ def test_a_slow_link_is_not_taken_for_a_long_one_within_minutes_but_in_the_end()
     assert lag.behind == pytest.approx(0.0)
 
 
+def test_what_may_have_waited_here_is_not_the_links() -> None:
+    lag = fed([0.1] * 10)
+    for n in range(10, 20):  # each was taken in 0.6 s late, by a loop that was away
+        lag.add(n * EVERY - 50.0, n * EVERY + 0.7, waited=0.6)
+    assert lag.behind == pytest.approx(0.0)
+    for n in range(20, 24):  # and what is more than that is the link's
+        lag.add(n * EVERY - 50.0, n * EVERY + 1.0, waited=0.6)
+    assert lag.behind == pytest.approx(0.3)
+
+
+def test_who_may_have_waited_and_did_not_makes_no_link_look_faster() -> None:
+    lag = fed([0.1] * 10)
+    for n in range(10, 20):
+        lag.add(n * EVERY - 50.0, n * EVERY + 0.1, waited=0.5)
+    assert lag.behind == 0.0
+    fed([0.1] * 10, lag, start=20 * EVERY)
+    assert lag.behind == pytest.approx(0.0)
+
+
 def test_another_clock_begins_anew() -> None:
     lag = fed([0.1] * 10)
     lag.add(-90_000.0, 3.0)

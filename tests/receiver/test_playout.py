@@ -185,6 +185,24 @@ def yaws(shown: list[tuple[float, Frame]]) -> dict[int, float | None]:
     return {f.number: None if f.motion is None else float(f.motion.rotation[0]) for _, f in shown}
 
 
+@pytest.mark.parametrize(("waited", "here"), [(0.0, 0), (0.1, 0), (1.0, PER_BUNDLE)])
+def test_frames_that_were_late_here_are_told_from_those_that_came_late(waited: float, here: int) -> None:
+    playout, arrivals = Playout(), steady(10)
+    missing = arrivals.pop(8)[1]
+    play(playout, arrivals, 3.0)  # all others were shown
+    playout.add(missing, 3.0, waited)
+    assert (playout.late_here, playout.late) == (here, PER_BUNDLE - here)
+
+
+def test_what_waited_here_is_not_behind() -> None:
+    playout = Playout()
+    for at, each in steady(20):
+        playout.add(each, at)
+    for at, each in steady(20, first=100):
+        playout.add(each, at + 0.5, waited=0.45)
+    assert playout.behind == pytest.approx(0.05)
+
+
 def test_slow_motion_is_interpolated_within_and_between_bundles() -> None:
     playout = Playout(fps=25)
     arrivals = [((n + 10) * INTERVAL, thin(n, tuple(float(n + 2 * i) for i in range(5)))) for n in range(0, 60, 10)]

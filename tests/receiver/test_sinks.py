@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +60,7 @@ async def test_wild_numbers_cannot_fill_the_disk(tmp_path: Path) -> None:
 async def test_nothing_asked_for_takes_everything() -> None:
     sinks = Sinks(None, False, 25, 64)
     assert await sinks.show(0, picture(0), "")
-    assert sinks.idle("")
+    assert await sinks.idle("")
     assert sinks.recorded == 0
     await sinks.close()
 
@@ -68,10 +70,20 @@ class FakeWindow:
 
     def __init__(self) -> None:
         self.seen: list[str] = []
+        self.pumped = 0
 
-    def show(self, rgb: np.ndarray, status: str) -> bool:
-        self.seen.append(status)
+    touched = False
+
+    def composed(self, rgb: np.ndarray, status: str) -> str:
+        return status
+
+    def put(self, canvas: str) -> bool:
+        self.seen.append(canvas)
         return len(self.seen) < 3
+
+    def pump(self) -> bool:
+        self.pumped += 1
+        return True
 
     def close(self) -> None:
         self.seen.append("closed")
@@ -83,12 +95,66 @@ async def test_a_closed_window_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "Window", lambda mark: marks.append(mark) or window)
     sinks = Sinks(None, True, 25, 64, "file")
     assert marks == ["reconstructed from a file, not a camera"]
-    assert sinks.idle("nothing to show yet")
+    assert await sinks.idle("nothing to show yet")
     assert await sinks.show(0, picture(0), "a")
-    assert sinks.idle("b")
+    monkeypatch.setattr(module, "_IDLE_SECONDS", -1.0)
+    assert await sinks.idle("b")
     assert not await sinks.show(1, picture(0), "c")
     await sinks.close()
     assert window.seen == ["a", "b", "c", "closed"]
+
+
+async def test_a_window_is_composed_once_for_a_picture_and_by_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    composing: list[threading.Thread] = []
+
+    class Watched(FakeWindow):
+        def composed(self, rgb: np.ndarray, status: str) -> str:
+            composing.append(threading.current_thread())
+            return status
+
+        def put(self, canvas: str) -> bool:
+            self.seen.append(canvas)
+            return True
+
+    window = Watched()
+    monkeypatch.setattr(module, "Window", lambda mark: window)
+    monkeypatch.setattr(module, "_IDLE_SECONDS", float("inf"))
+    sinks = Sinks(None, True, 25, 64)
+    for number in range(5):
+        assert await sinks.show(number, picture(0), str(number))
+        assert await sinks.idle("nothing new")
+        assert await sinks.idle("nothing new")
+    assert (window.seen, window.pumped) == (["0", "1", "2", "3", "4"], 10)
+    assert threading.current_thread() not in composing and len(composing) == 5
+    window.touched = True  # a key: what it did is to be seen at once
+    assert await sinks.idle("a key")
+    assert window.seen[-1] == "a key"
+    await sinks.close()
+
+
+async def test_a_recording_that_is_slow_holds_up_who_brings_frames_and_loses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_RECORDS_WAITING", 2)
+    sinks, answers, began = Sinks(tmp_path / "o.mp4", False, 25, 64), threading.Event(), threading.Event()
+    write = sinks._recorder.write
+
+    def slow(rgb: np.ndarray) -> None:
+        began.set()
+        assert answers.wait(60)
+        write(rgb)
+
+    monkeypatch.setattr(sinks._recorder, "write", slow)
+    for number in range(2):
+        await sinks.show(number, picture(YAWS[number]), "")
+    assert began.wait(60)
+    third = asyncio.ensure_future(sinks.show(2, picture(YAWS[2]), ""))
+    await asyncio.sleep(0.01)
+    assert not third.done()
+    answers.set()
+    assert await third
+    await sinks.close()
+    assert yaws(tmp_path / "o.mp4") == list(YAWS[:3])
 
 
 def test_what_cannot_be_opened_is_refused_before_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

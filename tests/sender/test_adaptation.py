@@ -27,6 +27,32 @@ def thin(link: LinkAdaptation) -> float:
     return 80.0
 
 
+def went(link: LinkAdaptation, number: int, age: float) -> None:
+    """A bundle of five frames whose last one was captured so long ago."""
+    link.sent(100, 5 * number, 5, 40, age)
+
+
+def test_what_went_late_is_not_put_down_to_the_link() -> None:
+    link = LinkAdaptation(5)
+    for n in range(20):
+        went(link, n, 0.03 if n < 10 else 0.63)
+        link.judge(stats(0 if n < 11 else 620, 5 * n), False, 0.2 * n)
+    assert not link.limited
+    went(link, 20, 0.63)
+    link.judge(stats(600 + BUSY_MS + 1, 5 * 20), False, 4.0)
+    assert link.limited
+
+
+def test_as_at_the_receiver_both_of_two_bundles_must_have_gone_late() -> None:
+    link = LinkAdaptation(5)
+    ages = [0.03, 0.03, 0.63, 0.43, 0.03]
+    for n, age in enumerate(ages):
+        went(link, n, age)
+    found = [link.own_lateness(5 * n) for n in range(5)]
+    assert found == pytest.approx([0.0, 0.0, 0.0, 0.4, 0.0])
+    assert link.own_lateness(None) == link.own_lateness(7) == 0.0
+
+
 def test_a_full_link_gets_less_at_once_and_no_picture_until_it_has_drained() -> None:
     link = LinkAdaptation(5)
     assert not link.limited and not link.pictures_wait(0.0)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,6 +107,35 @@ def test_a_slow_look_holds_nothing_up(screen: Screen, monkeypatch: pytest.Monkey
     release.set()
     assert len(screen.pictures) == 10
     assert len(looks) <= 1  # none waits in line
+    preview.close()
+
+
+async def test_in_a_call_it_is_composed_by_a_worker_and_what_comes_meanwhile_is_left_out(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, threads = threading.Event(), list[threading.Thread]()
+    make = module.compose
+
+    def slow(rgb: Image, *how: Any) -> Image:
+        threads.append(threading.current_thread())
+        assert release.wait(60)
+        return make(rgb, *how)
+
+    monkeypatch.setattr(module, "compose", slow)
+    monkeypatch.setattr(module, "find_heads", lambda _: [])
+    times = iter(range(100))
+    preview = Preview(lambda: next(times))
+    first = asyncio.ensure_future(preview.show_soon(grey(), None))
+    await asyncio.sleep(0.01)
+    for _ in range(5):
+        await preview.show_soon(grey(), None)  # at once
+    assert not screen.pictures
+    release.set()
+    await first
+    assert (len(screen.pictures), len(threads)) == (1, 1)
+    assert threads[0] is not threading.current_thread()
+    await preview.show_soon(grey(), None)
+    assert len(screen.pictures) == 2
     preview.close()
 
 

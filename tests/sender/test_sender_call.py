@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 from call_examples import ColourEngine, make_basis, picture
@@ -12,6 +13,7 @@ from call_examples import ColourEngine, make_basis, picture
 from sender.analysis import Analysis
 from sender.call import SenderSettings
 from sender.capture import Capture, Frame
+from sender.effort import Spare
 from sender.first_source import FirstSource
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.profile import PROFILES
@@ -169,3 +171,27 @@ async def test_while_a_camera_stands_still_its_last_motion_goes_again(monkeypatc
     clocks = await pushed(Camera([0.0, 0.0], stop=0.4))
     assert len(clocks) > 4
     assert [clock for clock, _ in clocks] == sorted(clock for clock, _ in clocks)
+
+
+@pytest.mark.parametrize("kind", ["camera", "file"])
+async def test_a_sender_that_must_spare_analyses_every_second_frame(
+    kind: Literal["camera", "file"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sender.pump.LATE_SECONDS", 60.0)  # however slow this machine is
+    monkeypatch.setattr("sender.pump.LONGEST_STILL", 60.0)
+    half = Half(OutgoingSettings(30.0, 5, 64, "max", "none"), ColourEngine(), make_basis(), First())
+    half.effort.note = lambda late, now: None  # type: ignore[method-assign]
+    half.effort.spare = Spare.FRAMES
+    analysed, taken, heard = list[Picture](), list[float](), list[float]()
+    analyse, push = half.analyse, half.push
+    half.analyse = lambda frame: (analysed.append(frame), analyse(frame))[1]  # type: ignore[method-assign, func-returns-value]
+    half.push = lambda a, clock, *more: (taken.append(clock), push(a, clock, *more))[1]  # type: ignore[method-assign, func-returns-value]
+    camera = Camera([0.0] * 10)
+    camera.kind = kind
+    pump = Pump(half, camera, None)
+    pump._opened = True
+    monkeypatch.setattr(pump, "_hear", heard.append)
+    await asyncio.wait_for(pump.run(), 30)
+    assert (len(analysed), len(heard)) == (5, 10)  # sound goes with all
+    assert len(taken) == (5 if kind == "camera" else 10)
+    assert (pump.spared, pump.repeated) == ((5, 0) if kind == "camera" else (0, 5))

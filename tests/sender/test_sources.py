@@ -16,8 +16,8 @@ from sender.first_source import FirstSource
 from sender.framing import Crop, whole_square
 from sender.portrait import Portrait
 from sender.quality import Finding, Look
-from sender.refresh import First, RefreshPolicy, WhenWorse
-from sender.sources import MadeSource, Sources, code_source
+from sender.refresh import EveryN, First, RefreshPolicy, WhenWorse
+from sender.sources import MadeSource, SourceJob, Sources, code_source
 from shared.codec.errors import MalformedMessage
 from shared.codec.picture import decode_picture
 
@@ -28,6 +28,29 @@ def analysis(green: int, yaw: float = 0.0, crop: int = 0) -> Analysis:
     shown = picture(yaw, green)
     canonical, motion = ColourEngine().extract(shown)
     return Analysis(shown, whole_square(shown), crop, canonical, motion)
+
+
+def test_a_busy_sender_looks_at_nothing_and_sends_what_must_go_alone() -> None:
+    sources = Sources(CODE, ColourEngine(), WhenWorse())
+
+    def considered(frame: int, **spare: bool) -> SourceJob | Look | None:
+        return sources.consider(analysis(200), frame / FPS, frame / FPS, **spare)
+
+    first = considered(0, refresh=False, looks=False)
+    assert isinstance(first, SourceJob)  # or nothing would ever be seen
+    sources.done(first.perform(), 0.0)
+    sources.assume_held(first.source_id)
+    assert not any(considered(n, looks=False) for n in range(1, 30))
+    assert any(considered(n) for n in range(30, 60))
+    every = Sources(CODE, ColourEngine(), EveryN(5))
+    sources = every
+    first = considered(0)
+    assert isinstance(first, SourceJob)
+    every.done(first.perform(), 0.0)
+    every.assume_held(first.source_id)
+    assert not any(considered(n, refresh=False) for n in range(1, 20))
+    every.requested = True
+    assert isinstance(considered(20, refresh=False), SourceJob)
 
 
 class Call:

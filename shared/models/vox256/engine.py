@@ -52,6 +52,8 @@ class MotionNetworks(nn.Module):
 class Vox256Engine:
     """The `vox256` or `adasr` engine on one device, in float32.
 
+    Threads may extract, prepare and draw at once: they share weights alone.
+
     `adasr` is AdaSR-TalkingHead: the same networks, trained at 512x512 on degraded sources. Its published source code
     (generator and configuration) was compared; its checkpoint was never at hand. So what was verified is that weights
     of the same shapes load and draw at 512, with or without norms in the generator's encoder (an absent one is the

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgpack
 import pytest
@@ -36,6 +37,7 @@ MESSAGES: list[Control] = [
     Bye(reason="hung up"),
     BaseHeld(generation=15),
     BaseHeld(generation=None, asks=True),
+    Stats(received=9, shown=5, late=0, bundles=2, highest_frame=4, delay_ms=700, behind_ms=0, busy_ms=430),
 ]
 
 PROOFS: list[Control] = [
@@ -60,6 +62,17 @@ KEYS = ["epoch", "sources", "source", "reason", "received", "clock_ms", "text", 
 @pytest.mark.parametrize("message", MESSAGES + PROOFS)
 def test_a_message_comes_back(message: Control) -> None:
     assert unpack_control(pack_control(message)) == message
+
+
+def test_what_an_older_side_says_is_read_and_what_it_does_not_know_is_not_sent_for_nothing() -> None:
+    keeps_up = Stats(received=9, shown=9, late=0, bundles=2, highest_frame=4, delay_ms=70, behind_ms=0)
+    content = msgpack.unpackb(pack_control(keeps_up))
+    assert "busy_ms" not in content and content["clock_ms"] is None
+    assert unpack_control(msgpack.packb(content)) == keeps_up
+    busy = msgpack.unpackb(pack_control(replace(keeps_up, busy_ms=80)))
+    assert busy == content | {"busy_ms": 80}
+    with pytest.raises(MalformedControl):
+        unpack_control(msgpack.packb(content | {"busy_ms": -1}))
 
 
 def test_fields_of_a_later_release_are_ignored() -> None:

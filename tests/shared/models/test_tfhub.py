@@ -24,9 +24,17 @@ class FakeTensorFlow:
         self.visible: list[str] = list(gpus)
         self.growing: set[str] = set()
         self.runs = runs
+        self.threads: dict[str, int] = {}
+        threading = SimpleNamespace(
+            set_intra_op_parallelism_threads=lambda count: self.threads.update(intra=count),
+            set_inter_op_parallelism_threads=lambda count: self.threads.update(inter=count),
+        )
         experimental = SimpleNamespace(set_memory_growth=self._grow)
         self.config = SimpleNamespace(
-            set_visible_devices=self._show, list_physical_devices=lambda kind: list(gpus), experimental=experimental
+            set_visible_devices=self._show,
+            list_physical_devices=lambda kind: list(gpus),
+            experimental=experimental,
+            threading=threading,
         )
 
     def _show(self, devices: list[str], kind: str) -> None:
@@ -50,6 +58,13 @@ def test_it_stays_off_the_gpu_for_cpu_and_takes_memory_as_needed_else() -> None:
     fake = FakeTensorFlow("gpu:0", runs=True)
     with pytest.raises(EngineError, match="runs in this process already and cannot change to cuda"):
         set_up(fake, "cuda")
+
+
+def test_it_leaves_cores_to_the_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.models.tfhub.available", lambda: 8)
+    fake: Any = FakeTensorFlow()
+    set_up(fake, "cpu")
+    assert fake.threads == {"intra": 4, "inter": 1}
 
 
 def test_a_folder_that_holds_no_model_is_refused(tmp_path: Path) -> None:

@@ -215,7 +215,8 @@ async def test_a_call_over_a_link_that_loses_and_reorders(seed: int) -> None:
     counts, playout = incoming.counts, incoming.playout
     assert counts.bundles == len(talk.bundles)
     assert counts.frames_received == sum(talk.bundles)  # a lost bundle costs its own frames and no other
-    accounted = counts.frames_shown + playout.late + playout.skipped + playout.waiting + counts.not_drawable
+    late = playout.late + playout.late_here
+    accounted = counts.frames_shown + late + playout.skipped + playout.waiting + counts.not_drawable
     assert accounted == counts.frames_received
     assert counts.malformed == outgoing.counts.malformed == 0
     assert len(talk.drawn) > 20
