@@ -86,8 +86,8 @@ def add_sending_options(parser: argparse.ArgumentParser | argparse._ArgumentGrou
     )
     parser.add_argument("--base", choices=("auto", "always", "off"), default="auto",
                         help="the base layer, a tiny video of what the camera sees under the motion. auto: frames "
-                        "without a face are left out, the last picture is held; always: they are shown; off: none is sent; it always "
-                        "stops with the camera (default: auto)")  # fmt: skip
+                        "without a face are left out, and the last picture is held; always: they are shown; off: none "
+                        "is sent; it always stops with the camera (default: auto)")  # fmt: skip
     parser.add_argument("--base-size", type=int, choices=SIZES, metavar="PX",
                         help=f"its side in pixels, {', '.join(map(str, SIZES))} (default: by profile: "
                         f"{by_base('size')})")  # fmt: skip

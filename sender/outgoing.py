@@ -19,7 +19,7 @@ from sender.budget import Budget
 from sender.bundling import Bundler, clock_ms
 from sender.cadence import Cadence
 from sender.first_source import FirstSource
-from sender.framing import Crop, Framer, cut, whole_square
+from sender.framing import Crop, Framer, Sight, cut, whole_square
 from sender.profile import LARGEST_BUNDLE, BasePoint, words
 from sender.refresh import RefreshPolicy
 from sender.sources import Job, Result, Sources, code_source
@@ -127,6 +127,7 @@ class OutgoingHalf:
         self.precision = engine.precision
         """What the engine draws in, for a policy that looks at what the receiver sees."""
         self._cut_size = max(engine.size, settings.picture_size)
+        self._crop: Crop | None = None
         self._crop_number = 0
         self._out: list[Outgoing] = []
         self._step = settings.step
@@ -166,12 +167,14 @@ class OutgoingHalf:
         framed = self._framer.update(frame)
         if framed.crop is None:
             return None
-        if framed.moved:
-            self._crop_number = (self._crop_number + 1) % 256
         picture = cut(frame, framed.crop, self._cut_size)
         canonical, motion = self._engine.extract(picture)
-        self._framer.follow(keypoints(canonical, motion))
-        return Analysis(picture, framed.crop, self._crop_number, canonical, motion)
+        sight = self._framer.examine(frame, canonical, keypoints(canonical, motion))
+        if sight is Sight.NONE:
+            return None
+        if framed.moved or framed.crop != self._crop:  # one in which no face was found needs no source
+            self._crop, self._crop_number = framed.crop, (self._crop_number + 1) % 256
+        return Analysis(picture, framed.crop, self._crop_number, canonical, motion, sight is Sight.CLEAR)
 
     def push(self, analysis: Analysis | None, clock: float, now: float, picture: Picture | None = None) -> Job | None:
         """Takes in one analysed frame, captured at `clock` seconds; a job comes back if there is something to do.
@@ -186,7 +189,7 @@ class OutgoingHalf:
             self._append(analysis, clock, now, cutter)
         elif self._bundler.waiting:  # what is said goes over although there is nobody to draw yet
             self._append(None, clock, now, None)
-        if analysis is None or not self._connected or self._sources_wait(now):
+        if analysis is None or not analysis.clear or not self._connected or self._sources_wait(now):
             return None
         return self._sources.consider(analysis, clock, now, self._base.shown(clock, analysis.crop_number))
 
