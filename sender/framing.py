@@ -24,10 +24,16 @@ MARGIN = 0.06
 """The head box keeps this share of the crop's side free at every edge, or the crop moves."""
 HEAD_BAND = (0.33, 0.72)
 """Shares of the crop's side that the head box may have before the crop changes its size."""
+LARGEST = 0.66
+"""Share of the crop's side that the head box has at most where the picture is too small for more room. Beside the
+picture there is nothing to see, but keypoints of a face that fills the crop are read wrongly: with 0.72 their
+strangeness (`sender.presence`) is 0.15 to 0.34 in close-ups, with 0.49 it is 0.02 to 0.14, as in other pictures."""
 PATIENCE = 3
 """Frames in a row that the head must be outside before the crop moves: one wild keypoint moves nothing."""
 ALIKE, STRANGE = 0.6, 0.2
 """Likeness and strangeness (`sender.presence`) from which on the detector is asked: MEASURED"""
+NOT_STRANGE = 0.15
+"""Whom the detector sees is the same person up to this strangeness, whatever the view."""
 BARELY_ALIKE, VERY_STRANGE = 0.4, 0.3
 """Where it sees nothing and one of these is passed, there is no face; else for UNSEEN frames in a row there is."""
 UNSEEN = 4
@@ -41,8 +47,12 @@ FACE_TO_HEAD = (1.03, 0.09)
 """A head box is this much larger than the landmarks' extent, and its centre this share of the extent further up."""
 
 
+_BLURRED = 32
+"""Pixels a side of what is shown beside the picture."""
+
+
 class Crop(NamedTuple):
-    """A square of the picture, in whole pixels, inside the picture."""
+    """A square of the picture, in whole pixels. It overhangs the picture where the head would not fit else."""
 
     x: int
     y: int
@@ -93,6 +103,8 @@ class Framer:
         self._tracked: bool
         self._returning: int
         """Pictures in which somebody who is back, and looks different, must still be seen to be believed."""
+        self._settling = 0
+        """Pictures of somebody who is back that are no sources yet: a hand may still be on its way down."""
         self._away = 0
         """Pictures since the head was lost."""
         self._glimpse: FloatArray | None = None
@@ -124,8 +136,17 @@ class Framer:
 
         Where they are not those of the face that the detector saw before, it is asked, in this very picture.
         """
+        sight = self._judged(rgb, canonical, points)
+        if sight is not Sight.CLEAR or self._settling == 0:
+            return sight
+        self._settling -= 1
+        return Sight.DOUBTFUL
+
+    def _judged(self, rgb: Image, canonical: FloatArray, points: FloatArray) -> Sight:
+        """As `examine`, but for a face that has just come back."""
         if self._head is None:
             return Sight.NONE
+        before = self._head, self._tracked
         self.follow(points)
         likeness = self._presence.likeness(face_view(rgb, self._head))
         strangeness = self._presence.strangeness(canonical)
@@ -134,14 +155,16 @@ class Framer:
         if not self._seen_now and (self._alarm or not alike):
             self._check(rgb, self._head)
         if self._seen_now:
-            return self._as_seen(rgb, canonical, points, barely)
+            return self._as_seen(rgb, canonical, points, barely or strangeness <= NOT_STRANGE)
         if alike:
-            self._returning = 0
+            self._returning = self._unseen = 0  # in the dark the detector sees less
             return Sight.CLEAR
         self._missed += 1
         if barely and self._missed <= UNSEEN and self._returning == 0:
             return Sight.DOUBTFUL
-        self._lose(rgb)
+        self._head, self._tracked = before
+        if self._missed >= PATIENCE or self._returning:
+            self._lose(rgb)
         return Sight.NONE
 
     def follow(self, keypoints: NDArray[Any]) -> None:
@@ -158,22 +181,24 @@ class Framer:
         self._alarm = self._tracked and not believed
         self._tracked = believed
 
-    def _as_seen(self, rgb: Image, canonical: FloatArray, points: FloatArray, barely: bool) -> Sight:
-        """What to make of a picture in which the detector has seen the head."""
+    def _as_seen(self, rgb: Image, canonical: FloatArray, points: FloatArray, same: bool) -> Sight:
+        """What to make of a picture in which the detector has seen the head, which may be the `same` person's."""
         assert self._head is not None and self._crop is not None
-        self._missed = 0
-        if self._returning and not barely:  # a cascade sees faces in walls now and then, but not for long
+        self._missed, unlike = 0, 0 if same else self._unlike + 1
+        if self._returning and not same:  # a cascade sees faces in walls now and then, but not for long
             self._returning -= 1
             self._unchecked = self._seldom
             if self._returning:
                 return Sight.NONE
-            self._presence = Presence()  # somebody else, or in another light
         self._returning = 0
         read = head_of_keypoints(points, self._crop)
         agrees = read is not None and self._head.distance(read) < 0.4 and 0.6 < read.side / self._head.side < 1.6
         self._landmarked |= agrees
         if self._landmarked and not agrees:
             return Sight.NONE  # of keypoints beside the face nothing is to be drawn
+        self._unlike = unlike
+        if unlike and unlike <= 2 * self._often and self._presence.knows:
+            return Sight.DOUBTFUL  # a hand before the face may look like one to a cascade; another light goes on
         self._presence.confirm(face_view(rgb, self._head), canonical)
         return Sight.CLEAR
 
@@ -182,15 +207,15 @@ class Framer:
         if self._returning:
             self._crop = self._before  # nobody had come back
         self._forget()
-        self._unchecked = 0
+        self._unchecked, self._settling = 0, 2 * self._often
         self._glimpse = _glimpse(rgb)
 
     def _forget(self) -> None:
         self._last = self._head if self._head is not None else self._last
         self._head = None
         self._tracked = self._alarm = self._seen_at_check = False
-        self._outside = self._missed = self._unseen = 0
-        self._returning = PATIENCE if self._presence.knows else 0
+        self._outside = self._missed = self._unlike = self._unseen = 0
+        self._returning = self._seldom if self._presence.knows else 0
         self._unchecked = 2 * self._often  # look at the next picture at once
 
     def _has_changed(self, rgb: Image) -> bool:
@@ -211,8 +236,9 @@ class Framer:
         self._head, self._away = heads[0], 0
         self._seen_at_check = self._seen_now = True
         crop = crop_around(heads[0], rgb.shape[1], rgb.shape[0])
-        self._crop = before if before is not None and _nearly_same(crop, before) else crop
-        return Framed(self._crop, self._crop is not before)
+        stays = before is not None and (_nearly_same(crop, before) or is_safe(heads[0], before))
+        self._crop = before if stays else crop
+        return Framed(self._crop, not stays)
 
     def _check(self, rgb: Image, head: Box) -> None:
         """Ask the detector whether the head is where it is believed to be."""
@@ -249,12 +275,21 @@ class Framer:
 
 
 def crop_around(head: Box, width: int, height: int) -> Crop:
-    """The crop for a head in a picture of this size: never beyond the picture, smaller if the picture is."""
-    side = max(1, min(round(ENLARGE * head.side), width, height))
-    cx, cy = head.centre
-    x = min(max(round(cx - side / 2), 0), width - side)
-    y = min(max(round(cy - side / 2), 0), height - side)
+    """The crop for a head in a picture of this size: inside the picture unless the head has no room there."""
+    side = max(1, min(round(ENLARGE * head.side), width, height), round(head.side / LARGEST))
+    margin = min((MARGIN + 0.02) * side, (side - head.side) / 2)
+    x, y = (
+        round(_placed(centre - side / 2, length - side, low + head.side + margin - side, low - margin))
+        for centre, length, low in zip(head.centre, (width, height), head[:2], strict=True)
+    )
     return Crop(x, y, side)
+
+
+def _placed(wanted: float, last: float, least: float, most: float) -> float:
+    """`wanted`, or the next place from 0 to `last`, or in the middle if there is none; but between `least` and `most`,
+    where the head is inside."""
+    inside = min(max(wanted, 0.0), last) if last >= 0 else wanted
+    return min(max(inside, least), most)
 
 
 def head_of_keypoints(keypoints: NDArray[Any], crop: Crop) -> Box | None:
@@ -297,12 +332,30 @@ def whole_square(rgb: Image) -> Crop:
 
 
 def cut(rgb: Image, crop: Crop, size: int) -> Image:
-    """(size, size, 3) uint8 of the crop: averaged when it shrinks, bicubic when it grows."""
-    part = rgb[crop.y : crop.y + crop.side, crop.x : crop.x + crop.side]
-    if crop.side == size:
-        return np.ascontiguousarray(part)
-    method = cv2.INTER_AREA if crop.side > size else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(part, (size, size), interpolation=method), np.uint8)
+    """(size, size, 3) uint8 of the crop: averaged when it shrinks, bicubic when it grows.
+
+    What is beside the picture goes on as its edge is, out of focus.
+    """
+    height, width = rgb.shape[:2]
+    left, top = (min(max(v, 0), length - 1) for v, length in ((crop.x, width), (crop.y, height)))
+    right, bottom = max(left + 1, min(crop.x + crop.side, width)), max(top + 1, min(crop.y + crop.side, height))
+    part = rgb[top:bottom, left:right]
+    beside = (top - crop.y, crop.y + crop.side - bottom, left - crop.x, crop.x + crop.side - right)
+    if not any(beside):
+        return _scaled(part, size)
+    whole = _scaled(np.asarray(cv2.copyMakeBorder(part, *beside, cv2.BORDER_REPLICATE), np.uint8), size)
+    blurred = cv2.GaussianBlur(_scaled(whole, _BLURRED), (0, 0), 1.5)
+    soft = np.asarray(cv2.resize(blurred, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
+    a, b, c, d = (round(v * size / crop.side) for v in (top - crop.y, bottom - crop.y, left - crop.x, right - crop.x))
+    soft[a:b, c:d] = whole[a:b, c:d]
+    return soft
+
+
+def _scaled(picture: Image, size: int) -> Image:
+    if len(picture) == size:
+        return np.ascontiguousarray(picture)
+    method = cv2.INTER_AREA if len(picture) > size else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, (size, size), interpolation=method), np.uint8)
 
 
 def _glimpse(rgb: Image) -> FloatArray:
