@@ -7,6 +7,7 @@ is as high and 9 % of its height further up: a crop around the middle of that bo
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -155,7 +156,7 @@ class Framer:
         if not self._seen_now and (self._alarm or not alike):
             self._check(rgb, self._head)
         if self._seen_now:
-            return self._as_seen(rgb, canonical, points, barely or strangeness <= NOT_STRANGE)
+            return self._as_seen(rgb, canonical, points, barely or strangeness <= NOT_STRANGE, strangeness)
         if alike:
             self._returning = self._unseen = 0  # in the dark the detector sees less
             return Sight.CLEAR
@@ -181,7 +182,7 @@ class Framer:
         self._alarm = self._tracked and not believed
         self._tracked = believed
 
-    def _as_seen(self, rgb: Image, canonical: FloatArray, points: FloatArray, same: bool) -> Sight:
+    def _as_seen(self, rgb: Image, canonical: FloatArray, points: FloatArray, same: bool, strangeness: float) -> Sight:
         """What to make of a picture in which the detector has seen the head, which may be the `same` person's."""
         assert self._head is not None and self._crop is not None
         self._missed, unlike = 0, 0 if same else self._unlike + 1
@@ -198,7 +199,8 @@ class Framer:
             return Sight.NONE  # of keypoints beside the face nothing is to be drawn
         self._unlike = unlike
         if unlike and unlike <= 2 * self._often and self._presence.knows:
-            return Sight.DOUBTFUL  # a hand before the face may look like one to a cascade; another light goes on
+            # a hand before the face may look like one to a cascade; or another light was turned on
+            return Sight.NONE if strangeness > VERY_STRANGE else Sight.DOUBTFUL
         self._presence.confirm(face_view(rgb, self._head), canonical)
         return Sight.CLEAR
 
@@ -207,7 +209,7 @@ class Framer:
         if self._returning:
             self._crop = self._before  # nobody had come back
         self._forget()
-        self._unchecked, self._settling = 0, 2 * self._often
+        self._unchecked, self._settling = 0, self._often
         self._glimpse = _glimpse(rgb)
 
     def _forget(self) -> None:
@@ -277,19 +279,18 @@ class Framer:
 def crop_around(head: Box, width: int, height: int) -> Crop:
     """The crop for a head in a picture of this size: inside the picture unless the head has no room there."""
     side = max(1, min(round(ENLARGE * head.side), width, height), round(head.side / LARGEST))
-    margin = min((MARGIN + 0.02) * side, (side - head.side) / 2)
     x, y = (
-        round(_placed(centre - side / 2, length - side, low + head.side + margin - side, low - margin))
+        _placed(centre - side / 2, length - side, low, head.side, side)
         for centre, length, low in zip(head.centre, (width, height), head[:2], strict=True)
     )
     return Crop(x, y, side)
 
 
-def _placed(wanted: float, last: float, least: float, most: float) -> float:
-    """`wanted`, or the next place from 0 to `last`, or in the middle if there is none; but between `least` and `most`,
-    where the head is inside."""
-    inside = min(max(wanted, 0.0), last) if last >= 0 else wanted
-    return min(max(inside, least), most)
+def _placed(wanted: float, last: int, low: float, head: float, side: int) -> int:
+    """The place from 0 to `last` nearest to what is wanted for a crop's edge, if there is one; but where the head,
+    which begins at `low`, has its margins."""
+    place = round(min(max(wanted, 0.0), last) if last >= 0 else wanted)
+    return min(max(place, math.ceil(low + head + MARGIN * side - side)), math.floor(low - MARGIN * side))
 
 
 def head_of_keypoints(keypoints: NDArray[Any], crop: Crop) -> Box | None:
@@ -337,16 +338,19 @@ def cut(rgb: Image, crop: Crop, size: int) -> Image:
     What is beside the picture goes on as its edge is, out of focus.
     """
     height, width = rgb.shape[:2]
-    left, top = (min(max(v, 0), length - 1) for v, length in ((crop.x, width), (crop.y, height)))
-    right, bottom = max(left + 1, min(crop.x + crop.side, width)), max(top + 1, min(crop.y + crop.side, height))
-    part = rgb[top:bottom, left:right]
-    beside = (top - crop.y, crop.y + crop.side - bottom, left - crop.x, crop.x + crop.side - right)
-    if not any(beside):
-        return _scaled(part, size)
-    whole = _scaled(np.asarray(cv2.copyMakeBorder(part, *beside, cv2.BORDER_REPLICATE), np.uint8), size)
+    left, top, right, bottom = crop.x, crop.y, crop.x + crop.side, crop.y + crop.side
+    if min(left, top) >= 0 and right <= width and bottom <= height:
+        return _scaled(rgb[top:bottom, left:right], size)
+    rows, columns = (
+        np.clip(np.arange(v, v + crop.side), 0, length - 1) for v, length in ((top, height), (left, width))
+    )
+    whole = _scaled(rgb[rows[:, None], columns], size)
     blurred = cv2.GaussianBlur(_scaled(whole, _BLURRED), (0, 0), 1.5)
     soft = np.asarray(cv2.resize(blurred, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
-    a, b, c, d = (round(v * size / crop.side) for v in (top - crop.y, bottom - crop.y, left - crop.x, right - crop.x))
+    a, b, c, d = (
+        round(min(max(v - first, 0), crop.side) * size / crop.side)
+        for v, first in ((0, top), (height, top), (0, left), (width, left))
+    )
     soft[a:b, c:d] = whole[a:b, c:d]
     return soft
 
