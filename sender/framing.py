@@ -102,6 +102,8 @@ class Framer:
         self._before: Crop | None = None
         """The crop before somebody came back, if that was soon."""
         self._tracked: bool
+        self._unlike: int
+        """Pictures in a row in which the detector has seen a face that looks different."""
         self._returning: int
         """Pictures in which somebody who is back, and looks different, must still be seen to be believed."""
         self._settling = 0
