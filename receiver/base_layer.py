@@ -9,11 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
+import numpy as np
+
 from receiver.base_track import BaseTrack, DecodedBase
 from receiver.playout import Frame, Placed, Playout
 from shared.codec import control
 from shared.codec.base_key import BaseKey
 from shared.codec.bundle import Bundle
+from shared.codec.planes import RgbImage
 from shared.gallery import Gallery
 from shared.models.exchange import BasePicture, LaterPicture
 from shared.motion import Motion
@@ -43,8 +47,8 @@ class BaseLayer:
         """Frame numbers from one motion to the next, in the newest bundle."""
         self._said: int | None = None
         """The generation that the sender was last told is held."""
-        self._absent = False
-        """Whether the sender's last word is that there is no face or no camera."""
+        self._off = False
+        """Whether the sender's last word is that the camera is off."""
 
     def take_bundle(self, bundle: Bundle, placed: Placed, now: float) -> None:
         """Takes in a bundle's packets, late or not. Raises MalformedBase."""
@@ -58,16 +62,19 @@ class BaseLayer:
         self.track.add_key(BaseKey.unpack(message), now)
 
     def note(self, text: str) -> None:
-        """Takes in what the sender says of its person. While nobody is there, no base is shown; packets still count."""
+        """Takes in what the sender says of its person. With the camera off no base is shown; packets still count.
+
+        That no face is in the picture is no such word: frames say it themselves, each for its own time.
+        """
         if text in (control.FACE, control.NO_FACE, control.CAMERA_OFF):
-            self._absent = text != control.FACE
-            if self._absent:
+            self._off = text == control.CAMERA_OFF
+            if self._off:
                 self.track.drop_pictures()
 
     def begin_anew(self) -> None:
         """After a resume: nothing from before is shown, and nothing goes on but from a new key."""
         self.track.forget()
-        self._absent = False
+        self._off = False
 
     def messages(self, now: float) -> list[control.Control]:
         """What the sender has to know: which key is held, at once when that changes, and whether another is needed.
@@ -83,9 +90,11 @@ class BaseLayer:
     def picture(self, frame: Frame) -> BasePicture | None:
         """The base that a frame with a face is drawn with: the newest of its crop whose own motion is known."""
         crop = self._crop(frame)
-        if self._absent or crop is None:
+        if self._off or crop is None:
             return None
         for base in self.track.fitting(frame.number, frame.capture, crop):
+            if self._playout.face_was_lost(base.frame, frame.number):
+                return None  # as the sender has it: of before nothing is shown again
             motion = self._motion(base, crop)
             if motion is not None:
                 age = max(0.0, frame.capture - base.clock)
@@ -94,6 +103,21 @@ class BaseLayer:
                 after = self._after(frame, crop) if base.frame < frame.number else None
                 return BasePicture(base.picture, motion, age, base.crf, after)
         return None
+
+    def alone(self, frame: Frame) -> RgbImage | None:
+        """The base that is shown in place of a frame without a face, (side, side, 3).
+
+        A sender codes such frames only where it was told to go on showing what is there (`--base always`), so the
+        newest base counts if its own frame has no face either; else the last picture is held.
+        """
+        crop = self._crop(frame)
+        if self._off or crop is None:
+            return None
+        base = self.track.at(frame.number, frame.capture, crop)
+        if base is None or base.size > self._side or not self._playout.is_faceless(base.frame):
+            return None
+        size = (self._side, self._side)
+        return np.asarray(cv2.resize(base.picture, size, interpolation=cv2.INTER_CUBIC), np.uint8)
 
     def report(self) -> dict[str, Any]:
         """The figures of what came and was drawn; the mean age is None where nothing was."""
@@ -112,6 +136,8 @@ class BaseLayer:
     def _after(self, frame: Frame, crop: int) -> LaterPicture | None:
         """The next base after a frame, which most often comes in the same bundle."""
         later = self.track.after(frame.number, frame.capture, crop)
+        if later is not None and self._playout.face_was_lost(frame.number, later.frame):
+            return None
         motion = None if later is None else self._motion(later, crop)
         return (
             None

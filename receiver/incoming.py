@@ -78,10 +78,15 @@ class Mixed:
     sources: tuple[tuple[PreparedSource, float], ...] = ()
     """Each with its weight."""
     base: BasePicture | None = None
+    alone: Picture | None = None
+    """(size, size, 3) the base layer where nobody is in the picture and the sender goes on showing it."""
 
     def __len__(self) -> int:
         """Sources."""
         return len(self.sources)
+
+    def __bool__(self) -> bool:
+        return bool(self.sources) or self.alone is not None
 
 
 @dataclass
@@ -253,7 +258,7 @@ class IncomingHalf:
         if frame.motion is None:
             self.face = False
             self.counts.frames_without_face += 1
-            return frame, Mixed()
+            return frame, Mixed(alone=None if self.base is None else self.base.alone(frame))
         self.face, self.camera_off = True, False
         shares = self.mixture.step(self.gallery.at(frame.epoch), frame.motion, frame.number)
         if not shares:
@@ -278,7 +283,9 @@ class IncomingHalf:
         self.mixture.most = most
 
     def draw(self, frame: Frame, mixed: Mixed) -> Picture:
-        """(size, size, 3) the person under the frame's motion, from at least one source. Slow."""
+        """(size, size, 3) the person under the frame's motion, from at least one source, or what is there. Slow."""
+        if mixed.alone is not None:
+            return mixed.alone
         assert frame.motion is not None
         given = [(source.features, weight) for source, weight in mixed.sources]
         return self._engine.draw(given, frame.motion, mixed.base)

@@ -138,17 +138,29 @@ class Playout:
     def motion_at(self, number: int, step: int, fits: Callable[[Frame], bool]) -> Motion | None:
         """The motion at a frame number, shown or not, by frames that came, show a face and fit.
 
-        Between two it is made up, as for showing, even if others are missing there; else the nearest within `step`
-        counts. None if none is near.
+        Between two it is made up, as for showing, even if others are missing there, but not where one came without a
+        face; else the nearest within `step` counts. None if none is near.
         """
+        if self.is_faceless(number):
+            return None
         around = [self._received.get(n) for n in range(number - _MAX_STEP, number + _MAX_STEP + 1)]
         known = [(each.number, each.motion) for each in around if each and each.motion is not None and fits(each)]
         before, after = [each for each in known if each[0] <= number], [each for each in known if each[0] >= number]
-        if before and after and after[0][0] - before[-1][0] <= _MAX_STEP:
+        whole = bool(before and after) and not self.face_was_lost(before[-1][0], after[0][0])
+        if whole and after[0][0] - before[-1][0] <= _MAX_STEP:
             (a, left), (b, right) = before[-1], after[0]
             return left if a == b else between(left, right, (number - a) / (b - a))
         nearest = min(known, key=lambda each: abs(each[0] - number), default=None)
         return nearest[1] if nearest is not None and abs(nearest[0] - number) <= step else None
+
+    def is_faceless(self, number: int) -> bool:
+        """Whether the frame of this number came, shown or not, and has no face in it."""
+        frame = self._received.get(number)
+        return frame is not None and frame.motion is None
+
+    def face_was_lost(self, first: int, last: int) -> bool:
+        """Whether a frame came that has no face, from one number to another."""
+        return any(map(self.is_faceless, range(max(first, last - _BOUND), last + 1)))
 
     def begin_anew(self, now: float, skip: int | None = None) -> int:
         """The sender was started again, and numbers its frames from 0: what comes follows what came, after a pause.

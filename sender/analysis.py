@@ -21,6 +21,8 @@ class Analysis:
     crop_number: int
     canonical: FloatArray
     motion: Motion
+    clear: bool = True
+    """Whether the face is plainly there: only such a frame may become a source."""
 
     @cached_property
     def points(self) -> FloatArray:

@@ -24,8 +24,6 @@ from shared.motion import Motion
 
 KEY_EVERY = 2.0
 """Seconds between two keys, each of which costs as much as a second of packets."""
-FACE_SECONDS = 1.0
-"""Without a face for so long, the base stops: it would show an empty chair, or who else is in the room."""
 KEY_PATIENCE = 10.0
 """Seconds after which a key that is not held is given up: on the thinnest link it takes two."""
 REPEAT_SECONDS = 20.0
@@ -141,7 +139,7 @@ class BaseLayer:
         """Of the crop that will be, or what takes the place of the current one once it is held."""
         self._number = -1
         self._waiting: list[Coded] = []
-        self._key_at = self._face_at = self._last_clock = self._repeat_until = float("-inf")
+        self._key_at = self._last_clock = self._repeat_until = float("-inf")
         self._credit, self._credit_at = 0.0, float("-inf")
         self._looks: list[tuple[float, bool]] = []
         """When pictures were due lately, and whether each was skipped."""
@@ -182,14 +180,12 @@ class BaseLayer:
         `drawn`: crop and its number as the receiver draws it; `interval`: seconds between frames that are sent;
         `motion`: in that crop, None without a face.
         """
-        if motion is not None:
-            self._face_at = now
-        elif self._current is not None and self._current.mirror is not None:
+        if motion is None and self._current is not None and self._current.mirror is not None:
             self._current.mirror.forget()
         level = self._level
         if not self.active or level is None or cutter is None or drawn is None:
             return
-        if not (self._always or now - self._face_at < FACE_SECONDS):
+        if motion is None and not self._always:  # an empty chair, or who else is in the room; the picture is held
             return
         if 0 <= clock - self._last_clock < 1 / level.rate - 0.5 * interval:
             return

@@ -85,9 +85,9 @@ def add_sending_options(parser: argparse.ArgumentParser | argparse._ArgumentGrou
         f"does not keep up gets more (default: by profile, as seconds: {by_profile('bundle_seconds')})",
     )
     parser.add_argument("--base", choices=("auto", "always", "off"), default="auto",
-                        help="the base layer, a tiny video of what the camera sees under the motion. auto: it stops "
-                        "when no face has been seen for a second; always: it goes on; off: none is sent; it always "
-                        "stops with the camera (default: auto)")  # fmt: skip
+                        help="the base layer, a tiny video of what the camera sees under the motion. auto: frames "
+                        "without a face are left out, and the last picture is held; always: they are shown; off: none "
+                        "is sent; it always stops with the camera (default: auto)")  # fmt: skip
     parser.add_argument("--base-size", type=int, choices=SIZES, metavar="PX",
                         help=f"its side in pixels, {', '.join(map(str, SIZES))} (default: by profile: "
                         f"{by_base('size')})")  # fmt: skip

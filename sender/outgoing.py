@@ -20,7 +20,8 @@ from sender.bundling import Bundler, clock_ms
 from sender.cadence import Cadence
 from sender.effort import Effort, Spare
 from sender.first_source import FirstSource
-from sender.framing import Crop, Framer, cut, whole_square
+from sender.framing import Crop, Framer, Sight, cut, whole_square
+from sender.portrait import face_extent
 from sender.profile import LARGEST_BUNDLE, BasePoint, words
 from sender.refresh import RefreshPolicy
 from sender.source_coder import SourceCoder
@@ -37,11 +38,13 @@ from shared.link.base import MAX_USER_DATA, PACKET_HEADERS, Channel, chunk_cost
 from shared.link.pacing import FIRST_PIECE, PIECE, PicturePacer
 from shared.link.resuming import Change
 from shared.models.engine import Engine, Picture
-from shared.motion import Motion, keypoints
+from shared.motion import FloatArray, Motion, keypoints
 from shared.session.call import Outgoing, TooManyErrors
 
 HEARTBEAT_SECONDS = 2.0
 """Silence after which a sign of life is sent; motion is one too."""
+_IN_CROP = 0.6
+"""Share of the face, in width and height, that must be in the crop that is drawn."""
 _COUNT_EVERY = 0.1
 """Seconds between two looks at the bytes that the budget has spent."""
 _MAX_MALFORMED = 20
@@ -132,6 +135,7 @@ class OutgoingHalf:
         self.precision = engine.precision
         """What the engine draws in, for a policy that looks at what the receiver sees."""
         self._cut_size = max(engine.size, settings.picture_size)
+        self._crop: Crop | None = None
         self._crop_number = 0
         self._out: list[Outgoing] = []
         self._step = settings.step
@@ -174,12 +178,14 @@ class OutgoingHalf:
         framed = self._framer.update(frame)
         if framed.crop is None:
             return None
-        if framed.moved:
-            self._crop_number = (self._crop_number + 1) % 256
         picture = cut(frame, framed.crop, self._cut_size)
         canonical, motion = self._engine.extract(picture)
-        self._framer.follow(keypoints(canonical, motion))
-        return Analysis(picture, framed.crop, self._crop_number, canonical, motion)
+        sight = self._framer.examine(frame, canonical, keypoints(canonical, motion))
+        if sight is Sight.NONE:
+            return None
+        if framed.moved or framed.crop != self._crop:  # one in which no face was found needs no source
+            self._crop, self._crop_number = framed.crop, (self._crop_number + 1) % 256
+        return Analysis(picture, framed.crop, self._crop_number, canonical, motion, sight is Sight.CLEAR)
 
     def push(self, analysis: Analysis | None, clock: float, now: float, picture: Picture | None = None) -> Job | None:
         """Takes in one analysed frame, captured at `clock` seconds; a job comes back if there is something to do.
@@ -196,7 +202,7 @@ class OutgoingHalf:
             self._append(analysis, clock, now, cutter)
         elif self._bundler.waiting:  # what is said goes over although there is nobody to draw yet
             self._append(None, clock, now, None)
-        if analysis is None or not self._connected or self._sources_wait(now):
+        if analysis is None or not analysis.clear or not self._connected or self._sources_wait(now):
             return None
         base, spare = self._base.shown(clock, analysis.crop_number), self.effort.spare
         return self._sources.consider(
@@ -370,12 +376,13 @@ class OutgoingHalf:
         if stopped:
             self._flush_unless_stuck()  # what the camera gave before must not grow older
         self._taken_at = now
-        gone = self._bundler.add(clock, None if analysis is None else self._as_held(analysis))
+        motion = None if analysis is None or self._has_left(analysis) else self._as_held(analysis)
+        gone = self._bundler.add(clock, motion)
         self._forget(gone)
         if gone:
             self._base.drop_droppable()
         if self._connected and self._link_queued <= BACKLOG and not gone and self.effort.spare < Spare.BASE:
-            self._code_base(analysis, clock, now, cutter)
+            self._code_base(analysis, motion, clock, now, cutter)
         self.counts.frames_sent += 1
         self.first_frame = now if self.first_frame is None else self.first_frame
         self.last_frame = now
@@ -388,11 +395,12 @@ class OutgoingHalf:
         if self._link_queued <= BACKLOG:
             self._flush()
 
-    def _code_base(self, analysis: Analysis | None, clock: float, now: float, cutter: Cutter | None) -> None:
+    def _code_base(
+        self, analysis: Analysis | None, motion: Motion | None, clock: float, now: float, cutter: Cutter | None
+    ) -> None:
         """Codes a frame that was just taken in, in the crop that is drawn; and a key in one that is going to be."""
         crop, number = self._sources.crop_drawn(), self._sources.crop_number_drawn()
         drawn = None if crop is None else (crop, number)
-        motion = None if analysis is None else self._as_held(analysis)
         self._base.take(cutter, drawn, clock, now, self._cadence.interval(self._step), motion)
         if cutter is not None and drawn is not None and analysis is not None and analysis.crop_number != number:
             self._base.prepare(cutter, analysis.crop, analysis.crop_number, clock, now, analysis.motion)
@@ -445,11 +453,24 @@ class OutgoingHalf:
 
     def _as_held(self, analysis: Analysis) -> Motion:
         """The motion in the crop that the receiver draws, which changes only when a new source is held."""
+        zoom, shift = self._to_drawn(analysis)
+        return analysis.motion.zoomed(zoom, (float(shift[0]), float(shift[1])))
+
+    def _has_left(self, analysis: Analysis) -> bool:
+        """Whether most of the face is beside the crop that the receiver draws: better hold the last picture with it."""
+        if analysis.crop == (self._sources.crop_drawn() or analysis.crop):
+            return False
+        zoom, shift = self._to_drawn(analysis)
+        low, high = (zoom * corner + shift for corner in face_extent(analysis.points))
+        inside = np.minimum(high, 1) - np.maximum(low, -1)
+        return bool((inside < _IN_CROP * (high - low)).any())
+
+    def _to_drawn(self, analysis: Analysis) -> tuple[float, FloatArray]:
+        """From coordinates in a frame's crop to those in the crop drawn: a zoom, and (2,) a shift after it."""
         crop = self._sources.crop_drawn() or analysis.crop
-        zoom = analysis.crop.side / crop.side
         centre = np.array([analysis.crop.x + analysis.crop.side / 2, analysis.crop.y + analysis.crop.side / 2])
         shift = 2 * (centre - [crop.x + crop.side / 2, crop.y + crop.side / 2]) / crop.side
-        return analysis.motion.zoomed(zoom, (float(shift[0]), float(shift[1])))
+        return analysis.crop.side / crop.side, np.asarray(shift, np.float32)
 
     def _handle(self, message: control.Control, now: float) -> None:
         match message:

@@ -144,7 +144,7 @@ def compose(rgb: Image, crop: Crop | None, hint: Hint | None, known: bool = True
     colour = _GREEN if hint is None and known else _AMBER
     if crop is not None:
         (left, top), (right, bottom) = (
-            (round(x * scale), round(y * scale))
+            (min(max(round(x * scale), 0), size[0]), min(max(round(y * scale), 0), HEIGHT))
             for x, y in ((crop.x, crop.y), (crop.x + crop.side, crop.y + crop.side))
         )
         shaded = (picture * _OUTSIDE).astype(np.uint8)

@@ -196,12 +196,11 @@ def test_crops_are_never_mixed_and_the_new_ones_key_is_there_beforehand() -> Non
         assert base is not None and base.motion.rotation[0] == yaw(frame - frame % 2)
 
 
-@pytest.mark.parametrize("text", [control.CAMERA_OFF, control.NO_FACE])
-def test_with_nobody_there_nothing_of_the_base_is_shown(text: str) -> None:
+def test_with_the_camera_off_nothing_of_the_base_is_shown() -> None:
     filming, watching = begun()
     go_on(filming, watching, 5)
     made = filming.bundle()
-    watching.take(note(text))
+    watching.take(note(control.CAMERA_OFF))
     watching.drawn.clear()
     watching.take(made)  # captured before, and on its way
     watching.until(watching.now + 0.5)
@@ -214,6 +213,53 @@ def test_with_nobody_there_nothing_of_the_base_is_shown(text: str) -> None:
     go_on(filming, watching, 2)
     watching.until(watching.now + 0.5)
     assert len(watching.drawn) == 10 and all(list(watching.drawn.values())[1:])  # an odd number is the first
+
+
+def test_frames_of_before_the_face_went_keep_their_base() -> None:
+    filming, watching = begun()
+    go_on(filming, watching, 5)
+    made = filming.bundle()
+    watching.take(note(control.NO_FACE))  # overtakes what waits for its time
+    watching.drawn.clear()
+    watching.take(made)
+    watching.until(watching.now + 0.5)
+    assert watching.drawn and all(watching.drawn.values())
+
+
+def test_the_base_that_still_comes_without_a_face_is_shown_by_itself() -> None:
+    filming, watching = begun()
+    go_on(filming, watching, 5)
+    watching.take(note(control.NO_FACE))
+    watching.pictures.clear()
+    faceless: set[int] = set()
+    for _ in range(3):
+        go_on(filming, watching, 1)
+        faceless |= {*range(filming.frame, filming.frame + PER_BUNDLE)}
+        watching.take(filming.bundle(faces=False))
+    watching.until(watching.now + 0.5)
+    bases = {each.frame: each.picture for each in watching.half.base.track._pictures}  # type: ignore[union-attr]
+    alone = {number: shown for number, shown in watching.pictures if number in faceless}
+    assert {*alone} == {number for number in faceless if number - number % 2 in faceless}, "a face is not shown so"
+    assert all((shown == bases[number - number % 2]).all() for number, shown in alone.items())
+    assert watching.half.counts.frames_without_face == 3 * PER_BUNDLE
+
+
+def test_without_a_face_and_a_base_the_last_picture_is_held_and_nothing_of_before_comes_back() -> None:
+    filming, watching = begun()
+    go_on(filming, watching, 5)
+    watching.until(watching.now + 0.5)
+    watching.drawn.clear()
+    watching.take(filming.bundle(faces=False, base=False))
+    watching.until(watching.now + 0.3)
+    assert not watching.drawn
+    first = filming.frame
+    watching.take(filming.bundle(base=False))
+    watching.until(watching.now + 0.5)
+    assert watching.drawn[first] is None and not any(watching.drawn.values())
+    go_on(filming, watching, 2)
+    watching.until(watching.now + 0.5)
+    later = {number: base for number, base in watching.drawn.items() if number > first + PER_BUNDLE}
+    assert len(later) > PER_BUNDLE and all(base for number, base in later.items() if number % 2 == 0)
 
 
 def test_a_hole_that_stays_asks_for_a_key_and_not_too_often() -> None:

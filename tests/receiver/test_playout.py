@@ -366,6 +366,18 @@ def test_the_motion_at_a_number_is_known_after_it_was_shown_and_made_up_where_it
     assert (yaw(4, least=5), yaw(9, least=5), yaw(3, least=4)) == (None, 10, 4)
 
 
+def test_no_motion_is_made_up_where_there_was_no_face() -> None:
+    playout = Playout()
+    motions = [make_motion(0.0), None, make_motion(2.0), make_motion(3.0)]
+    playout.add(Bundle(0, 0, 1, 1000 * INTERVAL, tuple(motions)), 0.0)
+    playout.add(Bundle(5, 200, 1, 1000 * INTERVAL, (make_motion(5.0),)), 0.0)
+    assert [playout.motion_at(number, 1, lambda frame: True) is None for number in range(6)] == [
+        False, True, False, False, False, False,
+    ]  # fmt: skip
+    assert playout.is_faceless(1) and not playout.is_faceless(0) and not playout.is_faceless(4)
+    assert playout.face_was_lost(0, 2) and not playout.face_was_lost(2, 5)
+
+
 def test_where_a_bundle_was_put_comes_back() -> None:
     playout = Playout()
     assert playout.add(bundle(65533), 0.0) == (0, pytest.approx(65533 * INTERVAL % (CLOCK_WRAP_MS / 1000)), 1)

@@ -5,7 +5,7 @@ import pytest
 from call_examples import FPS, SIDE, ColourEngine, make_basis, outgoing_half, picture
 
 from sender.budget import Budget
-from sender.framing import Crop, Framed
+from sender.framing import Crop, Framed, Sight
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.refresh import EveryN, First
 from sender.sources import SourceJob
@@ -270,8 +270,8 @@ class MovingFramer:
         moved, self.moved = self.moved, False
         return Framed(Crop(SIDE // 2 if self.right else 0, 8, SIDE), moved)
 
-    def follow(self, points: np.ndarray) -> None:
-        pass
+    def examine(self, frame: Picture, canonical: np.ndarray, points: np.ndarray) -> Sight:
+        return Sight.CLEAR
 
 
 def test_motion_stays_in_the_crop_that_is_held_until_the_new_source_is() -> None:
