@@ -32,12 +32,17 @@ strangeness (`sender.presence`) is 0.15 to 0.34 in close-ups, with 0.49 it is 0.
 PATIENCE = 3
 """Frames in a row that the head must be outside before the crop moves: one wild keypoint moves nothing."""
 ALIKE, STRANGE = 0.6, 0.2
-"""Likeness and strangeness (`sender.presence`) from which on the detector is asked: MEASURED"""
+"""Likeness and strangeness (`sender.presence`) from which on the detector is asked. In the 12 dev clips and two raw
+ones one frame in a hundred is beyond one of them, and of 3656 frames one is held for want of a face. In a black
+picture, a coloured one, a wall and before a palm, made of six of them, likeness is at most 0.57 and strangeness 0.19 to
+0.72: none passes. All this takes 0.8 ms a frame, 5 where a face is missing (one core, on which `extract` takes 13)."""
 NOT_STRANGE = 0.15
 """Whom the detector sees is the same person up to this strangeness, whatever the view."""
 BARELY_ALIKE, VERY_STRANGE = 0.4, 0.3
-"""Where it sees nothing and one of these is passed, there is no face; else for UNSEEN frames in a row there is."""
+"""Where it sees nothing and one of these is passed, there is no face; else there is for UNSEEN frames in a row."""
 UNSEEN = 4
+UNLIKE = 0.1
+"""Less than in any frame of a face: what the detector sees then is a palm, or somebody else who stays."""
 KEPT_SECONDS = 3.0
 """Who is back so soon, and in the same place, gets the same crop: the sources held are good for it."""
 CHANGE = 4.0
@@ -158,7 +163,7 @@ class Framer:
         if not self._seen_now and (self._alarm or not alike):
             self._check(rgb, self._head)
         if self._seen_now:
-            return self._as_seen(rgb, canonical, points, barely or strangeness <= NOT_STRANGE, strangeness)
+            return self._as_seen(rgb, canonical, points, likeness, strangeness)
         if alike:
             self._returning = self._unseen = 0  # in the dark the detector sees less
             return Sight.CLEAR
@@ -184,9 +189,13 @@ class Framer:
         self._alarm = self._tracked and not believed
         self._tracked = believed
 
-    def _as_seen(self, rgb: Image, canonical: FloatArray, points: FloatArray, same: bool, strangeness: float) -> Sight:
-        """What to make of a picture in which the detector has seen the head, which may be the `same` person's."""
+    def _as_seen(
+        self, rgb: Image, canonical: FloatArray, points: FloatArray, likeness: float, strangeness: float
+    ) -> Sight:
+        """What to make of a picture in which the detector has seen a head."""
         assert self._head is not None and self._crop is not None
+        barely = likeness >= BARELY_ALIKE and strangeness <= VERY_STRANGE
+        same = likeness >= ALIKE or barely or strangeness <= NOT_STRANGE
         self._missed, unlike = 0, 0 if same else self._unlike + 1
         if self._returning and not same:  # a cascade sees faces in walls now and then, but not for long
             self._returning -= 1
@@ -200,9 +209,11 @@ class Framer:
         if self._landmarked and not agrees:
             return Sight.NONE  # of keypoints beside the face nothing is to be drawn
         self._unlike = unlike
-        if unlike and unlike <= 2 * self._often and self._presence.knows:
-            # a hand before the face may look like one to a cascade; or another light was turned on
-            return Sight.NONE if strangeness > VERY_STRANGE else Sight.DOUBTFUL
+        if unlike and self._presence.knows:  # a palm may look like a face to a cascade; or another light was turned on
+            if likeness < UNLIKE and unlike <= 2 * self._seldom:
+                return Sight.NONE
+            if unlike <= self._seldom:
+                return Sight.NONE if strangeness > VERY_STRANGE else Sight.DOUBTFUL
         self._presence.confirm(face_view(rgb, self._head), canonical)
         return Sight.CLEAR
 
