@@ -279,8 +279,7 @@ class CompactNetwork(nn.Module):
         out: Drawn = drawn
         if told is not None:
             correction = self.base.exchanged(drawn.picture, told, features)
-            picture = drawn.picture + enlarged_correction(correction, drawn.picture.shape[-1])
-            out = drawn._replace(picture=picture.clamp(0, 1), correction=correction)
+            out = drawn._replace(picture=(drawn.picture + correction).clamp(0, 1), correction=correction)
         return out if fused.fine is None else enlarged(out, fused.fine)
 
     def fuse(
