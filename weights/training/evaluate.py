@@ -55,7 +55,7 @@ def clips_of(dev: Clips, size: int) -> list[Clip]:
             frames = torch.nn.functional.avg_pool2d(frames, frames.shape[-1] // size)
         bases = None
         if dev.bases is not None:
-            of, pictures, states = dev.newest_bases(index, size)
+            of, pictures, states = dev.newest_bases(index, frames.shape[-1])
             bases = dev.frames[of].permute(0, 3, 1, 2).float() / 255, pictures.permute(0, 3, 1, 2).float() / 255, states
         out.append(Clip(frames, dev.mesh[index][:, list(LANDMARKS)].float(), dev.ok[index] > 0, bases))
     return out
