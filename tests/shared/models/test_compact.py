@@ -245,6 +245,38 @@ def test_a_base_picture_is_carried_along_by_the_keypoints() -> None:
     assert torch.allclose(still, picture, atol=1e-4)
 
 
+def test_a_large_base_finely_coded_is_the_picture_and_a_coarse_one_leaves_the_finest_to_the_sources(
+    network: compact.CompactNetwork,
+) -> None:
+    def away(crf: int) -> tuple[float, float]:
+        """How far from the base: all of it, and in the finest octave, where the base has noise and the sources not."""
+        state = torch.tensor([base_fusion.base_state(1.0, 0.0, 256, crf)]).expand(2, -1)
+        told = network.base(base_fusion.Base(true, motions(2), state), motions(2).canonical, motions(2))
+        told = told._replace(carried=true)
+        drawn = smooth + network.base.exchanged(
+            smooth, told, torch.zeros(2, compact.GENERATORS["compact"].half, 64, 64)
+        )
+        apart = true - drawn
+        return float(apart.abs().mean()), float((apart - layers.softened(apart)).abs().mean())
+
+    smooth = torch.full((2, 3, 128, 128), 0.5)
+    true = smooth + 0.05 * torch.rand(smooth.shape, generator=torch.Generator().manual_seed(0))
+    fine, usual = away(50), away(65)
+    assert fine[0] < 0.15 * usual[0]
+    assert usual[1] == pytest.approx(float((true - layers.softened(true)).abs().mean()), rel=0.05)
+
+
+def test_edges_that_the_base_has_nothing_of_do_not_stay() -> None:
+    flat, edge = torch.full((1, 3, 128, 128), 0.5), torch.full((1, 3, 128, 128), 0.5)
+    edge[..., 64:68] = 1
+    soft = layers.softened(layers.softened(edge))
+    gone, there, softly, nothing = (
+        base_fusion._unlike(*pair)[0, 0] for pair in ((edge, flat), (edge, edge), (edge, soft), (flat, flat))
+    )
+    assert float(gone[32, 33]) > 0.9 and float(gone[32, 5]) < 0.01
+    assert float(there.max()) == float(softly.max()) == float(nothing.max()) == 0
+
+
 def test_a_larger_drawing_takes_the_same_correction(network: compact.CompactNetwork) -> None:
     base = told_of(network, 1.0, torch.ones(2, 3, 128, 128))
     encoded = network.encoder(torch.rand(2, 3, 128, 128))
