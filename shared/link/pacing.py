@@ -17,6 +17,10 @@ FIRST_RATE = 8000.0
 """Bytes/s on the wire until one source has gone out whole: 64 kbit/s, since nothing can be drawn before."""
 LATER_RATE = 800.0
 """Bytes/s on the wire afterwards: 6.4 kbit/s, which a 16 kbit/s link carries beside motion with room to recover."""
+FIRST_KEY_RATE = 4000.0
+"""The same for the first key of the base layer, until which nothing true is shown: with two bundles, as a rule, which
+it delays by a quarter of a second each at 16 kbit/s, once in a call. At `LATER_RATE` it would take a second, a large
+one five."""
 FIRST_PIECE = 1000
 """Bytes of a piece of the first source: nothing else is under way that it could hold up."""
 PIECE = 140
@@ -34,7 +38,7 @@ class _Piece:
     source_id: int
     data: bytes
     last: bool
-    """Of a source."""
+    """Of a source or a key."""
     key: bool = False
     """Whether it is one of a key of the base layer, not of a source."""
 
@@ -57,7 +61,7 @@ class PicturePacer:
         self._queue_bound = queue_bound
         self._pieces: deque[_Piece] = deque()
         self._free_at = float("-inf")
-        self._first_done = False
+        self._first_done = self._key_done = False
         self._last_ride = float("-inf")
 
     @property
@@ -84,7 +88,9 @@ class PicturePacer:
     def add_key(self, pieces_id: int, pieces: Iterable[bytes]) -> None:
         """Queue all pieces of a key of the base layer in front, in place of those of an older one."""
         self.drop_keys()
-        self._pieces.extendleft(_Piece(pieces_id, data, False, True) for data in reversed(list(pieces)))
+        whole = list(pieces)
+        made = [_Piece(pieces_id, data, n == len(whole), True) for n, data in enumerate(whole, 1)]
+        self._pieces.extendleft(reversed(made))
 
     def drop_keys(self) -> None:
         """Drop the unsent pieces of keys of the base layer."""
@@ -105,6 +111,7 @@ class PicturePacer:
         """Drop all pieces: the link is a new one. With `nothing_held` the next source is a first one again."""
         self._pieces.clear()
         self._first_done = self._first_done and not nothing_held
+        self._key_done = self._key_done and not nothing_held
 
     def pop_due(self, now: float, link_queued: int, rides: bool = False) -> list[bytes]:
         """The pieces to send at time `now`, in order, while `link_queued` bytes still wait in the link.
@@ -121,13 +128,20 @@ class PicturePacer:
         due: list[bytes] = []
         while self._pieces and self._free_at <= now and link_queued <= self._queue_bound:
             piece = self._pieces[0]
-            rate = self._later_rate if self._first_done else self.first_rate
+            rate = self._rate(piece)
             cost = chunk_cost(len(piece.data)) if rides else wire_cost(len(piece.data))
             if rides and due and (len(due) + 1) * cost > rate * catch_up:
                 break  # a bundle that is a little late must not carry twice as much
             self._pieces.popleft()
             self._free_at = max(self._free_at, now - catch_up) + cost / rate
-            self._first_done = self._first_done or piece.last
+            self._first_done = self._first_done or (piece.last and not piece.key)
+            self._key_done = self._key_done or (piece.last and piece.key)
             link_queued += len(piece.data)
             due.append(piece.data)
         return due
+
+    def _rate(self, piece: _Piece) -> float:
+        if not self._first_done:
+            return self.first_rate
+        first_key = piece.key and not self._key_done
+        return max(FIRST_KEY_RATE, self._later_rate) if first_key else self._later_rate
