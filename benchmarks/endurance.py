@@ -22,7 +22,7 @@ from benchmarks.endurance_resumed import Deaths, deaths
 from benchmarks.endurance_rows import Process, Row, outcome, rows
 from benchmarks.progress import Progress
 from benchmarks.relay import Relay
-from benchmarks.thin_link import Log, NotDrawing, Prepared, look_ahead, receive
+from benchmarks.thin_link import Log, NotDrawing, Prepared, base_figures, look_ahead, receive
 from receiver.incoming import IncomingHalf
 from receiver.upscale import Bicubic
 from sender.call import SenderSettings, prepare
@@ -100,11 +100,12 @@ class Bench:
         """A sender's half for another call; unless a policy says otherwise, sources come at their interval."""
         half = OutgoingHalf(self._outgoing.settings, self._engine, self._basis, policy or EveryN(_FREQ))
         half.analyse = self._outgoing.analyse  # type: ignore[method-assign]
+        half.accept_base(True)
         return half
 
     def incoming(self) -> IncomingHalf:
         """A receiver's half for another call."""
-        return IncomingHalf(self._drawing, self._basis, Bicubic(), self.hello.fps)
+        return IncomingHalf(self._drawing, self._basis, Bicubic(), self.hello.fps, base=True)
 
 
 async def relayed(bench: Bench, row: Row) -> dict[str, Any]:
@@ -154,7 +155,7 @@ async def relayed(bench: Bench, row: Row) -> dict[str, Any]:
         "longest_queue_s": round(max(queues, default=0.0), 2),
         "queue_over_half_a_second_s": round(sum(each > 0.5 for each in queues) * _QUEUE_SECONDS, 1),
         "drawn_from_a_source_not_held": log.without_source, "malformed": outgoing.counts.malformed
-        + incoming.counts.malformed,
+        + incoming.counts.malformed, **base_figures(incoming),
     }  # fmt: skip
 
 
@@ -209,11 +210,12 @@ def table(report: dict[str, Any]) -> str:
     """The figures for people."""
     lines = [f"{'':34}{'survived':>9}{'in time':>9}{'freeze':>8}{'out':>9}{'back':>9}{'memory':>9}"]
     for row in report["rows"]:
+        based = f"{row['with_base']:.0%}" if "with_base" in row else "-"
         memory = "-" if row["memory_mb"] is None else f"{row['memory_mb']:.0f} MB"
         lines.append(
             f"{row['name']:34}{'yes' if row['survived'] else 'NO':>9}{row['shown_on_time']:9.0%}"
             f"{row['longest_freeze_s']:6.1f} s{row['bytes_out'] / 1000:6.1f} kB{row['bytes_back'] / 1000:6.1f} kB"
-            f"{memory:>9}"
+            f"{memory:>9}{based:>11}"
         )
         if not row["survived"]:
             lines.append(f"    {row['ended']}")

@@ -217,8 +217,15 @@ async def call(args: argparse.Namespace, outgoing: OutgoingHalf, incoming: Incom
             way: {"packets_in": each.entered.packets, "packets_out": each.left.packets}
             for way, each in (("there", relay.there), ("back", relay.back))
         },
-        "sender": meter.report(),
+        "sender": meter.report(), **base_figures(incoming),
     }  # fmt: skip
+
+
+def base_figures(half: IncomingHalf) -> dict[str, float]:
+    """Share of the frames shown that had a base layer, and the oldest of these bases in seconds."""
+    assert half.base is not None
+    counts, shown = half.base.counts, max(half.counts.frames_shown, 1)
+    return {"with_base": round(counts.frames / shown, 3), "oldest_base_s": round(counts.oldest, 3)}
 
 
 def spread(delays: Sequence[float]) -> dict[str, float | None]:
@@ -252,6 +259,7 @@ def table(report: dict[str, Any]) -> str:
         f"longest still {_or_none(report['longest_still_s'], '.2f')} s",
         f"sources: {report['sources']['sent']} sent, {report['sources']['held']} held; frames drawn from one not held: "
         f"{frames['drawn_from_a_source_not_held']}",
+        f"with a base layer: {report['with_base']:.0%}, none older than {report['oldest_base_s']:.2f} s",
         f"wire from the first source on: {steady['wire_kbps_out']:.2f} kbit/s out, {steady['wire_kbps_in']:.2f} back",
     ]
     for way in ("out", "in"):
@@ -273,7 +281,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     with capture:
         frames = look_ahead(outgoing, capture, args.seconds, progress)
     engine = NotDrawing(load_engine(args.engine, draws=False))
-    incoming = IncomingHalf(engine, load_basis(args.engine), Bicubic(), hello.fps)
+    outgoing.accept_base(True)
+    incoming = IncomingHalf(engine, load_basis(args.engine), Bicubic(), hello.fps, base=True)
     report = asyncio.run(call(args, outgoing, incoming, frames, progress))
     progress.close("")
     return {

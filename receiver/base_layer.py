@@ -31,6 +31,8 @@ class BaseCounts:
     """Handed out to be drawn with a base picture."""
     age: float = 0.0
     """Of those bases, seconds in all."""
+    oldest: float = 0.0
+    """Of them, seconds."""
     bytes: int = 0
     """Of packets, repeated ones included, and keys."""
 
@@ -100,6 +102,7 @@ class BaseLayer:
                 age = max(0.0, frame.capture - base.clock)
                 self.counts.frames += 1
                 self.counts.age += age
+                self.counts.oldest = max(self.counts.oldest, age)
                 after = self._after(frame, crop) if base.frame < frame.number else None
                 return BasePicture(base.picture, motion, age, base.crf, after)
         return None
@@ -124,6 +127,7 @@ class BaseLayer:
         frames = self.counts.frames
         return {
             "frames_with_base": frames, "base_age_ms": round(1000 * self.counts.age / frames, 1) if frames else None,
+            "base_oldest_ms": round(1000 * self.counts.oldest, 1),
             "base_bytes": self.counts.bytes, "base_keys": self.track.keys, "base_pictures": self.track.decoded,
             "base_requests": self.track.requests,
         }  # fmt: skip

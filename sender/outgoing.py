@@ -501,7 +501,10 @@ class OutgoingHalf:
 
     def _mirror(self, epoch: int, ids: tuple[int, ...], now: float) -> None:
         self._flush()  # frames gathered so far belong to the epoch before
-        self.counts.sources_held += self._sources.mirror(epoch, ids)
+        held = self._sources.mirror(epoch, ids)
+        self.counts.sources_held += held
+        if held:
+            self._pacer.arrived(now)
         if not self._connected:
             self._connected = True
             self._pacer.restart(nothing_held=not ids)

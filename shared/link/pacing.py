@@ -17,10 +17,9 @@ FIRST_RATE = 8000.0
 """Bytes/s on the wire until one source has gone out whole: 64 kbit/s, since nothing can be drawn before."""
 LATER_RATE = 800.0
 """Bytes/s on the wire afterwards: 6.4 kbit/s, which a 16 kbit/s link carries beside motion with room to recover."""
-FIRST_KEY_RATE = 4000.0
-"""The same for the first key of the base layer, until which nothing true is shown: with two bundles, as a rule, which
-it delays by a quarter of a second each at 16 kbit/s, once in a call. At `LATER_RATE` it would take a second, a large
-one five."""
+KEY_SHARE = 0.7
+"""Of the rate at which the first source came through, what the first key of the base layer may take: until it is there
+nothing true is shown, and motion goes beside it. At `LATER_RATE` it would take a second, a large one five."""
 FIRST_PIECE = 1000
 """Bytes of a piece of the first source: nothing else is under way that it could hold up."""
 PIECE = 140
@@ -63,6 +62,11 @@ class PicturePacer:
         self._free_at = float("-inf")
         self._first_done = self._key_done = False
         self._last_ride = float("-inf")
+        self._began: float | None = None
+        """When the first piece of the first source went."""
+        self._spent = 0
+        """Bytes on the wire of pieces since then."""
+        self._key_rate = 0.0
 
     @property
     def later_rate(self) -> float:
@@ -112,6 +116,13 @@ class PicturePacer:
         self._pieces.clear()
         self._first_done = self._first_done and not nothing_held
         self._key_done = self._key_done and not nothing_held
+        if nothing_held:
+            self._began, self._spent, self._key_rate = None, 0, 0.0
+
+    def arrived(self, now: float) -> None:
+        """Takes in that the first source is there: how long it took says what the link carries."""
+        if self._began is not None and not self._key_rate:
+            self._key_rate = min(self.first_rate, KEY_SHARE * self._spent / max(now - self._began, 1e-3))
 
     def pop_due(self, now: float, link_queued: int, rides: bool = False) -> list[bytes]:
         """The pieces to send at time `now`, in order, while `link_queued` bytes still wait in the link.
@@ -133,6 +144,9 @@ class PicturePacer:
             if rides and due and (len(due) + 1) * cost > rate * catch_up:
                 break  # a bundle that is a little late must not carry twice as much
             self._pieces.popleft()
+            if not self._first_done:
+                self._began = now if self._began is None else self._began
+                self._spent += cost
             self._free_at = max(self._free_at, now - catch_up) + cost / rate
             self._first_done = self._first_done or (piece.last and not piece.key)
             self._key_done = self._key_done or (piece.last and piece.key)
@@ -144,4 +158,4 @@ class PicturePacer:
         if not self._first_done:
             return self.first_rate
         first_key = piece.key and not self._key_done
-        return max(FIRST_KEY_RATE, self._later_rate) if first_key else self._later_rate
+        return max(self._key_rate, self._later_rate) if first_key else self._later_rate

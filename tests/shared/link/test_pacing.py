@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from shared.link.base import PACKET_HEADERS, chunk_cost, wire_cost
-from shared.link.pacing import CATCH_UP, FIRST_KEY_RATE, PIECE, RIDE_WAIT, PicturePacer
+from shared.link.pacing import CATCH_UP, KEY_SHARE, PIECE, RIDE_WAIT, PicturePacer
 
 
 def pieces(count: int, tag: int = 0) -> list[bytes]:
@@ -118,7 +118,7 @@ def test_rates_are_positive(rate: float) -> None:
         PicturePacer().later_rate = rate
 
 
-def test_the_first_key_is_quick_and_later_ones_are_not() -> None:
+def test_the_first_key_goes_as_fast_as_the_first_source_came_and_later_ones_do_not() -> None:
     def taken(pacer: PicturePacer, begin: float, number: int) -> float:
         """Seconds until a key of 2 KB is out, beside bundles five times a second."""
         pacer.add_key(number, pieces(7, number))
@@ -126,13 +126,18 @@ def test_the_first_key_is_quick_and_later_ones_are_not() -> None:
         sent = [now for now in times for _ in pacer.pop_due(now, 0, rides=True)]
         return sent[-1] - begin
 
-    pacer = PicturePacer(first_rate=8000, later_rate=800)
-    pacer.add(1, pieces(2))
-    run(pacer, [n * 0.04 for n in range(50)])
+    def began(pacer: PicturePacer, begin: float, seconds: float, number: int) -> None:
+        pacer.add(number, pieces(4))
+        run(pacer, [begin + n * 0.04 for n in range(50)])
+        pacer.arrived(begin + seconds)
+
+    pacer, cost = PicturePacer(first_rate=8000, later_rate=400), 7 * chunk_cost(300)
+    began(pacer, 0.0, 0.5, 1)
+    quick = KEY_SHARE * 4 * wire_cost(300) / 0.5
     first, second = taken(pacer, 10.0, 1), taken(pacer, 30.0, 2)
-    assert first <= 7 * chunk_cost(300) / FIRST_KEY_RATE + 0.2
-    assert second >= 6 * chunk_cost(300) / 800 - 0.2
+    assert first <= cost / quick + 0.2
+    assert second >= 6 / 7 * cost / 400 - 0.2
     pacer.restart(nothing_held=True)
-    pacer.add(3, pieces(2))
-    run(pacer, [50 + n * 0.04 for n in range(50)])
-    assert taken(pacer, 60.0, 4) == pytest.approx(first)
+    began(pacer, 50.0, 2.0, 3)
+    slow = KEY_SHARE * 4 * wire_cost(300) / 2.0
+    assert first < 6 / 7 * cost / slow - 0.2 <= taken(pacer, 60.0, 4)
