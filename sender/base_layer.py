@@ -33,11 +33,13 @@ BUCKET_SECONDS = 2.0
 DEBT_SECONDS = 0.5
 """Of the rate, owed at most."""
 COARSER = 3
-"""Steps by which the quantiser is raised where many pictures are skipped."""
+"""Steps by which the quantiser is raised where many pictures are skipped; twice as many where most are."""
 FINER_AFTER, FINER_AT_LAST = 20.0, 160.0
 """Seconds after which it is lowered again: the first time, and at most; twice as long each time that it was raised."""
-JUDGED = 5.0
+JUDGED = 3.0
 """Seconds over which skipped pictures are counted."""
+TOO_MUCH = 5.0
+"""Seconds from one picture of more bytes than a packet may have to the next, within which the quantiser is too fine."""
 MOST_STUCK = 3
 """Times that an encoder may hang in a call: each keeps motion back for seconds."""
 MANY = 0.35
@@ -143,7 +145,8 @@ class BaseLayer:
         self._credit, self._credit_at = 0.0, float("-inf")
         self._looks: list[tuple[float, bool]] = []
         """When pictures were due lately, and whether each was skipped."""
-        self._changed_at, self._finer_after = float("-inf"), FINER_AFTER
+        self._changed_at = self._lost_at = float("-inf")
+        self._finer_after = FINER_AFTER
 
     @property
     def active(self) -> bool:
@@ -344,6 +347,9 @@ class BaseLayer:
         if coded is None or coded.key or before + len(coded.data) > MAX_BASE_BYTES:  # more than may go: it is lost
             self._current = None
             self._waiting.clear()
+            if now - self._lost_at < TOO_MUCH:  # once is a cut in a film; so soon again, all of it is too much
+                self._raise(2 * COARSER, now)
+            self._lost_at = now
             return
         self._waiting.append(Coded(current.number, current.sequence, coded.droppable, clock, coded.data))
         current.sequence = (current.sequence + (not coded.droppable)) % SEQUENCES
@@ -372,15 +378,19 @@ class BaseLayer:
         self._judge(self._level, now)
         return room
 
+    def _raise(self, steps: int, now: float) -> None:
+        """Codes coarser from the next key on."""
+        self._changed_at, self._finer_after = now, min(2 * self._finer_after, FINER_AT_LAST)
+        self.fits = self._crf < MAX_CRF
+        self._crf = min(self._crf + steps, MAX_CRF)
+        self._looks = []
+
     def _judge(self, level: BasePoint, now: float) -> None:
         if self._changed_at == float("-inf"):
             self._changed_at = now
         skipped = sum(was for _, was in self._looks) / len(self._looks)
         if skipped > MANY and now - self._changed_at > JUDGED:
-            self._changed_at, self._finer_after = now, min(2 * self._finer_after, FINER_AT_LAST)
-            self.fits = self._crf < MAX_CRF
-            self._crf = min(self._crf + COARSER, MAX_CRF)
-            self._looks = []
+            self._raise(COARSER if skipped < 2 * MANY else 2 * COARSER, now)
         elif not skipped and self._crf > level.crf and now - self._changed_at > self._finer_after:
             self._changed_at = now
             self._crf = max(self._crf - COARSER, level.crf)

@@ -441,6 +441,7 @@ class OutgoingHalf:
         if not self._base.fits:
             self._link.base_is_too_dear(now)
         self._base.descend(self._link.base)
+        self._pacer.freed_rate = 0.0 if self._link.base is None else 125 * self._link.base.kbps
         if self._base.accepted and self._link.base != self._told:
             self._told = self._link.base
             text = control.SENDS + words(self._told)

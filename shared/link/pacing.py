@@ -56,6 +56,9 @@ class PicturePacer:
         if first_rate <= 0 or later_rate <= 0:
             raise ValueError(f"rates must be positive, not {first_rate} and {later_rate} bytes/s")
         self.first_rate = first_rate
+        self.freed_rate = 0.0
+        """Bytes/s that keys of the base layer have besides: what its packets have, none of which goes before its key is
+        held; set it."""
         self._later_rate = later_rate
         self._queue_bound = queue_bound
         self._pieces: deque[_Piece] = deque()
@@ -157,5 +160,6 @@ class PicturePacer:
     def _rate(self, piece: _Piece) -> float:
         if not self._first_done:
             return self.first_rate
-        first_key = piece.key and not self._key_done
-        return max(self._key_rate, self._later_rate) if first_key else self._later_rate
+        if not piece.key:
+            return self._later_rate
+        return max(self._later_rate + self.freed_rate, 0.0 if self._key_done else self._key_rate)

@@ -379,7 +379,7 @@ def alone(layer: BaseLayer, seconds: float, now: float) -> float:
 def test_what_takes_more_than_its_rate_is_skipped_then_coarser_then_too_much() -> None:
     layer = BaseLayer(BasePoint(64, 12.5, 66, 1.0))
     layer.accepted = True
-    now = alone(layer, 4, 0.0)
+    now = alone(layer, JUDGED - 0.5, 0.0)
     assert layer.counts.skipped > 0
     assert layer.crf == 66
     now = alone(layer, 3 * JUDGED, now)
@@ -389,6 +389,15 @@ def test_what_takes_more_than_its_rate_is_skipped_then_coarser_then_too_much() -
     assert not layer.fits
     rate = 8 * layer.counts.section_bytes / now / 1000
     assert rate < 2.0
+
+
+def test_pictures_of_more_than_a_packet_may_have_are_soon_coded_coarser() -> None:
+    layer = BaseLayer(BasePoint(128, 12.5, 30, 500.0))
+    layer.accepted = True
+    alone(layer, 1.0, 0.0)
+    assert layer.crf == 30  # it may have been a cut
+    alone(layer, 6.0, 1.0)
+    assert layer.crf >= 36
 
 
 def test_a_rate_that_was_too_much_for_a_while_becomes_fine_again() -> None:

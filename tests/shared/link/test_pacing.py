@@ -137,7 +137,10 @@ def test_the_first_key_goes_as_fast_as_the_first_source_came_and_later_ones_do_n
     first, second = taken(pacer, 10.0, 1), taken(pacer, 30.0, 2)
     assert first <= cost / quick + 0.2
     assert second >= 6 / 7 * cost / 400 - 0.2
+    pacer.freed_rate = 1600.0  # of packets that wait for the key
+    assert taken(pacer, 50.0, 5) <= cost / 2000 + 0.2
+    pacer.freed_rate = 0.0
     pacer.restart(nothing_held=True)
-    began(pacer, 50.0, 2.0, 3)
+    began(pacer, 80.0, 2.0, 3)
     slow = KEY_SHARE * 4 * wire_cost(300) / 2.0
-    assert first < 6 / 7 * cost / slow - 0.2 <= taken(pacer, 60.0, 4)
+    assert first < 6 / 7 * cost / slow - 0.2 <= taken(pacer, 90.0, 4)
