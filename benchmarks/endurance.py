@@ -208,7 +208,7 @@ def _with_progress(progress: Progress, name: str, seconds: float, work: Any) -> 
 
 def table(report: dict[str, Any]) -> str:
     """The figures for people."""
-    lines = [f"{'':34}{'survived':>9}{'in time':>9}{'freeze':>8}{'out':>9}{'back':>9}{'memory':>9}"]
+    lines = [f"{'':34}{'survived':>9}{'in time':>9}{'freeze':>8}{'out':>9}{'back':>9}{'memory':>9}{'with base':>11}"]
     for row in report["rows"]:
         based = f"{row['with_base']:.0%}" if "with_base" in row else "-"
         memory = "-" if row["memory_mb"] is None else f"{row['memory_mb']:.0f} MB"
