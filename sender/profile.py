@@ -56,7 +56,7 @@ class BasePoint(NamedTuple):
         return (*below, last._replace(rate=max(last.rate / 2, _HALF), kbps=0.6 * last.kbps))
 
 
-USUAL_BASE = BasePoint(256, 12.5, 65, 5.3)
+USUAL_BASE = BasePoint(256, 12.5, 65, 5.0)
 """A large picture at a coarse quantiser is truer than a small one at a finer, byte for byte (docs/base_layer.md)."""
 SHARP_BASE = BasePoint(256, 12.5, 58, 14.0)
 
