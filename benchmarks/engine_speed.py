@@ -18,7 +18,7 @@ import torch
 from receiver.display import compose
 from receiver.upscale import DEFAULT_UPSCALER, Upscaler, load_upscaler
 from sender.sample import sample_frames
-from shared.cores import Work, available, settle, shares
+from shared.cores import Work, settle
 from shared.models import openvino_models
 from shared.models.batching import DrawsMany, draw_many
 from shared.models.engine import Engine, EngineError, Picture, Request
@@ -83,8 +83,7 @@ def engine_figures(
 ) -> dict[str, Any]:
     """Figures by engine (and backend or precision, on a CPU) and size; `left_out` says why one is not among them."""
     figures: dict[str, Any] = {"device": _device_name(device), "left_out": {}}
-    work = Work(draws=True)
-    settle(shares(available(), work), work)
+    settle(Work(draws=True))
     for name in engines:
         for label, options in variants(name, device).items():
             for size in sizes:

@@ -32,7 +32,7 @@ from sender.sample import sample_frames
 from shared.codec.bundle import Bundle, decode_bundle, encode_bundle
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import decode_picture, encode_picture
-from shared.cores import DRAWERS, Work, available, settle, shares, workers
+from shared.cores import DRAWERS, Work, available, settle, workers
 from shared.link.pacing import FIRST_RATE, PicturePacer
 from shared.models.engine import SIZES, Engine, EngineError, Picture
 from shared.models.registry import ENGINES, choose_device, load_basis, load_engine
@@ -106,13 +106,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Every figure. Raises EngineError."""
     device = choose_device(args.device)
     basis = load_basis(args.engine)
-    _settle(Work(extracts=True))
+    settle(Work(extracts=True))
     material = Material.make(load_engine(args.engine, args.device), basis, args.repeats)
     settings = {"repeats": args.repeats, "seconds": args.seconds, "precision": material.engine.precision}
     report: dict[str, Any] = {"machine": _machine(), "settings": settings}
     report["sender"] = sender_stages(material) | {"fps": sender_fps(args, basis)}
     report["receiver"] = receiver_stages(material)
-    _settle(Work(draws=True))
     report["receiver"] |= {"fps": receiver_fps(material, args.seconds)}
     budget = Budget(args.repeats, args.seconds)
     report["engines"] = engine_figures(device, args.engines, args.sizes, args.batches, budget)
@@ -193,8 +192,7 @@ def receiver_fps(material: Material, seconds: float) -> float:
     messages = [encode_bundle(next(bundles), material.basis) for _ in range(count)]
     source = material.engine.prepare(material.pictures[0], material.canonical, material.motions[0])
     drawing: deque[Future[Picture]] = deque()
-    given = shares(available(), Work(draws=True))
-    with workers(DRAWERS, "drawing", given.drawing) as pool:
+    with workers(DRAWERS, "drawing", settle(Work(draws=True)).drawing) as pool:
         for ready in [pool.submit(warm_up, material.engine) for _ in range(DRAWERS)]:
             ready.result()
         began = time.perf_counter()
@@ -207,10 +205,6 @@ def receiver_fps(material: Material, seconds: float) -> float:
         while drawing:
             drawing.popleft().result()
         return round(count * BUNDLE / (time.perf_counter() - began), 2)
-
-
-def _settle(work: Work) -> None:
-    settle(shares(available(), work), work)
 
 
 def timed(work: Callable[[], object], repeats: int, frames: int = 1) -> Stage:

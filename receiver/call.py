@@ -11,7 +11,7 @@ from receiver.tape import Tape
 from receiver.upscale import DEFAULT_UPSCALER, Upscaler, load_upscaler
 from shared.codec.av1 import decodable
 from shared.codec.motion_basis import MotionBasis
-from shared.cores import ONE_CORE, Shares, Work, available, settle, shares
+from shared.cores import ONE_CORE, Shares, Work, settle
 from shared.link.ice import IceSettings
 from shared.models.appearance import Appearances, load_appearances
 from shared.models.batching import Batcher
@@ -101,8 +101,7 @@ class Studio:
         device = choose_device(settings.device)
         quick = draws_quickly(settings.engine, device)
         work = Work(draws=True, extracts=settings.sends, calls=settings.calls, quick=quick, on_gpu=device == "cuda")
-        threads = shares(available(), work)
-        settle(threads, work)
+        threads = settle(work)
         size = settings.size or usual_size(settings.engine, device)
         engine = load_engine(
             settings.engine, device, size=size, generator=settings.generator, backend=settings.backend,

@@ -23,7 +23,7 @@ from sender.refresh import PoseMoved, RefreshPolicy, WhenWorse
 from sender.sending import Prepared, Sending
 from sender.sound import SoundSettings, bundle_with_sound, open_sound
 from shared.codec.picture import Quality
-from shared.cores import Shares, Work, available, settle, shares
+from shared.cores import Work, settle
 from shared.link.base import Link
 from shared.link.ice import IceSettings
 from shared.link.pacing import FIRST_RATE, PicturePacer
@@ -115,19 +115,9 @@ def affordable(policy: RefreshPolicy, engine: str, quick: bool) -> RefreshPolicy
     return instead
 
 
-def share_cores(settings: SenderSettings) -> Shares:
-    """Has this process compute with as many threads as what it does calls for."""
-    quick, on_gpu = draws_quickly(settings.engine, settings.device), choose_device(settings.device) == "cuda"
-    work = Work(draws=settings.receives, extracts=True, quick=quick, on_gpu=on_gpu)
-    threads = shares(available(), work)
-    settle(threads, work)
-    return threads
-
-
 def load_sending(settings: SenderSettings) -> Engine:
     """The engine for what is sent: calls that come one after the other can share it. Raises EngineError."""
     quick = draws_quickly(settings.engine, settings.device)
-    share_cores(settings)
     draws = quick and isinstance(settings.refresh, WhenWorse)
     engine: Engine = load_engine(
         settings.engine, settings.device, draws=draws, backend="auto", precision=settings.precision
@@ -156,7 +146,8 @@ async def prepare_aside(settings: SenderSettings, engine: Engine | None = None) 
 def _prepare(settings: SenderSettings, engine: Engine | None, opened: ExitStack) -> Prepared:
     settings.byte_budget()
     quick = draws_quickly(settings.engine, settings.device)
-    threads = share_cores(settings)
+    on_gpu = choose_device(settings.device) == "cuda"
+    threads = settle(Work(draws=settings.receives, extracts=True, quick=quick, on_gpu=on_gpu))
     capture = open_source(settings.source, settings.seconds)
     opened.callback(capture.close)
     sound = open_sound(settings.sound, settings.source, capture)

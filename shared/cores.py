@@ -98,14 +98,19 @@ def allowed(cores: int, quota: str) -> int:
     return min(cores, max(1, ceil(int(most) / int(period))))
 
 
-def settle(given: Shares, work: Work) -> None:
-    """Has this process's main thread compute with its share, and OpenCV with one thread: its pictures are small, and
-    a pool of its own on every core would wait there spinning."""
+def settle(work: Work, cores: int | None = None) -> Shares:
+    """What this work has of so many cores, by default of those that are available.
+
+    The thread that calls computes with its share from here on, and OpenCV with one thread: its pictures are small, and
+    a pool of its own on every core would wait there spinning.
+    """
     import cv2  # here, for what has to come before
     import torch
 
+    given = shares(available() if cores is None else cores, work)
     cv2.setNumThreads(1)
     torch.set_num_threads(given.drawing if work.draws else given.extracting)
+    return given
 
 
 def workers(count: int, name: str, threads: int = 1, *, patient: bool = False) -> ThreadPoolExecutor:

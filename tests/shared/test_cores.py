@@ -84,7 +84,7 @@ def test_cores_that_this_process_is_kept_from_do_not_count(monkeypatch: pytest.M
 
 @pytest.mark.usefixtures("threads")
 def test_every_worker_computes_with_its_own_share() -> None:
-    settle(Shares(2, 3, 1), Work(draws=True))
+    assert settle(Work(draws=True), 6) == Shares(2, 3, 1)
     pools = [workers(1, "a", 2), workers(1, "b"), workers(1, "c", 4)]
     for pool in pools:
         pool.submit(torch.get_num_threads).result()
