@@ -7,8 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import ParamSpec
 
-from shared.loading import INTERRUPTED
-from shared.signals import interrupting
+from shared.signals import ended_by_signals
 
 P = ParamSpec("P")
 
@@ -21,17 +20,14 @@ def command(name: str, *errors: type[Exception]) -> Callable[[Callable[P, None]]
     """
 
     def decorate(function: Callable[P, None]) -> Callable[P, int]:
+        @ended_by_signals(f"benchmarks.{name}")
         @functools.wraps(function)
         def main(*args: P.args, **kwargs: P.kwargs) -> int:
             try:
-                with interrupting():
-                    function(*args, **kwargs)
+                function(*args, **kwargs)
             except errors as error:
                 print(f"python -m benchmarks.{name}: {error}", file=sys.stderr)
                 return 1
-            except KeyboardInterrupt as stop:
-                print(f"\npython -m benchmarks.{name}: {str(stop) or 'interrupted'}", file=sys.stderr)
-                return INTERRUPTED
             return 0
 
         return main

@@ -43,7 +43,7 @@ from shared.session.reaching import helped_by
 from shared.session.signalling import CannotListen
 from shared.session.status import StatusLine
 from shared.session.trust import add_trust_options, trust_settings
-from shared.signals import interrupting
+from shared.signals import ended_by_signals
 from shared.sound.devices import SoundDeviceError
 
 EXAMPLES = """\
@@ -171,28 +171,25 @@ def _idle(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
     return next((each for each in problems if each), "")
 
 
+@ended_by_signals("receiver")
 def main() -> int:
     """Takes a call; its exit status comes back, as `shared.session.ending` has it."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("shared.models").setLevel(logging.INFO)  # what takes its time before the call
     try:
-        with interrupting():
-            settings, sending = parse()
-            if settings.play is not None:
-                replay_call(settings)
-                return WELL
-            studio = Studio.open(settings)
-            engine = None if sending is None else load_sending(sending)  # now: a caller does not wait for it
-            return asyncio.run(_take_calls(settings, sending, studio, engine))
+        settings, sending = parse()
+        if settings.play is not None:
+            replay_call(settings)
+            return WELL
+        studio = Studio.open(settings)
+        engine = None if sending is None else load_sending(sending)  # now: a caller does not wait for it
+        return asyncio.run(_take_calls(settings, sending, studio, engine))
     except (
         CallFileError, CannotListen, DisplayError, EngineError, Incompatible, LinkClosed, RecordError, TooManyErrors,
         SignallingError, SoundDeviceError, SourceError, ValueError, VirtualCameraError, OSError, *OUT_OF_MEMORY,
     ) as error:  # fmt: skip
         print(f"\npython -m receiver: {sentence(error)}", file=sys.stderr)
         return FAILED
-    except KeyboardInterrupt:
-        print("\npython -m receiver: interrupted", file=sys.stderr)
-        return INTERRUPTED
 
 
 async def _take_calls(

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Coroutine
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,7 +45,7 @@ from shared.session.interrupt import interruptible
 from shared.session.named_files import check_apart, check_endings, check_free
 from shared.session.signalling import CannotListen
 from shared.session.trust import add_trust_options, trust_settings
-from shared.signals import interrupting
+from shared.signals import ended_by_signals
 from shared.sound.devices import SoundDeviceError
 
 EXAMPLES = """\
@@ -178,21 +178,18 @@ def _receiving(args: argparse.Namespace) -> ReceiverSettings | None:
     return replace(settings, window=settings.window or not elsewhere, sends=True)
 
 
+@ended_by_signals("sender")
 def main() -> int:
     """Runs a call; its exit status comes back, as `shared.session.ending` has it."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
-        with interrupting():
-            return _run(*parse())
+        return _run(*parse())
     except (
         CallFileError, CannotListen, DisplayError, EngineError, LinkClosed, RecordError, SignallingError,
         SoundDeviceError, SourceError, TooManyErrors, ValueError, VirtualCameraError, OSError, *OUT_OF_MEMORY,
     ) as error:  # fmt: skip
         print(f"\npython -m sender: {sentence(error)}", file=sys.stderr)
         return FAILED
-    except KeyboardInterrupt:
-        print("\npython -m sender: interrupted", file=sys.stderr)
-        return INTERRUPTED
 
 
 def _run(sending: SenderSettings, receiving: ReceiverSettings | None) -> int:
@@ -209,13 +206,9 @@ def _run(sending: SenderSettings, receiving: ReceiverSettings | None) -> int:
 
 
 def _preview(sending: SenderSettings) -> None:
-    window = Preview()
-    try:
+    with closing(Preview()) as window:
         capture = open_source(sending.source, sending.seconds)
-    except BaseException:
-        window.close()
-        raise
-    preview_alone(capture, window, sending.seconds, sending.base_point() is not None)
+        preview_alone(capture, window, sending.seconds, sending.base_point() is not None)
 
 
 async def _make_call(call: Coroutine[None, None, dict[str, Any]], source: str) -> int:
