@@ -15,6 +15,7 @@ from benchmarks.judging import Judge
 from benchmarks.measure import Measurer, Shown
 from benchmarks.ours import CallSettings, OurSide
 from benchmarks.progress import Progress
+from benchmarks.tables import both_ways, calls
 from sender.profile import BasePoint
 
 _CALL_WORK, _POINT_WORK, _JUDGE_WORK = 12.0, 3.0, 6.0
@@ -79,7 +80,7 @@ class Comparison:
             self._begin("face-vid2vid", _CALL_WORK)
             settings = plan.calls["ours"]
             report["face_vid2vid"] = ours.face_vid2vid(self._measure, settings, self._advance).figures
-            report["rate"] = both_ways(report["ours"])
+            report["rate"] = round(both_ways(report["ours"]), 3)
         report["base_alone"] = self._base_alone(report)
         report |= {"codecs": {}, "left_out": {}}
         for name in plan.codecs:
@@ -116,7 +117,7 @@ class Comparison:
             self._begin(f"our base alone, crf {crf}", _POINT_WORK)
             curve.append(measured(crf)[0])
         name = f"{base.size} px, {base.rate:g} a second"
-        curve += finer(measured, curve, max(_rates(report).values()))
+        curve += finer(measured, curve, _highest(report))
         return self._rival("base_alone", {name: curve}, {name: measured}, report)
 
     def _codec(self, name: str, report: Figures) -> Figures:
@@ -131,7 +132,7 @@ class Comparison:
                 self._begin(f"{codec.title}, {variant}, quantiser {quantiser}", _POINT_WORK)
                 curves[str(variant)].append(measured(quantiser)[0])
             # a small picture at a fine quantiser is never the best of a codec at a high rate: seen on all dev clips
-            wanted = max(_rates(report).values()) if variant.size == WHOLE.size else report["rate"]
+            wanted = _highest(report) if variant.size == WHOLE.size else report["rate"]
             curves[str(variant)] += finer(measured, curves[str(variant)], wanted)
         return self._rival(name, curves, ways, report)
 
@@ -146,7 +147,7 @@ class Comparison:
             "points": {each: [asdict(point) for point in points] for each, points in curves.items()},
             "envelope": envelope(curves),
             "at_our_rate": at_our_rate,
-            "at_rungs": {call: best(curves, of_call)[1] for call, of_call in _rates(report).items() if call != "rate"},
+            "at_rungs": {call: best(curves, round(both_ways(report[call]), 3))[1] for call in calls(report)},
         }
         return figures | ({"at_our_quality": at_quality(curves, report["ours"]["ms_ssim"])} if "ours" in report else {})
 
@@ -164,12 +165,7 @@ class Comparison:
         self._progress.advance(1 / len(self.clip.pictures))
 
 
-def both_ways(call: Figures) -> float:
-    """kbit/s of a call of ours on the wire, out and back together: the rate at which rivals are held against it."""
-    return round(float(call["wire_kbps_out"] + call["wire_kbps_back"]), 3)
-
-
-def _rates(report: Figures) -> dict[str, float]:
-    """Rates at which rivals are compared: `rate`, and those of our calls by their names."""
-    calls = {name: both_ways(call) for name, call in report.items() if name.startswith("ours")}
-    return {"rate": report["rate"], **calls}
+def _highest(report: Figures) -> float:
+    """kbit/s on the wire, both directions together: the most at which rivals are compared."""
+    rates: list[float] = [report["rate"], *(both_ways(report[call]) for call in calls(report))]
+    return max(rates)

@@ -86,11 +86,12 @@ class Bench:
             peer=None, source=args.source, refresh=EveryN(_FREQ), profile=args.profile, framing="none",
             engine=args.engine, sound=SoundSettings(wanted=False),
         )  # fmt: skip
-        _, capture, _, outgoing, self.hello, _ = prepare(self.settings)
-        with capture:
-            self._frames = look_ahead(outgoing, capture, LOOKED_AHEAD, progress)
+        prepared = prepare(self.settings)
+        self.hello, self._outgoing = prepared.hello, prepared.half
+        with prepared.capture as capture:
+            self._frames = look_ahead(self._outgoing, capture, LOOKED_AHEAD, progress)
         self._engine, self._basis = load_engine(args.engine, draws=False), load_basis(args.engine)
-        self._outgoing, self._drawing, self.seed = outgoing, NotDrawing(self._engine), args.seed
+        self._drawing, self.seed = NotDrawing(self._engine), args.seed
 
     def frames(self, seconds: float) -> Prepared:
         """So many seconds of them."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.cache import Figures
 from benchmarks.codecs import H264_CRF
-from benchmarks.tables import OURS, calls, name_of_ours, rivals, title
+from benchmarks.tables import OURS, both_ways, calls, name_of_ours, rivals, title
 
 
 class PlotError(Exception):
@@ -36,14 +36,14 @@ def rate_quality(report: Figures, path: Path) -> None:
             panel.plot([p["wanted_wire_kbps_both"] for p in points], [p[key] for p in points],
                        "--" if rival == "base_alone" else "-", marker=".", color=f"C{colour}",
                        label=title(rival))  # fmt: skip
-        rungs = sorted((report[call] for call in calls(report) if call != "ours_upscaled"), key=_rate)
-        panel.plot([_rate(each) for each in rungs], [each[key] for each in rungs], ":", color="black")
+        rungs = sorted((report[call] for call in calls(report) if call != "ours_upscaled"), key=both_ways)
+        panel.plot([both_ways(each) for each in rungs], [each[key] for each in rungs], ":", color="black")
         for call, marker in zip(calls(report), "*Psdv^<>", strict=False):
-            panel.plot(_rate(report[call]), report[call][key], marker, color="black",
+            panel.plot(both_ways(report[call]), report[call][key], marker, color="black",
                        markersize=11 if call in OURS else 7, label=name_of_ours(report, call))  # fmt: skip
         if "face_vid2vid" in report:
             baseline = report["face_vid2vid"]
-            panel.plot(_rate(baseline), baseline[key], "X", color="grey", markersize=9,
+            panel.plot(both_ways(baseline), baseline[key], "X", color="grey", markersize=9,
                        label="face-vid2vid, raw fp16")  # fmt: skip
         _logarithmic(panel.xaxis)
         panel.set_ylabel(name)
@@ -108,7 +108,3 @@ def _logarithmic(axis: Any) -> None:
 def _save(figure: Any, labelled: Any, path: Path) -> None:
     figure.legend(*labelled.get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize="small")
     figure.savefig(path, dpi=130)
-
-
-def _rate(call: Figures) -> float:
-    return float(call["wire_kbps_out"] + call["wire_kbps_back"])

@@ -6,7 +6,7 @@ from benchmarks.cache import Figures
 from benchmarks.compare import Comparison
 from benchmarks.metrics import Picture, luma, psnr
 from benchmarks.sheet import moments, strip
-from benchmarks.tables import rivals
+from benchmarks.tables import both_ways, rivals
 
 
 def rows(comparison: Comparison, report: Figures, count: int) -> list[Picture]:
@@ -28,7 +28,6 @@ def rows(comparison: Comparison, report: Figures, count: int) -> list[Picture]:
 def _caption(name: str, report: Figures) -> str:
     if name.startswith("ours"):
         figures = report[name]
-        rate = figures["wire_kbps_out"] + figures["wire_kbps_back"]
-        return f"{figures['profile']} {figures['picture_size']} px {rate:.1f}"
+        return f"{figures['profile']} {figures['picture_size']} px {both_ways(figures):.1f}"
     at = rivals(report)[name]["at_our_rate"]
     return f"{name} {at['wire_kbps'] + at['wire_kbps_back']:.1f}{'*' if at['at_floor'] else ''}"

@@ -57,7 +57,7 @@ def equal_quality(report: Figures) -> str | None:
     if "ours" not in report:
         return None
     head = ["kbit/s at our MS-SSIM", "payload", "wire out", "wire back", "times our wire, both ways", "remark"]
-    ours = report["ours"]["wire_kbps_out"] + report["ours"]["wire_kbps_back"]
+    ours = both_ways(report["ours"])
     rows = []
     for name, rival in rivals(report).items():
         at = rival["at_our_quality"]
@@ -100,7 +100,7 @@ def verdicts(report: Figures) -> list[str]:
     if "ours" not in report:
         return []
     ours = report["ours"]
-    both = ours["wire_kbps_out"] + ours["wire_kbps_back"]
+    both = both_ways(ours)
     lines = []
     for name, rival in rivals(report).items():
         at = rival["at_our_rate"]
@@ -137,7 +137,7 @@ def against_best(report: Figures) -> str | None:
     rows = []
     for key, margin in report["margins"].items():
         call, clips = report[key], len(report["clips"])
-        cells = [f"{call['wire_kbps_out'] + call['wire_kbps_back']:.1f}"]
+        cells = [f"{both_ways(call):.1f}"]
         for figure, digits in (("psnr", 2), ("ms_ssim", 4)):
             gap = margin[figure]
             cells += [f"{gap['mean']:+.{digits}f}", f"{gap['worst']:+.{digits}f}", f"{gap['above']} of {clips}"]
@@ -148,8 +148,7 @@ def against_best(report: Figures) -> str | None:
 def text(report: Figures) -> str:
     """Everything for people."""
     parts = [overview(report), variants(report), against_best(report), by_kind(report), equal_quality(report),
-             judged(report),
-             "\n".join(verdicts(report)), "\n".join(clip_verdicts(report)),
+             judged(report), "\n".join(verdicts(report)), "\n".join(clip_verdicts(report)),
              "\n".join(report.get("notes", []))]  # fmt: skip
     return "\n\n".join(part for part in parts if part)
 
@@ -157,6 +156,11 @@ def text(report: Figures) -> str:
 def calls(report: Figures) -> list[str]:
     """Our calls, by their names in a report."""
     return [key for key in report if key.startswith("ours")]
+
+
+def both_ways(call: Figures) -> float:
+    """kbit/s of a call of ours on the wire, out and back together: the rate at which rivals are held against it."""
+    return float(call["wire_kbps_out"] + call["wire_kbps_back"])
 
 
 def rivals(report: Figures) -> dict[str, Figures]:

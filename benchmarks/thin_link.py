@@ -277,12 +277,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         framing="none", engine=args.engine, sound=SoundSettings(wanted=False),
     )  # fmt: skip
     progress = Progress(args.seconds + 3)
-    _, capture, _, outgoing, hello, _ = prepare(settings)
-    with capture:
+    prepared = prepare(settings)
+    outgoing = prepared.half
+    with prepared.capture as capture:
         frames = look_ahead(outgoing, capture, args.seconds, progress)
     engine = NotDrawing(load_engine(args.engine, draws=False))
     outgoing.accept_base(True)
-    incoming = IncomingHalf(engine, load_basis(args.engine), Bicubic(), hello.fps, base=True)
+    incoming = IncomingHalf(engine, load_basis(args.engine), Bicubic(), prepared.hello.fps, base=True)
     report = asyncio.run(call(args, outgoing, incoming, frames, progress))
     progress.close("")
     return {

@@ -30,12 +30,13 @@ def record_call(settings: SenderSettings) -> dict[str, int]:
     Interrupted, it keeps what can be drawn.
     """
     assert settings.out is not None
-    _, capture, sound, half, hello, _ = prepare(settings)
+    prepared = prepare(settings)
+    half, capture = prepared.half, prepared.capture
     status, size, stamp = StatusLine(), 0, 0.0
     half.accept_base(True)
-    with capture, sound or nullcontext(), CallWriter(settings.out, hello) as file:
+    with capture, prepared.sound or nullcontext(), CallWriter(settings.out, prepared.hello) as file:
         try:
-            for stamp, messages in play(half, capture, settings.seconds, sound):
+            for stamp, messages in play(half, capture, settings.seconds, prepared.sound):
                 for channel, data in messages:
                     keep(file, stamp, channel, data)
                     size += len(data)
