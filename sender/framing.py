@@ -159,7 +159,6 @@ class Framer:
         likeness = self._presence.likeness(face_view(rgb, self._head))
         strangeness = self._presence.strangeness(canonical)
         alike = likeness >= ALIKE and strangeness <= STRANGE
-        barely = likeness >= BARELY_ALIKE and strangeness <= VERY_STRANGE
         if not self._seen_now and (self._alarm or not alike):
             self._check(rgb, self._head)
         if self._seen_now:
@@ -168,7 +167,7 @@ class Framer:
             self._returning = self._unseen = 0  # in the dark the detector sees less
             return Sight.CLEAR
         self._missed += 1
-        if barely and self._missed <= UNSEEN and self._returning == 0:
+        if _barely_alike(likeness, strangeness) and self._missed <= UNSEEN and self._returning == 0:
             return Sight.DOUBTFUL
         self._head, self._tracked = before
         if self._missed >= PATIENCE or self._returning:
@@ -194,8 +193,7 @@ class Framer:
     ) -> Sight:
         """What to make of a picture in which the detector has seen a head."""
         assert self._head is not None and self._crop is not None
-        barely = likeness >= BARELY_ALIKE and strangeness <= VERY_STRANGE
-        same = likeness >= ALIKE or barely or strangeness <= NOT_STRANGE
+        same = likeness >= ALIKE or _barely_alike(likeness, strangeness) or strangeness <= NOT_STRANGE
         self._missed, unlike = 0, 0 if same else self._unlike + 1
         if self._returning and not same:  # a cascade sees faces in walls now and then, but not for long
             self._returning -= 1
@@ -276,12 +274,11 @@ class Framer:
         self._outside = self._outside + 1 if self._outside >= PATIENCE or not is_safe(self._head, self._crop) else 0
         if self._outside < PATIENCE:
             return Framed(self._crop, False)
-        self._outside = 0
         if not self._seen_now:
             self._check(rgb, self._head)
+        self._outside = 0
         if not self._seen_now:
             return Framed(self._crop, False)  # what is no face is no reason to move
-        self._outside = 0
         better = crop_around(self._head, self._shape[1], self._shape[0])
         if _nearly_same(better, self._crop):  # at the picture's edge there is nowhere to move
             return Framed(self._crop, False)
@@ -378,6 +375,10 @@ def _scaled(picture: Image, size: int) -> Image:
 def _glimpse(rgb: Image) -> FloatArray:
     """(9, 16) grey levels: enough to see that somebody came."""
     return np.asarray(cv2.resize(rgb, (16, 9), interpolation=cv2.INTER_AREA).mean(axis=2), np.float32)
+
+
+def _barely_alike(likeness: float, strangeness: float) -> bool:
+    return likeness >= BARELY_ALIKE and strangeness <= VERY_STRANGE
 
 
 def _nearly_same(a: Crop, b: Crop) -> bool:

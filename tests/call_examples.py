@@ -20,6 +20,7 @@ from sender.first_source import FirstSource
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.refresh import First, RefreshPolicy
 from shared.codec.motion_basis import MotionBasis
+from shared.codec.picture import Picture as PictureMessage
 from shared.codec.range_coder import TOTAL
 from shared.models.engine import Picture, Weighted
 from shared.models.exchange import BasePicture
@@ -100,6 +101,20 @@ def outgoing_half(
 def incoming_half() -> IncomingHalf:
     """A receiver's half with the colour engine."""
     return IncomingHalf(ColourEngine(), make_basis(), Bicubic())
+
+
+def source_that_came() -> tuple[IncomingHalf, PictureMessage]:
+    """A receiving half with a source that came over and is still to be prepared, and this source."""
+    outgoing, incoming = outgoing_half(), incoming_half()
+    job = outgoing.push(outgoing.analyse(picture(0, 1)), 0.0, 0.0)
+    assert job is not None
+    outgoing.done(job.perform(), 0.0)
+    for n in range(100):
+        for message in outgoing.tick(n / 10, 0):
+            incoming.receive(*message, n / 10)
+    came = incoming.next_job()
+    assert came is not None
+    return incoming, came
 
 
 def write_clip(path: Path, pictures: Sequence[Picture], fps: float = FPS) -> Path:

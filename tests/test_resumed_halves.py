@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
-from call_examples import FPS, SIDE, incoming_half, outgoing_half, picture
+from call_examples import FPS, SIDE, incoming_half, outgoing_half, picture, source_that_came
 
 from receiver.incoming import IncomingHalf
 from sender.outgoing import OutgoingHalf
@@ -203,15 +203,7 @@ async def test_a_sender_that_was_started_again_goes_on_in_the_same_call() -> Non
 
 
 def test_a_source_prepared_for_a_sender_of_before_is_dropped() -> None:
-    outgoing, incoming = outgoing_half(), incoming_half()
-    job = outgoing.push(outgoing.analyse(picture(0, 1)), 0.0, 0.0)
-    assert job is not None
-    outgoing.done(job.perform(), 0.0)
-    for n in range(100):
-        for message in outgoing.tick(n / 10, 0):
-            incoming.receive(*message, n / 10)
-    came = incoming.next_job()
-    assert came is not None
+    incoming, came = source_that_came()
     prepared = incoming.prepare(came)
     incoming.link_changed(Change.REPLACED, 20.0)
     incoming.add_source(prepared)

@@ -38,7 +38,7 @@ class _Piece:
     data: bytes
     last: bool
     """Of a source or a key."""
-    key: bool = False
+    key: bool
     """Whether it is one of a key of the base layer, not of a source."""
 
 
@@ -89,15 +89,12 @@ class PicturePacer:
 
     def add(self, source_id: int, pieces: Iterable[bytes]) -> None:
         """Queue all pieces of a source behind those that wait."""
-        whole = list(pieces)
-        self._pieces.extend(_Piece(source_id, data, n == len(whole)) for n, data in enumerate(whole, 1))
+        self._pieces.extend(_whole(source_id, pieces, key=False))
 
     def add_key(self, pieces_id: int, pieces: Iterable[bytes]) -> None:
         """Queue all pieces of a key of the base layer in front, in place of those of an older one."""
         self.drop_keys()
-        whole = list(pieces)
-        made = [_Piece(pieces_id, data, n == len(whole), True) for n, data in enumerate(whole, 1)]
-        self._pieces.extendleft(reversed(made))
+        self._pieces.extendleft(reversed(_whole(pieces_id, pieces, key=True)))
 
     def drop_keys(self) -> None:
         """Drop the unsent pieces of keys of the base layer."""
@@ -163,3 +160,9 @@ class PicturePacer:
         if not piece.key:
             return self._later_rate
         return max(self._later_rate + self.freed_rate, 0.0 if self._key_done else self._key_rate)
+
+
+def _whole(source_id: int, pieces: Iterable[bytes], *, key: bool) -> list[_Piece]:
+    """All pieces of a source or a key."""
+    every = list(pieces)
+    return [_Piece(source_id, data, n == len(every), key) for n, data in enumerate(every, 1)]

@@ -6,7 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from call_examples import FPS, SIDE, incoming_half, make_basis, make_motion, outgoing_half, picture, psnr
+from call_examples import (
+    FPS,
+    SIDE,
+    incoming_half,
+    make_basis,
+    make_motion,
+    outgoing_half,
+    picture,
+    psnr,
+    source_that_came,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -336,15 +346,7 @@ def test_the_goodbye_of_the_sender_is_noted_and_answered() -> None:
 
 
 def test_a_source_of_a_sender_that_is_replaced_while_it_is_decoded_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    outgoing, incoming = outgoing_half(), incoming_half()
-    job = outgoing.push(outgoing.analyse(picture(0, 1)), 0.0, 0.0)
-    assert job is not None
-    outgoing.done(job.perform(), 0.0)
-    for n in range(100):
-        for message in outgoing.tick(n / 10, 0):
-            incoming.receive(*message, n / 10)
-    came = incoming.next_job()
-    assert came is not None
+    incoming, came = source_that_came()
 
     def decode(*picture: Any) -> Any:
         incoming.link_changed(Change.REPLACED, 20.0)
