@@ -22,6 +22,7 @@ from sender.profile import DEFAULT_PROFILE, PROFILES, USUAL_BASE, BasePoint
 from sender.refresh import PoseMoved, RefreshPolicy, WhenWorse
 from sender.sending import Prepared, Sending
 from sender.sound import SoundSettings, bundle_with_sound, open_sound
+from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import Quality
 from shared.cores import Work, settle
 from shared.link.base import Link
@@ -153,27 +154,39 @@ def _prepare(settings: SenderSettings, engine: Engine | None, opened: ExitStack)
     sound = open_sound(settings.sound, settings.source, capture)
     if sound is not None:
         opened.callback(sound.close)
-    budget = settings.byte_budget(sound is not None)
     engine = load_sending(settings) if engine is None else engine
+    basis, kind = load_basis(settings.engine), capture.source_kind
+    half, hello = assemble(settings, engine, basis, capture.fps, kind, sound is not None)
+    return Prepared(settings.source, capture, sound, half, hello, threads.extracting)
+
+
+def assemble(
+    settings: SenderSettings, engine: Engine, basis: MotionBasis, fps: float, kind: SourceKind, sound: bool = False
+) -> tuple[OutgoingHalf, Hello]:
+    """The outgoing half for a source of so many frames a second, and what the other side is told of it.
+
+    Raises ValueError for settings that make no sense.
+    """
+    budget = settings.byte_budget(sound)
+    quick = draws_quickly(settings.engine, settings.device)
     refresh = affordable(settings.refresh, settings.engine, quick)
     profile = PROFILES[settings.profile]
-    bundle = profile.bundle(capture.fps)
-    if sound is not None:
-        bundle = min(bundle, bundle_with_sound(capture.fps))
+    bundle = profile.bundle(fps)
+    if sound:
+        bundle = min(bundle, bundle_with_sound(fps))
     outgoing = OutgoingSettings(
-        capture.fps, settings.bundle or bundle, settings.picture_size or profile.picture_size,
+        fps, settings.bundle or bundle, settings.picture_size or profile.picture_size,
         profile.picture_quality if settings.picture_quality is None else settings.picture_quality,
-        settings.framing, profile.step(capture.fps),
+        settings.framing, profile.step(fps),
         settings.base_point(), settings.base == "always", settings.budget is None,
     )  # fmt: skip
     pacer = PicturePacer(later_rate=FIRST_RATE) if settings.peer is None else None  # a file carries what it is given
-    half = OutgoingHalf(outgoing, engine, load_basis(settings.engine), refresh, pacer, budget, FirstSource())
-    kind: SourceKind = capture.source_kind
+    half = OutgoingHalf(outgoing, engine, basis, refresh, pacer, budget, FirstSource())
     hello = Hello(
-        settings.engine, wire_hash(settings.engine), "sender", kind, capture.fps, engine.keypoint_count,
-        outgoing.picture_size, {} if sound is None else {SOUND: True},
+        settings.engine, wire_hash(settings.engine), "sender", kind, fps, engine.keypoint_count,
+        outgoing.picture_size, {SOUND: True} if sound else {},
     )  # fmt: skip
-    return Prepared(settings.source, capture, sound, half, hello, threads.extracting)
+    return half, hello
 
 
 Receive = Callable[[Link, Hello, Sending, Callable[[str], None]], Part]

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 from zlib import crc32
 
+from shared.errors import PinholeError
 from shared.link.base import Channel
 from shared.part_file import PartFile, PlaceError
 from shared.session.hello import Hello, MalformedHello
@@ -44,7 +45,7 @@ _SHOWN, _TAKEN, _RESUMED = 64, 65, 66
 _SCAN = 1 << 16
 
 
-class CallFileError(Exception):
+class CallFileError(PinholeError):
     """A call file could not be read or written; the message says why and what to do."""
 
 
@@ -92,35 +93,13 @@ Mark = Shown | Taken | Resumed
 Entry = Message | Mark
 
 
-class CallWriter:
-    """Writes a call file; use as a context manager. What was written is on its way to the disk at once.
+class CallStream:
+    """Writes a call to a binary stream, which stays open."""
 
-    It comes to its place when it is closed; after an error in the block there is none.
-    """
-
-    def __init__(self, path: Path, hello: Hello) -> None:
-        """Opens the file. Raises CallFileError if it cannot be written, and for a hello that no reader would take."""
-        self.path = path
-        text = json.dumps(hello.to_dict()).encode()
-        try:
-            Hello.from_dict(json.loads(text))
-        except MalformedHello as error:
-            raise CallFileError(f"cannot write {path}: {error}") from error
-        try:
-            self._part = PartFile(path)
-        except PlaceError as error:
-            raise CallFileError(str(error)) from error
-        try:
-            self._file: BinaryIO = self._part.path.open("wb", buffering=0)
-            self._file.write(_MAGIC + _HELLO.pack(len(text), crc32(text)) + text)
-        except OSError as error:
-            self._part.discard()
-            raise CallFileError(f"'{path}' cannot be written ({error.strerror}); choose another place.") from error
-
-    @property
-    def written(self) -> Path:
-        """Where the file is before it is closed."""
-        return self._part.path
+    def __init__(self, stream: BinaryIO, hello: Hello) -> None:
+        """Writes the beginning. Raises OSError, and MalformedHello for a hello that no reader would take."""
+        self._file = stream
+        self._file.write(_beginning(hello))
 
     def write(self, time: float, channel: Channel, data: bytes) -> None:
         """Appends one message sent `time` seconds after the start. Raises OSError, and ValueError if it is too long."""
@@ -142,6 +121,42 @@ class CallWriter:
         steps = bytes(b - a for a, b in pairwise(numbers))
         self._append(mark.time, _SHOWN, _SHOWN_HEAD.pack(mark.most, numbers[0]) + steps if numbers else b"")
 
+    def _append(self, time: float, kind: int, content: bytes) -> None:
+        head = _RECORD.pack(round(time * 1000) & 0xFFFFFFFF, kind, len(content))
+        record = head + _CHECKSUMS.pack(crc32(head) & 0xFFFF, crc32(content)) + content
+        written = self._file.write(record)
+        if written != len(record):  # a full disk takes a part without a word, and says so then
+            self._file.write(record[written or 0 :])
+
+
+class CallWriter(CallStream):
+    """Writes a call file; use as a context manager. What was written is on its way to the disk at once.
+
+    It comes to its place when it is closed; after an error in the block there is none.
+    """
+
+    def __init__(self, path: Path, hello: Hello) -> None:
+        """Opens the file. Raises CallFileError if it cannot be written, and for a hello that no reader would take."""
+        self.path = path
+        try:
+            _beginning(hello)
+        except MalformedHello as error:
+            raise CallFileError(f"cannot write {path}: {error}") from error
+        try:
+            self._part = PartFile(path)
+        except PlaceError as error:
+            raise CallFileError(str(error)) from error
+        try:
+            super().__init__(self._part.path.open("wb", buffering=0), hello)
+        except OSError as error:
+            self._part.discard()
+            raise CallFileError(f"'{path}' cannot be written ({error.strerror}); choose another place.") from error
+
+    @property
+    def written(self) -> Path:
+        """Where the file is before it is closed."""
+        return self._part.path
+
     def close(self) -> None:
         """Ends the file and puts it in its place. May be called more than once. Raises CallFileError."""
         self._file.close()
@@ -158,13 +173,6 @@ class CallWriter:
         """Ends the file and takes it away. May be called more than once."""
         self._file.close()
         self._part.discard()
-
-    def _append(self, time: float, kind: int, content: bytes) -> None:
-        head = _RECORD.pack(round(time * 1000) & 0xFFFFFFFF, kind, len(content))
-        record = head + _CHECKSUMS.pack(crc32(head) & 0xFFFF, crc32(content)) + content
-        written = self._file.write(record)
-        if written != len(record):  # a full disk takes a part without a word, and says so then
-            self._file.write(record[written or 0 :])
 
     def __enter__(self) -> Self:
         return self
@@ -188,18 +196,30 @@ def read_call(path: Path) -> tuple[Hello, Iterator[Entry]]:
     except OSError as error:
         raise CallFileError(f"cannot read {path} ({error.strerror})") from error
     try:
-        hello = _hello(path, file)
-        begin = file.tell()
-        for _ in _entries(path, file):  # damage shows before anything is drawn
-            pass
-        file.seek(begin)
+        return read_stream(file, str(path))
     except CallFileError:
         file.close()
         raise
-    return hello, _closing(path, file)
 
 
-def _hello(path: Path, file: BinaryIO) -> Hello:
+def read_stream(stream: BinaryIO, name: str) -> tuple[Hello, Iterator[Entry]]:
+    """The same of a binary stream that can seek, which is closed after its last entry; errors call it by `name`."""
+    hello = _hello(name, stream)
+    begin = stream.tell()
+    for _ in _entries(name, stream):  # damage shows before anything is drawn
+        pass
+    stream.seek(begin)
+    return hello, _closing(name, stream)
+
+
+def _beginning(hello: Hello) -> bytes:
+    """What a call begins with. Raises MalformedHello."""
+    text = json.dumps(hello.to_dict()).encode()
+    Hello.from_dict(json.loads(text))
+    return _MAGIC + _HELLO.pack(len(text), crc32(text)) + text
+
+
+def _hello(path: str, file: BinaryIO) -> Hello:
     if file.read(len(_MAGIC)) not in _READ:
         raise CallFileError(f"{path} is not a Pinhole call of this version: record it with this one")
     try:
@@ -212,12 +232,12 @@ def _hello(path: Path, file: BinaryIO) -> Hello:
         raise CallFileError(f"{path} is damaged at its start ({error}): record it again") from error
 
 
-def _closing(path: Path, file: BinaryIO) -> Iterator[Entry]:
+def _closing(path: str, file: BinaryIO) -> Iterator[Entry]:
     with file:
         yield from _entries(path, file)
 
 
-def _entries(path: Path, file: BinaryIO) -> Iterator[Entry]:
+def _entries(path: str, file: BinaryIO) -> Iterator[Entry]:
     """Up to the end or the cut. Raises CallFileError at the first damage."""
     now = 0.0
     while True:

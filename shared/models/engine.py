@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from shared.errors import PinholeError
 from shared.models import compact, openvino_models
 from shared.models.batches import batches
 from shared.models.exchange import BasePicture
@@ -65,7 +66,7 @@ NATIVE_SIZE, SIZES = NATIVE_SIDE, (256, 512)
 """What the generator draws; and what an engine shows, where the larger picture takes its detail from the sources."""
 
 
-class EngineError(Exception):
+class EngineError(PinholeError):
     """An engine could not be set up; the message says why and what to do."""
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from shared.errors import PinholeError
 from shared.link.base import Channel, Link, LinkClosed
 from shared.link.resuming import Change, ResumingLink
 from shared.session.heartbeat import Silence
@@ -23,7 +24,7 @@ GOODBYE_SECONDS = 3.0
 """How long the other side may take to answer a goodbye: a lost one is repeated after a second."""
 
 
-class TooManyErrors(Exception):
+class TooManyErrors(PinholeError):
     """The other side keeps sending garbage; the call is ended with this text."""
 
 

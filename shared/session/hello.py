@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, cast, get_args
 
+from shared.errors import PinholeError
+
 PROTOCOL_VERSION = 1
 """Changes with everything on the wire that an older version would misread."""
 
@@ -39,7 +41,7 @@ class MalformedHello(ValueError):
     """A hello that is not one. The text says which field, and what was expected."""
 
 
-class Incompatible(ValueError):
+class Incompatible(PinholeError, ValueError):
     """Two sides that cannot call each other. The text reads the same on both and says what to do."""
 
 

@@ -1,0 +1,172 @@
+"""Video encoder: pictures in, messages out, for a call that is going on and for one that is written as a whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from io import BytesIO
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pinhole.jobs import submitted
+from sender.budget import WireEstimate
+from sender.capture import LARGEST_SIDE, Capture
+from sender.outgoing import OutgoingHalf
+from sender.pace import without_pauses
+from sender.recording import play
+from sender.sources import Job, Result
+from shared.callfile import CallStream
+from shared.errors import PinholeError
+from shared.link.base import Channel
+from shared.session.call import Outgoing
+from shared.session.hello import Hello
+
+_SMALLEST_SIDE = 16
+
+
+class NoFaceError(PinholeError):
+    """No face was seen in any frame, so that there is nothing to send."""
+
+
+class Message(NamedTuple):
+    """A message for the decoder."""
+
+    channel: Channel
+    """To be given to it with the data; messages of `Channel.MOTION` should not wait for others."""
+    data: bytes
+
+
+class Encoder:
+    """Encoder of one direction of a call: `Codec.encoder` makes one.
+
+    It has no clock: `t` is seconds of the caller's, from any origin, and never goes back. Everything is done in the
+    call that asks for it, in the caller's thread, but for what an executor was given for. One thread at a time.
+    """
+
+    def __init__(self, half: OutgoingHalf, hello: Hello, executor: Executor | None = None) -> None:
+        half.accept_base(True)
+        self._half, self._hello, self._executor = half, hello, executor
+        self._waiting: list[Job] = []
+        self._working: Future[Result] | None = None
+        self._wire = WireEstimate()
+        self._began: float | None = None
+        self._last = float("-inf")
+
+    @property
+    def hello(self) -> bytes:
+        """JSON for `Codec.decoder` of the other side, which refuses what it could not draw."""
+        return json.dumps(self._hello.to_dict()).encode()
+
+    def push(self, rgb: NDArray[np.uint8] | None, t: float, queued: int = 0) -> list[Message]:
+        """What to send at `t`, once a frame captured then is taken in, while `queued` bytes wait in the caller's link.
+
+        rgb: (H, W, 3) uint8, 16 to 4096 pixels a side; None: the camera is off, and the decoder holds the last picture.
+        Raises ValueError for another array, and for a time that goes back.
+        """
+        if t < self._last:
+            raise ValueError(f"a frame of {t} s came after one of {self._last} s: give frames in order")
+        picture = None if rgb is None else checked(rgb)
+        self._last, self._half.camera_off = t, rgb is None
+        analysis = None if picture is None else self._half.analyse(picture)
+        job = self._half.push(analysis, t, t, picture)
+        if job is not None:
+            self._waiting.append(job)
+        return self.tick(t, queued)
+
+    def tick(self, t: float, queued: int = 0) -> list[Message]:
+        """What to send at `t` without a frame: pieces of sources, and a sign of life when nothing else went.
+
+        `push` gives it, too; between frames, and while there are none, ask every few hundredths of a second.
+        """
+        self._work(t)
+        self._began = t if self._began is None else self._began
+        self._half.spent(*self._wire.total(t - self._began), t)
+        return self._sent(self._half.tick(t, queued))
+
+    def receive(self, data: bytes, t: float) -> None:
+        """Takes in a message of the decoder, whose `replies` gives them: without any, only the first source goes.
+
+        Raises TooManyErrors when garbage came again and again; other garbage is dropped.
+        """
+        self._wire.add([len(data)], out=False)
+        self._half.receive(Channel.CONTROL, data, t)
+
+    def finish(self, t: float, reason: str = "the end") -> list[Message]:
+        """The last messages: frames that waited for their bundle to be full, and the goodbye."""
+        return self._sent(self._half.finish(reason, t))
+
+    @property
+    def face(self) -> bool | None:
+        """Whether there is a face in the newest frame; None before the first."""
+        return self._half.face
+
+    @property
+    def sources_held(self) -> int:
+        """Source pictures that the decoder holds; while it has none, nothing can be drawn and no motion goes."""
+        return len(self._half.gallery.sources)
+
+    @property
+    def ended(self) -> str | None:
+        """Why the decoder said goodbye; None while it has not."""
+        return self._half.peer_bye
+
+    def _sent(self, out: list[Outgoing]) -> list[Message]:
+        self._wire.add([len(data) for _, data in out])
+        return [Message(*each) for each in out]
+
+    def _work(self, t: float) -> None:
+        """Has one job done after the other, and takes in what they gave."""
+        while self._working is not None or self._waiting:
+            if self._working is None:
+                work: Callable[[], Result] = self._waiting.pop(0).perform
+                self._working = submitted(self._executor, work)
+            if not self._working.done():
+                return
+            finished, self._working = self._working, None
+            self._half.done(finished.result(), t)
+
+
+class _Frames(Capture):
+    """The caller's pictures, evenly spaced."""
+
+    kind = "file"
+
+    def __init__(self, pictures: Iterable[NDArray[np.uint8]], fps: float) -> None:
+        self._pictures, self.fps = pictures, fps
+
+    def __iter__(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        return without_pauses((n / self.fps, checked(rgb)) for n, rgb in enumerate(self._pictures))
+
+    def close(self) -> None:
+        """Nothing: the pictures are the caller's."""
+
+
+def write_call(half: OutgoingHalf, hello: Hello, frames: Iterable[NDArray[np.uint8]]) -> bytes:
+    """A whole call file, as `sender.recording` writes it. Raises NoFaceError, and ValueError for what is no picture."""
+    half.accept_base(True)
+    stream = BytesIO()
+    file, stamp = CallStream(stream, hello), 0.0
+    for stamp, messages in play(half, _Frames(frames, hello.fps), None):
+        for channel, data in messages:
+            file.write(stamp, channel, data)
+    if not half.counts.sources_sent:
+        raise NoFaceError(
+            f"no face was seen in {stamp:.1f} s: give frames with a face that is lit, upright and not too small, or "
+            'framing="none" where it fills the centre square'
+        )
+    return stream.getvalue()
+
+
+def checked(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture itself. Raises ValueError if it is none."""
+    if not isinstance(rgb, np.ndarray) or rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+        kind = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
+        raise ValueError(f"a frame is a uint8 array (height, width, 3) of RGB, not {kind}")
+    if not _SMALLEST_SIDE <= min(rgb.shape[:2]) <= max(rgb.shape[:2]) <= LARGEST_SIDE:
+        raise ValueError(
+            f"a frame has {_SMALLEST_SIDE} to {LARGEST_SIDE} pixels a side, this one {rgb.shape[1]}x{rgb.shape[0]}"
+        )
+    return rgb
