@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pinhole.jobs import submitted
-from receiver.incoming import IncomingHalf, PreparedSource
+from receiver.incoming import IncomingHalf
 from receiver.playout import Frame as DueFrame
 from receiver.replay import pictures
 from shared.callfile import Entry
@@ -45,7 +46,7 @@ class Decoder:
 
     def __init__(self, half: IncomingHalf, executor: Executor | None = None) -> None:
         self._half, self._executor = half, executor
-        self._working: tuple[PictureMessage, Future[PreparedSource]] | None = None
+        self._working: tuple[PictureMessage, Future[Any]] | None = None
         self._picture: NDArray[np.uint8] | None = None
         self._origin: float | None = None
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from io import BytesIO
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,6 @@ from sender.capture import LARGEST_SIDE, Capture
 from sender.outgoing import OutgoingHalf
 from sender.pace import without_pauses
 from sender.recording import play
-from sender.sources import Job, Result
 from shared.callfile import CallStream
 from shared.errors import PinholeError
 from shared.link.base import Channel
@@ -49,8 +48,8 @@ class Encoder:
     def __init__(self, half: OutgoingHalf, hello: Hello, executor: Executor | None = None) -> None:
         half.accept_base(True)
         self._half, self._hello, self._executor = half, hello, executor
-        self._waiting: list[Job] = []
-        self._working: Future[Result] | None = None
+        self._waiting: list[Callable[[], Any]] = []
+        self._working: Future[Any] | None = None
         self._wire = WireEstimate()
         self._began: float | None = None
         self._last = float("-inf")
@@ -73,7 +72,7 @@ class Encoder:
         analysis = None if picture is None else self._half.analyse(picture)
         job = self._half.push(analysis, t, t, picture)
         if job is not None:
-            self._waiting.append(job)
+            self._waiting.append(job.perform)
         return self.tick(t, queued)
 
     def tick(self, t: float, queued: int = 0) -> list[Message]:
@@ -121,8 +120,7 @@ class Encoder:
         """Has one job done after the other, and takes in what they gave."""
         while self._working is not None or self._waiting:
             if self._working is None:
-                work: Callable[[], Result] = self._waiting.pop(0).perform
-                self._working = submitted(self._executor, work)
+                self._working = submitted(self._executor, self._waiting.pop(0))
             if not self._working.done():
                 return
             finished, self._working = self._working, None
