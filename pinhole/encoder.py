@@ -81,21 +81,20 @@ class Encoder:
         `push` gives it, too; between frames, and while there are none, ask every few hundredths of a second.
         """
         self._work(t)
-        self._began = t if self._began is None else self._began
-        self._half.spent(*self._wire.total(t - self._began), t)
-        return self._sent(self._half.tick(t, queued))
+        self._half.spent(*self._wire.total(self._since(t)), t)
+        return self._sent(self._half.tick(t, queued), t)
 
     def receive(self, data: bytes, t: float) -> None:
         """Takes in a message of the decoder, whose `replies` gives them: without any, only the first source goes.
 
         Raises TooManyErrors when garbage came again and again; other garbage is dropped.
         """
-        self._wire.add([len(data)], out=False)
+        self._count([(Channel.CONTROL, data)], t, out=False)
         self._half.receive(Channel.CONTROL, data, t)
 
     def finish(self, t: float, reason: str = "the end") -> list[Message]:
         """The last messages: frames that waited for their bundle to be full, and the goodbye."""
-        return self._sent(self._half.finish(reason, t))
+        return self._sent(self._half.finish(reason, t), t)
 
     @property
     def face(self) -> bool | None:
@@ -112,9 +111,18 @@ class Encoder:
         """Why the decoder said goodbye; None while it has not."""
         return self._half.peer_bye
 
-    def _sent(self, out: list[Outgoing]) -> list[Message]:
-        self._wire.add([len(data) for _, data in out])
-        return [Message(*each) for each in out]
+    def _sent(self, messages: list[Outgoing], t: float) -> list[Message]:
+        self._count(messages, t)
+        return [Message(*each) for each in messages]
+
+    def _count(self, messages: list[Outgoing], t: float, out: bool = True) -> None:
+        """The bytes that they take on the wire, for the budget."""
+        self._wire.add([len(data) for _, data in messages], out)
+
+    def _since(self, t: float) -> float:
+        """Seconds since the first call."""
+        self._began = t if self._began is None else self._began
+        return t - self._began
 
     def _work(self, t: float) -> None:
         """Has one job done after the other, and takes in what they gave."""
