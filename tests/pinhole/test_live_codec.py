@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,16 @@ def test_the_last_frames_come_with_the_goodbyes() -> None:
     for reply in decoder.finish(52.4, "enough, too"):
         encoder.receive(reply, 2.4)
     assert encoder.ended == "enough, too"
+
+
+def test_sources_keep_to_a_budget() -> None:
+    def sources(budget: float) -> int:
+        codec = colour_codec()
+        encoder, decoder = codec.encoder(25, replace(PLAIN, refresh="freq:10", budget=budget)), codec.decoder()
+        call(encoder, decoder, [picture(0.0)] * 250)
+        return encoder.sources_held
+
+    assert sources(3.0) < sources(float("inf"))
 
 
 def test_without_replies_no_motion_goes() -> None:

@@ -14,21 +14,19 @@ from receiver.upscale import Bicubic
 from sender.call import SenderSettings
 from sender.capture import open_source
 from sender.recording import record_call
-from shared.models.engine import Engine
-from shared.models.registry import load_basis
 
 YAWS = [float(n % 80 - 40) for n in range(60)]
 
 
-def test_the_bytes_are_those_of_the_sender(engine: Engine, clip: Path, tmp_path: Path) -> None:
+def test_the_bytes_are_those_of_the_sender(clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "c.pinhole"
     record_call(SenderSettings(None, str(clip), framing="none", seconds=0.6, device="cpu", out=out))
     with open_source(str(clip)) as capture:
         frames = [frame for stamp, frame in capture if stamp < 0.6]
-    codec = Codec(Studio(engine, load_basis("compact"), Bicubic(), base=False), engine)
+    codec = Codec.load("compact", device="cpu")
     data = codec.compress(frames, 25, EncoderOptions(framing="none"))
     assert data == out.read_bytes()
-    assert psnr(next(codec.decompress(data)).picture, frames[0]) > 24
+    assert psnr(next(codec.decompress(data, base=False)).picture, frames[0]) > 24
 
 
 def test_every_frame_comes_back_with_its_time() -> None:
