@@ -14,8 +14,8 @@ from receiver.playout import Frame
 from receiver.upscale import Upscaler
 from sender.analysis import Analysis
 from sender.budget import WireEstimate, budget_for
+from sender.crop import cut, whole_square
 from sender.first_source import FirstSource
-from sender.framing import cut, whole_square
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.profile import DEFAULT_PROFILE, PROFILES
 from sender.refresh import RefreshPolicy

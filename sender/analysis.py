@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from sender.framing import Crop
+from sender.crop import Crop
 from sender.portrait import Portrait, portrait
 from shared.models.engine import Picture
 from shared.motion import FloatArray, Motion, keypoints

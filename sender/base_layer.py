@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sender.base_mirror import BaseMirror
-from sender.framing import Crop
+from sender.crop import Crop
 from sender.profile import BasePoint
 from shared.codec.base_key import BaseKey
 from shared.codec.base_section import GENERATIONS, MAX_BASE_BYTES, MAX_PACKETS, SEQUENCES

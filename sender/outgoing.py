@@ -18,9 +18,10 @@ from sender.base_layer import BaseCounts, BaseLayer, Cutter
 from sender.budget import Budget
 from sender.bundling import Bundler, clock_ms
 from sender.cadence import Cadence
+from sender.crop import Crop, cut, whole_square
 from sender.effort import Effort, Spare
 from sender.first_source import FirstSource
-from sender.framing import Crop, Framer, Sight, cut, whole_square
+from sender.framing import Framer, Sight
 from sender.portrait import face_extent
 from sender.profile import LARGEST_BUNDLE, BasePoint, words
 from sender.refresh import RefreshPolicy

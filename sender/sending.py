@@ -13,7 +13,7 @@ import numpy as np
 
 from sender.analysis import Analysis
 from sender.capture import Capture, SourceError
-from sender.framing import cut, whole_square
+from sender.crop import cut, whole_square
 from sender.outgoing import OutgoingHalf
 from sender.preview import Preview
 from sender.pump import Pump

@@ -13,8 +13,8 @@ from typing import Any
 from sender.analysis import Analysis
 from sender.budget import Budget
 from sender.critic import Critic
+from sender.crop import Crop, cut, whole_square
 from sender.first_source import FirstSource
-from sender.framing import Crop, cut, whole_square
 from sender.quality import Coder, Finding, Look, QualityRefresh
 from sender.refresh import RefreshPolicy, WhenWorse
 from shared.codec.errors import MalformedMessage

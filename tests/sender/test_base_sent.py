@@ -14,7 +14,7 @@ from receiver.base_track import BaseTrack
 from sender.adaptation import BACKLOG
 from sender.analysis import Analysis
 from sender.base_layer import JUDGED, KEY_EVERY, MOST_STUCK, BaseLayer
-from sender.framing import Crop, cut
+from sender.crop import Crop, cut
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.profile import USUAL_BASE, BasePoint, words
 from sender.quality import Look

@@ -10,7 +10,7 @@ from call_examples import picture as plain
 
 from sender.analysis import Analysis
 from sender.critic import Critic
-from sender.framing import whole_square
+from sender.crop import whole_square
 from sender.sources import code_source
 from shared.models.engine import Engine, Picture
 from shared.models.exchange import BasePicture

@@ -5,8 +5,8 @@ import pytest
 from call_examples import FPS, KEYPOINTS, make_motion
 
 from sender.analysis import Analysis
+from sender.crop import Crop
 from sender.first_source import WINDOW_SECONDS, FirstSource
-from sender.framing import Crop
 from sender.portrait import Portrait
 
 BLANK = np.zeros((16, 16, 3), np.uint8)

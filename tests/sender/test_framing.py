@@ -11,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from skimage.data import astronaut
 
+from sender.crop import Crop, crop_around, cut, head_of_keypoints, is_safe, whole_square
 from sender.detect import Box, find_heads, find_near
-from sender.framing import Crop, Framer, crop_around, cut, head_of_keypoints, is_safe, whole_square
+from sender.framing import Framer
 
 Image = NDArray[np.uint8]
 

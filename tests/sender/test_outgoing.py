@@ -5,7 +5,8 @@ import pytest
 from call_examples import FPS, SIDE, ColourEngine, make_basis, outgoing_half, picture
 
 from sender.budget import Budget
-from sender.framing import Crop, Framed, Sight
+from sender.crop import Crop
+from sender.framing import Framed, Sight
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.refresh import EveryN, First
 from sender.sources import SourceJob

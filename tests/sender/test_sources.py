@@ -12,8 +12,8 @@ from call_examples import FPS, SIDE, ColourEngine, picture
 
 from sender.analysis import Analysis
 from sender.budget import Budget
+from sender.crop import Crop, whole_square
 from sender.first_source import FirstSource
-from sender.framing import Crop, whole_square
 from sender.portrait import Portrait
 from sender.quality import Finding, Look
 from sender.refresh import EveryN, First, RefreshPolicy, WhenWorse
