@@ -14,11 +14,11 @@ import numpy as np
 
 from sender.adaptation import BACKLOG, BUSY_MS, LinkAdaptation
 from sender.analysis import Analysis
-from sender.base_layer import BaseCounts, BaseLayer, Cutter
+from sender.base_layer import BaseCounts, BaseLayer
 from sender.budget import Budget
 from sender.bundling import Bundler, clock_ms
 from sender.cadence import Cadence
-from sender.crop import Crop, cut, whole_square
+from sender.crop import Crop, Cutter, cut, whole_square
 from sender.effort import Effort, Spare
 from sender.first_source import FirstSource
 from sender.framing import Framer, Sight

@@ -13,7 +13,8 @@ from call_examples import FPS, SIDE, ColourEngine, make_basis, make_motion
 from receiver.base_track import BaseTrack
 from sender.adaptation import BACKLOG
 from sender.analysis import Analysis
-from sender.base_layer import JUDGED, KEY_EVERY, MOST_STUCK, BaseLayer
+from sender.base_layer import KEY_EVERY, MOST_STUCK, BaseLayer
+from sender.base_rate import JUDGED
 from sender.crop import Crop, cut
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.profile import USUAL_BASE, BasePoint, words
