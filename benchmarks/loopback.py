@@ -19,7 +19,7 @@ from sender.first_source import FirstSource
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.profile import DEFAULT_PROFILE, PROFILES
 from sender.refresh import RefreshPolicy
-from sender.sources import Job
+from sender.source_scheduler import Job
 from shared.codec.motion_basis import MotionBasis
 from shared.link.base import Channel
 from shared.link.pacing import PicturePacer
