@@ -13,7 +13,7 @@ from sender.effort import Spare
 from sender.outgoing import OutgoingHalf
 from sender.pace import LONGEST_STILL
 from sender.sound import Sound
-from sender.source_scheduler import Job
+from sender.source_scheduler import Job, Result
 from shared.cores import workers
 from shared.models.engine import Picture
 
@@ -196,5 +196,6 @@ class Pump:
             self._held.set()  # nothing will be held: do not wait for it
 
     async def _perform(self, job: Job) -> None:
-        result = await asyncio.get_running_loop().run_in_executor(self._workshop, job.perform)
+        work: Callable[[], Result] = job.perform
+        result = await asyncio.get_running_loop().run_in_executor(self._workshop, work)
         self.half.done(result, time.monotonic())

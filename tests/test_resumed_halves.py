@@ -14,7 +14,7 @@ from receiver.incoming import IncomingHalf
 from sender.outgoing import OutgoingHalf
 from sender.profile import LARGEST_BUNDLE
 from sender.refresh import EveryN
-from sender.sources import SourceJob
+from sender.source_coder import SourceJob
 from shared.codec import control
 from shared.link.base import Channel
 from shared.link.memory import MemoryLink, memory_pair

@@ -18,7 +18,7 @@ from sender.base_rate import JUDGED
 from sender.crop import Crop, cut
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.profile import USUAL_BASE, BasePoint, words
-from sender.quality import Look
+from sender.quality import Probe
 from sender.refresh import First, RefreshPolicy, WhenWorse
 from shared.codec import base_video
 from shared.codec.base_key import BaseKey, is_base_key
@@ -53,7 +53,7 @@ class Call:
         self.notes: list[str] = []
         self.track = BaseTrack()
         self.held: tuple[int, ...] = ()
-        self.looks: list[Look] = []
+        self.looks: list[Probe] = []
         self._pieces = Reassembler()
         self._pictures = scene(SIDE, 30)
 
@@ -66,7 +66,7 @@ class Call:
             seen = Analysis(shown, crop, number, canonical, make_motion()) if face else None
             job = self.half.push(seen, self.now, self.now, picture)
             if job is not None:
-                self.looks += [job] if isinstance(job, Look) else []
+                self.looks += [job] if isinstance(job, Probe) else []
                 self.half.done(job.perform(), self.now)
             for _ in range(2):
                 self._deliver()
@@ -321,7 +321,7 @@ def test_bytes_of_the_base_are_not_the_budget_s_unless_it_was_asked_for() -> Non
     heard: list[int] = []
     call = Call()
     call.run(4)
-    call.half._sources.spent = lambda out, back, now: heard.append(out)  # type: ignore[method-assign]
+    call.half.sources.spent = lambda out, back, now: heard.append(out)  # type: ignore[method-assign]
     call.half.spent(9000, 0, call.now)
     counts = call.half.base_counts
     assert heard == [9000 - counts.section_bytes - counts.key_bytes]

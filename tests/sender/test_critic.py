@@ -11,7 +11,7 @@ from call_examples import picture as plain
 from sender.analysis import Analysis
 from sender.critic import Critic
 from sender.crop import whole_square
-from sender.sources import code_source
+from sender.source_coder import code_source
 from shared.models.engine import Engine, Picture
 from shared.models.exchange import BasePicture
 from shared.motion import FloatArray
