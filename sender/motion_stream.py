@@ -68,6 +68,10 @@ class MotionStream:
         self._taken_at = 0.0
         self._flushed = Flushed()
 
+    def __len__(self) -> int:
+        """Frames that wait."""
+        return len(self._bundler)
+
     @property
     def waiting(self) -> bool:
         """Whether anything, be it sound alone, waits for a bundle."""
@@ -110,7 +114,7 @@ class MotionStream:
         self._counts.last_frame = now
         self._counts.no_face += analysis is None
         enough = self._cadence.bundle(link.bundle, self._step)
-        if (len(self._bundler) >= enough or stopped) and not stuck:
+        if (len(self) >= enough or stopped) and not stuck:
             out += self.flush()
         return out
 
@@ -120,7 +124,7 @@ class MotionStream:
 
     def flush(self) -> list[Outgoing]:
         """All that waits, in as few bundles as hold it; nothing without frames."""
-        if not len(self._bundler):
+        if not len(self):
             return []
         packets, repeats = self._base.take_packets(), self._base.repeats(self._taken_at)
         every = self._bundler.take(self._gallery.epoch, self._cadence.interval(self._step), packets, repeats)

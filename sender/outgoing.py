@@ -102,9 +102,10 @@ class OutgoingHalf:
         self.sources = SourceScheduler(engine, policy, settings.picture_quality, self._pacer, budget, first)
         """Which frames become sources, and which of them the receiver holds."""
         self._base = BaseLayer(settings.base, settings.base_always, self.sources.probes)
-        self._motion = MotionStream(
+        self.motion = MotionStream(
             basis, settings.fps, settings.step, self.gallery, self._base, self._pacer, self.counts
         )
+        """The frames that go."""
         self._link = self._fresh_link()
         self._out: list[Outgoing] = []
         self._link_queued = 0
@@ -130,8 +131,8 @@ class OutgoingHalf:
             self._base.stop()
             self._pacer.drop_keys()
         drawn = self.sources.crop_drawn()
-        if drawn is not None or self._motion.waiting:  # what is said goes over although there is nobody to draw yet
-            self._out += self._motion.add(
+        if drawn is not None or self.motion.waiting:  # what is said goes over although there is nobody to draw yet
+            self._out += self.motion.add(
                 None if drawn is None else analysis, clock, now, self._link, drawn=drawn,
                 cutter=None if self.camera_off else cutter(analysis, picture),
                 codes_base=self.sources.connected and self.effort.spare < Spare.BASE,
@@ -144,7 +145,7 @@ class OutgoingHalf:
 
     def add_sound(self, packets: Sequence[Packet]) -> None:
         """Takes in what was said, on the clock of the frames; it goes with the next bundle."""
-        self._motion.add_sound(packets)
+        self.motion.add_sound(packets)
 
     def push_no_more(self, now: float) -> Job | None:
         """The last frame was pushed: the job of a first source, if a better frame was still waited for."""
@@ -182,7 +183,7 @@ class OutgoingHalf:
         self._base.stop()
         if change is Change.LOST:
             return
-        self._motion.clear()  # they are late by now
+        self.motion.clear()  # they are late by now
         self._link = self._fresh_link()  # what was learnt of another path says nothing of this one
         self._follow_link(now)
         self._last_sent = float("-inf")  # a sign of life goes at once
@@ -207,7 +208,7 @@ class OutgoingHalf:
         self._loaded_bundles += rides and bool(pieces)
         out += [(Channel.PICTURES, piece) for piece in pieces]
         chunks = sum(chunk_cost(len(data)) for _, data in out)  # in one packet, or as few as hold them
-        size, flushed = chunks + PACKET_HEADERS * -(-chunks // MAX_USER_DATA), self._motion.take_flushed()
+        size, flushed = chunks + PACKET_HEADERS * -(-chunks // MAX_USER_DATA), self.motion.take_flushed()
         self._link.sent(size, flushed.first_frame, flushed.frames, flushed.payload, now - flushed.clock)
         if not out and now - self._last_sent >= HEARTBEAT_SECONDS:
             out.append((Channel.CONTROL, control.pack_control(control.Heartbeat(clock_ms(now), None))))
@@ -217,7 +218,7 @@ class OutgoingHalf:
 
     def finish(self, reason: str, now: float) -> list[Outgoing]:
         """The last messages at `now`: what was gathered, and the goodbye."""
-        out, self._out = self._out + self._motion.flush(), []
+        out, self._out = self._out + self.motion.flush(), []
         return [*out, (Channel.CONTROL, control.pack_control(control.Bye(reason)))]
 
     @property
@@ -232,7 +233,7 @@ class OutgoingHalf:
 
     def assume_held(self, source_id: int) -> None:
         """Goes on as if the receiver had said that it holds this source: for calls into a file."""
-        self._out += self._motion.flush()
+        self._out += self.motion.flush()
         self.sources.assume_held(source_id)
         self.counts.sources_held += 1
 
@@ -279,7 +280,7 @@ class OutgoingHalf:
     def _handle(self, message: control.Control, now: float) -> None:
         match message:
             case control.Held(epoch=epoch, sources=ids):
-                self._out += self._motion.flush()  # frames gathered so far belong to the epoch before
+                self._out += self.motion.flush()  # frames gathered so far belong to the epoch before
                 self.counts.sources_held += self.sources.held(epoch, ids, now)
             case control.BaseHeld(generation=generation, asks=asks):
                 self._base.held(generation, asks, now)

@@ -126,7 +126,7 @@ async def test_nothing_gathers_while_the_connection_is_gone() -> None:
         sources, seen = talk.outgoing.counts.sources_sent, talk.frames
         await until(lambda: talk.frames > seen + 60)
         assert talk.outgoing.counts.sources_sent <= sources + 1  # one may have been in the making
-        assert len(talk.outgoing._bundler) <= LARGEST_BUNDLE
+        assert len(talk.outgoing.motion) <= LARGEST_BUNDLE
         assert not talk.outgoing.pictures_waiting
         talk.mend()
         await until(lambda: talk.outgoing.counts.sources_sent > sources + 2)
