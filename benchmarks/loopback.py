@@ -14,12 +14,12 @@ from receiver.playout import Frame
 from receiver.upscale import Upscaler
 from sender.analysis import Analysis
 from sender.budget import WireEstimate, budget_for
+from sender.crop import cut, whole_square
 from sender.first_source import FirstSource
-from sender.framing import cut, whole_square
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.profile import DEFAULT_PROFILE, PROFILES
 from sender.refresh import RefreshPolicy
-from sender.sources import Job
+from sender.source_scheduler import Job
 from shared.codec.motion_basis import MotionBasis
 from shared.link.base import Channel
 from shared.link.pacing import PicturePacer

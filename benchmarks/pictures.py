@@ -15,9 +15,9 @@ from benchmarks.metrics import Picture, luma, ms_ssim, psnr
 from receiver.incoming import IncomingHalf
 from receiver.upscale import DEFAULT_UPSCALER
 from sender.analysis import Analysis
+from sender.crop import whole_square
 from sender.first_source import FirstSource
-from sender.framing import whole_square
-from sender.sources import code_source
+from sender.source_coder import code_source
 from shared.codec.picture import Picture as PictureMessage
 from shared.gallery import Gallery, Held
 from shared.mixture import Mixture

@@ -24,7 +24,8 @@ from benchmarks.engine_speed import BATCHES, UPSCALED_FROM, Budget, Stage, engin
 from receiver.record import Recorder
 from receiver.upscale import DEFAULT_UPSCALER, load_upscaler
 from sender.capture import SampleCapture
-from sender.framing import Framer, cut, whole_square
+from sender.crop import cut, whole_square
+from sender.framing import Framer
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.recording import play
 from sender.refresh import DEFAULT_POSE_THRESHOLD, PoseMoved

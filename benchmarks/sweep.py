@@ -18,7 +18,7 @@ from benchmarks.codecs import H264
 from benchmarks.loopback import Message
 from benchmarks.ours import CallSettings, OurSide, baseline_figures
 from benchmarks.progress import Progress
-from sender.framing import cut, whole_square
+from sender.crop import cut, whole_square
 from shared.codec import control
 from shared.codec.bundle import Bundle, BundleEncoder
 from shared.codec.picture import Picture as PictureMessage

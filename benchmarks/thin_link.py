@@ -319,7 +319,7 @@ async def _watch(meter: Meter, half: OutgoingHalf, seconds: float, progress: Pro
 def _now(half: OutgoingHalf, link: Peer) -> Snapshot:
     return Snapshot(
         time=time.monotonic(), frames=half.counts.frames_sent, sources=half.counts.sources_sent, wire=link.wire(),
-        payload=link.payload(), delays=0, first_frame=half.first_frame, last_frame=half.last_frame,
+        payload=link.payload(), delays=0, first_frame=half.counts.first_frame, last_frame=half.counts.last_frame,
     )  # fmt: skip
 
 

@@ -108,13 +108,13 @@ class Side:
         half.analyse = self._known.analyse  # type: ignore[method-assign]
         self.outgoing = half
         self.pump = Pump(half, self._frames, None, None if voice is None else FileSound(voice))
-        on_held = half.on_held
+        on_held = half.sources.on_held
 
         def held(source_id: int) -> None:
             on_held(source_id)
             self.held.set()
 
-        half.on_held = held
+        half.sources.on_held = held
 
     @property
     def half(self) -> Half:

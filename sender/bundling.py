@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from sender.base_layer import Coded
+from sender.base_generation import Coded
 from sender.profile import LARGEST_BUNDLE
 from sender.spacing import Run, evenly
 from sender.voice import Packet

@@ -21,7 +21,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from sender.camera import CameraDevice, CameraError, open_camera
-from sender.decoding import Decoding, picture_stream
+from sender.decoding import Decoding, first_stamps, picture_stream
 from sender.devices import cameras, find_camera
 from sender.pace import Thinner, announced, usual_rate, without_pauses
 from sender.sample import sample_frames
@@ -39,8 +39,6 @@ LARGEST_SIDE = 4096
 """Pixels; a larger frame would take memory and time that a call does not have."""
 CAMERA_PATIENCE_S = 5.0
 """A camera that delivers nothing for this long has gone."""
-_STAMPS_LOOKED_AT = 250
-"""Of a file, to know at which rate its frames usually come."""
 _STILL_FPS = 25.0
 """Of a photograph that is held."""
 SAMPLE_FPS = 25.0
@@ -146,7 +144,7 @@ class FileCapture(Capture):
             opened.callback(self.close)
             self._decoding, self._upright = Decoding(self._container, stream), Upright(stream.sample_aspect_ratio)
             stream.thread_type, stream.codec_context.thread_count = "AUTO", unhurried(available())
-            self.fps = announced(usual_rate(_first_stamps(path), float(stream.average_rate or 0)), SAMPLE_FPS)
+            self.fps = announced(usual_rate(first_stamps(path), float(stream.average_rate or 0)), SAMPLE_FPS)
             length = stream.duration * stream.time_base if stream.duration and stream.time_base else None
             whole = (self._container.duration or 0) / av.time_base or None
             self.duration = float(length) if length is not None else whole
@@ -308,21 +306,6 @@ def _open_file(path: Path) -> tuple[InputContainer, VideoStream]:
             raise SourceError(f"'{path}' has no video stream; a file with moving pictures is needed.")
         opened.pop_all()
     return container, stream
-
-
-def _first_stamps(path: Path) -> list[float]:
-    """Seconds of the first frames of a file, as its packets have them; none if it has no time stamps."""
-    stamps: list[float] = []
-    try:
-        with open_media(path) as container:
-            for packet in container.demux(picture_stream(container) or ()):
-                if packet.pts is not None and packet.time_base is not None:
-                    stamps.append(float(packet.pts * packet.time_base))
-                if len(stamps) == _STAMPS_LOOKED_AT:
-                    break
-    except (av.error.FFmpegError, OSError, ValueError):
-        pass  # what is damaged shows when it is played
-    return stamps
 
 
 def _open_camera(text: str) -> CameraCapture:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from sender.analysis import Analysis
-from sender.framing import cut, whole_square
+from sender.crop import cut, whole_square
 from sender.portrait import face_extent
 from shared.codec.picture import Picture as PictureMessage
 from shared.codec.picture import decode_picture

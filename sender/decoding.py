@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import av
@@ -11,8 +12,12 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from shared.local_media import open_media
+
 _BROKEN_READS = 64
 """Failures in a row after which nothing more of a file can be read."""
+_STAMPS_LOOKED_AT = 250
+"""Of a file's packets, to know at which rate its frames usually come."""
 _NO_FILMS = (Disposition.attached_pic, Disposition.timed_thumbnails)
 
 
@@ -25,6 +30,21 @@ def picture_stream(container: InputContainer) -> VideoStream | None:
         return None
     films = (each for each in container.streams.video if each.width > 0 and not _is_cover(each))
     return next(films, None)
+
+
+def first_stamps(path: Path) -> list[float]:
+    """Seconds of the first frames of a file, as its packets have them; none if it has no time stamps."""
+    stamps: list[float] = []
+    try:
+        with open_media(path) as container:
+            for packet in container.demux(picture_stream(container) or ()):
+                if packet.pts is not None and packet.time_base is not None:
+                    stamps.append(float(packet.pts * packet.time_base))
+                if len(stamps) == _STAMPS_LOOKED_AT:
+                    break
+    except (av.error.FFmpegError, OSError, ValueError):
+        pass  # what is damaged shows when it is played
+    return stamps
 
 
 class Decoding:

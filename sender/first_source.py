@@ -48,11 +48,11 @@ class FirstSource:
         frames, self._frames = self._frames, []
         if not frames:
             return None
-        widest = max(f.portrait.openness for f in frames)
-        sharpest = max(f.portrait.sharpness for f in frames)
+        widest = max(f.quality.openness for f in frames)
+        sharpest = max(f.quality.sharpness for f in frames)
 
         def flaws(frame: Analysis) -> float:
-            seen = frame.portrait
+            seen = frame.quality
             closed = 1 - seen.openness / max(widest, 1e-6)
             blurred = 1 - seen.sharpness / max(sharpest, 1e-6)
             return closed + seen.turn / _TURN_WORTH + _BLUR_WORTH * blurred
@@ -63,10 +63,10 @@ class FirstSource:
         if len(self._frames) < 2:
             return False
         before, frame = self._frames[-2:]
-        seen = frame.portrait
+        seen = frame.quality
         return (
             seen.openness >= _OPEN
             and seen.turn <= _FRONTAL_DEGREES
             and pose_distance(before.motion, frame.motion) <= _STILL_SPEED * (self._clock - self._before)
-            and seen.sharpness >= _NEARLY_SHARPEST * max(f.portrait.sharpness for f in self._frames)
+            and seen.sharpness >= _NEARLY_SHARPEST * max(f.quality.sharpness for f in self._frames)
         )

@@ -15,15 +15,15 @@ from statistics import median
 import cv2
 import numpy as np
 
+from sender.crop import ENLARGE
 from sender.detect import Box, Image
-from sender.framing import ENLARGE
 
 PATIENCE = 0.6
 """Seconds that something else must be the case before the hint changes; the detector misses a face now and then."""
 SMALL_CROP = (192.0, 216.0)
 """Pixels of the crop's side. A source of 256 pixels made of fewer is enlarged by a third, which shows."""
 LARGE_HEAD = (0.72, 0.66)
-"""Share of the picture's short side that the head takes: above, hair or chin are cut off (`framing.HEAD_BAND`)."""
+"""Share of the picture's short side that the head takes: above, hair or chin are cut off (`crop.HEAD_BAND`)."""
 DARK_FACE = (45.0, 58.0)
 """Mean grey level of the face, 0..255. Faces of the clips that are well lit have 74 to 159; noise begins to travel
 as expression where they have half."""

@@ -20,7 +20,7 @@ _SMALLEST = 8
 
 
 @dataclass(frozen=True)
-class Portrait:
+class FrameQuality:
     """What can be said about a frame without a second one to compare it with."""
 
     openness: float
@@ -33,9 +33,9 @@ class Portrait:
     """Degrees that the head is turned away from the camera."""
 
 
-def portrait(picture: Picture, points: FloatArray, motion: Motion) -> Portrait:
-    """The portrait of a square picture with its (K, 3) keypoints in picture coordinates."""
-    return Portrait(_openness(points), _sharpness(picture, points), float(np.hypot(*motion.rotation[:2])))
+def frame_quality(picture: Picture, points: FloatArray, motion: Motion) -> FrameQuality:
+    """The quality of a square picture with its (K, 3) keypoints in picture coordinates."""
+    return FrameQuality(_openness(points), _sharpness(picture, points), float(np.hypot(*motion.rotation[:2])))
 
 
 def face_extent(points: FloatArray) -> tuple[FloatArray, FloatArray]:

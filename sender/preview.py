@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 
 from sender.capture import Capture
+from sender.crop import Crop
 from sender.detect import find_heads
-from sender.framing import Crop, Framer
+from sender.framing import Framer
 from sender.hints import ADVICE, Hint, Hints, Seen, look
 from shared.cores import workers
 from shared.desktop import DisplayError, Image, fitting, require_display, write

@@ -13,7 +13,7 @@ from sender.effort import Spare
 from sender.outgoing import OutgoingHalf
 from sender.pace import LONGEST_STILL
 from sender.sound import Sound
-from sender.sources import Job, Result, SourceJob
+from sender.source_scheduler import Job, Result
 from shared.cores import workers
 from shared.models.engine import Picture
 
@@ -59,7 +59,7 @@ class Pump:
         """Whether the last frame was one."""
         self._kept: list[tuple[float, Analysis | None]] = []
         self._opened = capture.kind == "camera"
-        half.on_held = lambda source_id: self._held.set()
+        half.sources.on_held = lambda source_id: self._held.set()
 
     async def run(self) -> None:
         """Plays until the source ends or its time is up.
@@ -136,7 +136,7 @@ class Pump:
             self._hear(stamp)
         else:
             self._kept.append((stamp, analysis))
-        if isinstance(self._push(analysis, stamp), SourceJob):
+        if self._push(analysis, stamp) is not None:  # the first source is being made
             await self._open()
 
     async def _open(self) -> None:

@@ -1,13 +1,13 @@
 """The default refresh policy, analysis by synthesis: now and then a frame is drawn as the receiver draws it, and where
 that has become worse than it should be, the frame is tried as a source of the last frames looked at.
 
-What is slow is in `Look.perform`, which touches no state: a worker may run it. The rest is quick.
+What is slow is in `Probe.perform`, which touches no state: a worker may run it. The rest is quick.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ import numpy as np
 from sender.analysis import Analysis
 from sender.critic import Critic, View
 from sender.expectation import Expectation
-from sender.portrait import Portrait
+from sender.portrait import FrameQuality
+from sender.source_coder import Coder
 from shared.codec.picture import Picture as PictureMessage
 from shared.models.engine import Weighted
 from shared.models.exchange import BasePicture
@@ -38,16 +39,13 @@ _TRIALS = (3, 4)
 _OPEN, _SHARP = 0.75, 0.7
 """Shares of the usual openness of the eyes and of the usual sharpness that a candidate must have."""
 
-Coder = Callable[[Analysis, int | None], PictureMessage]
-"""Makes a source of a frame, of at most so many bytes if it can; slow."""
-
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class Probed:
     """A frame that was looked at."""
 
     clock: float
-    portrait: Portrait
+    quality: FrameQuality
     view: View
     error: float
     """dB, as the receiver drew it."""
@@ -65,15 +63,15 @@ class Candidate:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
-    """A frame to be looked at."""
+class Probe:
+    """A frame to be drawn as the receiver draws it, and perhaps to be tried as a source."""
 
     critic: Critic
     code: Coder
     analysis: Analysis
     sources: Weighted
     """What the receiver draws it from, nearest first."""
-    past: Sequence[Seen]
+    past: Sequence[Probed]
     """Frames to try this one on as a source; none if it is not to be tried."""
     room: int | None
     """Bytes that it may have as a source."""
@@ -84,36 +82,36 @@ class Look:
     base: BasePicture | None = None
     """What the receiver draws it with."""
 
-    def perform(self) -> Finding:
-        """What is seen. Slow."""
+    def perform(self) -> ProbeResult:
+        """What is found. Slow."""
         view = self.critic.view(self.analysis, self.base)
-        seen = Seen(self.clock, self.analysis.portrait, view, self.critic.error(self.sources, view))
+        probed = Probed(self.clock, self.analysis.quality, view, self.critic.error(self.sources, view))
         if not self.past:
-            return Finding(self, seen, None)
+            return ProbeResult(self, probed, None)
         message = self.code(self.analysis, self.room)
         source = self.critic.receive(message)
         mixed = [(source, 1.0), (self.sources[0][0], 1.0)]  # once it has faded in, beside the best of those before
         error = statistics.fmean(self.critic.error(mixed, each.view) for each in self.past)
-        return Finding(self, seen, Candidate(message, source, error))
+        return ProbeResult(self, probed, Candidate(message, source, error))
 
 
 @dataclass(frozen=True, eq=False)
-class Finding:
-    """What a look found."""
+class ProbeResult:
+    """What a probe found."""
 
-    look: Look
-    seen: Seen
+    probe: Probe
+    probed: Probed
     candidate: Candidate | None
 
 
 class QualityRefresh:
     """Says which frames to look at, and which of them to send."""
 
-    def __init__(self, critic: Critic, code: Coder) -> None:
-        self._critic, self._code = critic, code
+    def __init__(self, critic: Critic) -> None:
+        self._critic = critic
         self._expectation = Expectation()
         self._sources: dict[int, Any] = {}
-        self._history: list[Seen] = []
+        self._history: list[Probed] = []
         self._gallery = 0
         self._since: float | None = None
         self._frames = 0
@@ -131,14 +129,14 @@ class QualityRefresh:
         self._history, self._since = [], None
         self._gallery += 1
 
-    def look(
-        self, analysis: Analysis, wanted: Sequence[int], clock: float, now: float, room: int | None,
+    def probe(
+        self, analysis: Analysis, wanted: Sequence[int], clock: float, now: float, room: int | None, code: Coder,
         base: BasePicture | None = None,
-    ) -> Look | None:  # fmt: skip
-        """A look at this frame if it is time for one: drawn from the sources that the receiver takes for it.
+    ) -> Probe | None:  # fmt: skip
+        """A probe of this frame if it is time for one: drawn from the sources that the receiver takes for it.
 
         wanted: their ids, nearest first. room: bytes that a new source may have; None: any number, 0: none
-        may be sent. base: what the receiver draws it with.
+        may be sent. code: makes a source of a frame. base: what the receiver draws it with.
         """
         self._since = clock if self._since is None else self._since
         self._frames += 1
@@ -148,24 +146,24 @@ class QualityRefresh:
         if now < self._rested_at or now - clock > _LATE_SECONDS:
             return None
         self._frames, self._busy = 0, True
-        past = [] if room == 0 else self._past(analysis.portrait, clock)
-        return Look(self._critic, self._code, analysis, sources, past, room, clock, now, self._gallery, base)
+        past = [] if room == 0 else self._past(analysis.quality, clock)
+        return Probe(self._critic, code, analysis, sources, past, room, clock, now, self._gallery, base)
 
-    def take(self, finding: Finding, now: float) -> Candidate | None:
+    def take(self, result: ProbeResult, now: float) -> Candidate | None:
         """Takes in what was found; the candidate comes back if it is worth sending."""
-        look, seen, candidate = finding.look, finding.seen, finding.candidate
+        probe, probed, candidate = result.probe, result.probed, result.candidate
         self._busy = False
-        self._rested_at = now + _REST * (now - look.began)
-        if look.gallery != self._gallery or self._since is None:
+        self._rested_at = now + _REST * (now - probe.began)
+        if probe.gallery != self._gallery or self._since is None:
             return None
-        self._history = [each for each in self._history if seen.clock - each.clock < _FORGET_SECONDS] + [seen]
+        self._history = [each for each in self._history if probed.clock - each.clock < _FORGET_SECONDS] + [probed]
         if candidate is None:
             return None
-        error = statistics.fmean(each.error for each in look.past)
-        worth = self._expectation.tried(error, candidate.error, look.clock - self._since)
+        error = statistics.fmean(each.error for each in probe.past)
+        worth = self._expectation.tried(error, candidate.error, probe.clock - self._since)
         return candidate if worth else None
 
-    def _past(self, portrait: Portrait, clock: float) -> list[Seen]:
+    def _past(self, quality: FrameQuality, clock: float) -> list[Probed]:
         """The frames to try a candidate on; none if it need not or should not be tried."""
         fewest, most = _TRIALS
         lately = sum(clock - each.clock <= _MEMORY_SECONDS for each in self._history)
@@ -173,9 +171,9 @@ class QualityRefresh:
         seconds = clock - (clock if self._since is None else self._since)
         if len(recent) < fewest or seconds < _MIN_SECONDS:
             return []
-        openness = statistics.median(each.portrait.openness for each in recent)
-        sharpness = statistics.median(each.portrait.sharpness for each in recent)
-        if portrait.openness < _OPEN * openness or portrait.sharpness < _SHARP * sharpness:
+        openness = statistics.median(each.quality.openness for each in recent)
+        sharpness = statistics.median(each.quality.sharpness for each in recent)
+        if quality.openness < _OPEN * openness or quality.sharpness < _SHARP * sharpness:
             return []
         chosen = np.linspace(0, len(recent) - 1, min(len(recent), most)).round().astype(int)
         past = [recent[i] for i in chosen]

@@ -13,7 +13,7 @@ from sender.capture import Capture, SourceError
 from sender.hints import WITHOUT_FACE, no_face
 from sender.outgoing import OutgoingHalf
 from sender.sound import Sound
-from sender.sources import Job
+from sender.source_scheduler import Job
 from shared.callfile import CallFileError, CallWriter
 from shared.link.base import Channel
 from shared.models.engine import Picture

@@ -13,7 +13,7 @@ import numpy as np
 
 from sender.analysis import Analysis
 from sender.capture import Capture, SourceError
-from sender.framing import cut, whole_square
+from sender.crop import cut, whole_square
 from sender.outgoing import OutgoingHalf
 from sender.preview import Preview
 from sender.pump import Pump
@@ -106,8 +106,8 @@ class Watch:
             wire=self._link.wire(),
             payload=self._link.payload(),
             delays=len(self._delays),
-            first_frame=self._half.first_frame,
-            last_frame=self._half.last_frame,
+            first_frame=counts.first_frame,
+            last_frame=counts.last_frame,
         )
 
 
@@ -195,7 +195,7 @@ class Sending:
                 "frames_without_face": counts.no_face,
                 "face_seen": self.half.face_seen,
                 "sources_held": counts.sources_held,
-                "sources_stuck": self.half.sources_stuck,
+                "sources_stuck": self.half.sources.stuck,
                 "malformed": counts.malformed,
                 "sound_packets": counts.sound_packets,
                 "sound_bytes": counts.sound_bytes,

@@ -1,10 +1,17 @@
-"""The pixels of a source as bytes, also where the encoder hangs."""
+"""The job that makes a source of a frame, and its encoder, which goes on where SVT-AV1 hangs."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
+from sender.analysis import Analysis
+from sender.critic import Critic
+from sender.crop import cut, whole_square
 from shared.codec.bounded import EncoderStuck
+from shared.codec.picture import Picture as PictureMessage
 from shared.codec.picture import PictureCodec, Quality, encode_otherwise, encode_picture
 from shared.models.engine import Picture
 
@@ -12,6 +19,55 @@ logger = logging.getLogger(__name__)
 
 MOST_STUCK = 3
 """Times that SVT-AV1 may hang in a call: each leaves a thread behind, and keeps a source back for seconds."""
+_COARSER = 15
+"""Steps of quality by which a picture that is too large is coded anew: a quarter of its bytes each."""
+_COARSEST = 20
+
+Encode = Callable[[Picture, Quality], tuple[PictureCodec, bytes]]
+"""Codes a picture, as `encode_picture` does."""
+Coder = Callable[[Analysis, int | None], PictureMessage]
+"""Makes a source of a frame, of at most so many bytes if it can; slow."""
+
+
+@dataclass(frozen=True, eq=False)
+class SourceJob:
+    """A frame that is to become a source."""
+
+    source_id: int
+    analysis: Analysis
+    room: int | None
+    code: Coder
+    critic: Critic | None
+
+    def perform(self) -> MadeSource:
+        """The source. Slow."""
+        message = replace(self.code(self.analysis, self.room), source_id=self.source_id)
+        return MadeSource(message, None if self.critic is None else self.critic.receive(message))
+
+
+@dataclass(frozen=True, eq=False)
+class MadeSource:
+    """A source that is ready to go."""
+
+    message: PictureMessage
+    received: Any
+    """As the receiver will have it, if somebody will look at that."""
+
+
+def code_source(
+    analysis: Analysis, room: int | None, *, size: int, quality: Quality, encode: Encode = encode_picture
+) -> PictureMessage:
+    """A frame as a source of `size` pixels a side, still without its id. Slow.
+
+    Quality is lowered to make it fit into `room` bytes, if there is a bound and any quality does.
+    """
+    small = cut(analysis.picture, whole_square(analysis.picture), size)
+    while True:
+        codec, data = encode(small, quality)
+        source = PictureMessage(0, analysis.crop_number, codec, size, size, analysis.canonical, analysis.motion, data)
+        if room is None or quality == "max" or quality <= _COARSEST or len(source.pack()) <= room:
+            return source
+        quality = max(quality - _COARSER, _COARSEST)
 
 
 class SourceCoder:

@@ -17,7 +17,7 @@ from benchmarks.line import Conditions, Line
 from receiver.incoming import IncomingHalf
 from receiver.upscale import Bicubic
 from sender.analysis import Analysis
-from sender.framing import whole_square
+from sender.crop import whole_square
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.profile import BasePoint
 from sender.refresh import EveryN, RefreshPolicy

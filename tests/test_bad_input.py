@@ -23,7 +23,6 @@ from receiver.call import ReceiverSettings, Studio
 from receiver.reception import Receiver
 from receiver.upscale import Bicubic
 from sender import __main__ as sender_main
-from sender.analysis import Analysis
 from sender.call import SenderSettings, send_call
 from sender.capture import open_source
 from sender.pump import Pump
@@ -214,14 +213,12 @@ def test_a_source_picture_too_large_to_send(command: Command, tmp_path: Path, cl
 
 
 async def test_a_source_that_cannot_be_coded_ends_the_call(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    half = outgoing_half()
-
-    def fail(analysis: Analysis, room: int | None) -> PictureMessage:
+    def fail(*frame: object) -> None:
         raise ValueError("this picture cannot be coded")
 
-    monkeypatch.setattr(half._sources, "_code", fail)
+    monkeypatch.setattr("sender.source_coder.encode_picture", fail)
     with pytest.raises(ValueError, match="cannot be coded"):
-        await asyncio.wait_for(Pump(half, open_source(str(clip)), None).run(), 10)
+        await asyncio.wait_for(Pump(outgoing_half(), open_source(str(clip)), None).run(), 10)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from simulated_call import SimulatedCall
 
 from receiver.playout import Frame
 from sender.analysis import Analysis
+from sender.crop import whole_square
 from sender.effort import Spare
-from sender.framing import whole_square
 from sender.profile import USUAL_BASE
 from sender.refresh import EveryN
 from sender.voice import Packet

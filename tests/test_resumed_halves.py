@@ -14,7 +14,7 @@ from receiver.incoming import IncomingHalf
 from sender.outgoing import OutgoingHalf
 from sender.profile import LARGEST_BUNDLE
 from sender.refresh import EveryN
-from sender.sources import SourceJob
+from sender.source_coder import SourceJob
 from shared.codec import control
 from shared.link.base import Channel
 from shared.link.memory import MemoryLink, memory_pair
@@ -126,7 +126,7 @@ async def test_nothing_gathers_while_the_connection_is_gone() -> None:
         sources, seen = talk.outgoing.counts.sources_sent, talk.frames
         await until(lambda: talk.frames > seen + 60)
         assert talk.outgoing.counts.sources_sent <= sources + 1  # one may have been in the making
-        assert len(talk.outgoing._bundler) <= LARGEST_BUNDLE
+        assert len(talk.outgoing.motion) <= LARGEST_BUNDLE
         assert not talk.outgoing.pictures_waiting
         talk.mend()
         await until(lambda: talk.outgoing.counts.sources_sent > sources + 2)

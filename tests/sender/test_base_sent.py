@@ -13,11 +13,12 @@ from call_examples import FPS, SIDE, ColourEngine, make_basis, make_motion
 from receiver.base_track import BaseTrack
 from sender.adaptation import BACKLOG
 from sender.analysis import Analysis
-from sender.base_layer import JUDGED, KEY_EVERY, MOST_STUCK, BaseLayer
-from sender.framing import Crop, cut
+from sender.base_layer import KEY_EVERY, MOST_STUCK, BaseLayer
+from sender.base_rate import JUDGED
+from sender.crop import Crop, cut
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.profile import USUAL_BASE, BasePoint, words
-from sender.quality import Look
+from sender.quality import Probe
 from sender.refresh import First, RefreshPolicy, WhenWorse
 from shared.codec import base_video
 from shared.codec.base_key import BaseKey, is_base_key
@@ -52,7 +53,7 @@ class Call:
         self.notes: list[str] = []
         self.track = BaseTrack()
         self.held: tuple[int, ...] = ()
-        self.looks: list[Look] = []
+        self.looks: list[Probe] = []
         self._pieces = Reassembler()
         self._pictures = scene(SIDE, 30)
 
@@ -65,7 +66,7 @@ class Call:
             seen = Analysis(shown, crop, number, canonical, make_motion()) if face else None
             job = self.half.push(seen, self.now, self.now, picture)
             if job is not None:
-                self.looks += [job] if isinstance(job, Look) else []
+                self.looks += [job] if isinstance(job, Probe) else []
                 self.half.done(job.perform(), self.now)
             for _ in range(2):
                 self._deliver()
@@ -320,7 +321,7 @@ def test_bytes_of_the_base_are_not_the_budget_s_unless_it_was_asked_for() -> Non
     heard: list[int] = []
     call = Call()
     call.run(4)
-    call.half._sources.spent = lambda out, back, now: heard.append(out)  # type: ignore[method-assign]
+    call.half.sources.spent = lambda out, back, now: heard.append(out)  # type: ignore[method-assign]
     call.half.spent(9000, 0, call.now)
     counts = call.half.base_counts
     assert heard == [9000 - counts.section_bytes - counts.key_bytes]

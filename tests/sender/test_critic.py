@@ -10,8 +10,8 @@ from call_examples import picture as plain
 
 from sender.analysis import Analysis
 from sender.critic import Critic
-from sender.framing import whole_square
-from sender.sources import code_source
+from sender.crop import whole_square
+from sender.source_coder import code_source
 from shared.models.engine import Engine, Picture
 from shared.models.exchange import BasePicture
 from shared.motion import FloatArray

@@ -5,9 +5,9 @@ import pytest
 from call_examples import FPS, KEYPOINTS, make_motion
 
 from sender.analysis import Analysis
+from sender.crop import Crop
 from sender.first_source import WINDOW_SECONDS, FirstSource
-from sender.framing import Crop
-from sender.portrait import Portrait
+from sender.portrait import FrameQuality
 
 BLANK = np.zeros((16, 16, 3), np.uint8)
 GOOD = (0.11, 100.0, 2.0)
@@ -16,7 +16,7 @@ GOOD = (0.11, 100.0, 2.0)
 
 def frame(openness: float, sharpness: float, yaw: float, crop: int = 0) -> Analysis:
     analysis = Analysis(BLANK, Crop(0, 0, 16), crop, np.zeros((KEYPOINTS, 3), np.float32), make_motion(yaw))
-    analysis.__dict__["portrait"] = Portrait(openness, sharpness, abs(yaw))  # as if it had been looked at
+    analysis.__dict__["quality"] = FrameQuality(openness, sharpness, abs(yaw))  # as if it had been looked at
     return analysis
 
 

@@ -11,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from skimage.data import astronaut
 
+from sender.crop import Crop, head_of_keypoints, is_safe
 from sender.detect import Box, find_heads, find_near
-from sender.framing import Crop, Framer, crop_around, cut, head_of_keypoints, is_safe, whole_square
+from sender.framing import Framer
 
 Image = NDArray[np.uint8]
 
@@ -205,50 +206,6 @@ def test_keypoints_give_the_head_box_back() -> None:
     head, crop = Box(210.0, 130.0, 100.0), Crop(150, 80, 205)
     found = head_of_keypoints(keypoints_of(head, crop), crop)
     assert found == pytest.approx(head, abs=2.0)
-
-
-@pytest.mark.parametrize("head", [Box(30, 40, 100), Box(200, 120, 100), Box(10, 10, 80), Box(90, 70, 0.1)])
-def test_crop_stays_in_the_picture_where_the_head_has_room(head: Box) -> None:
-    crop = crop_around(head, 320, 240)
-    assert 0 <= crop.x <= 320 - crop.side
-    assert 0 <= crop.y <= 240 - crop.side
-    assert 1 <= crop.side <= 240
-
-
-@pytest.mark.parametrize("head", [Box(-20, -20, 100), Box(280, 200, 100), Box(100, 20, 200), Box(60, -10, 300)])
-def test_crop_overhangs_no_further_than_the_head_needs(head: Box) -> None:
-    crop = crop_around(head, 320, 240)
-    assert is_safe(head, crop)
-    beyond = max(-crop.x, -crop.y, crop.x + crop.side - 320, crop.y + crop.side - 240)
-    assert 0 < beyond < max(-head.x, -head.y, head.x + head.side - 320, head.y + head.side - 240) + 0.3 * head.side
-
-
-def test_beside_the_picture_its_edge_goes_on_out_of_focus() -> None:
-    picture = np.zeros((100, 200, 3), np.uint8)
-    picture[:, 100:] = (0, 200, 0)
-    part = cut(picture, Crop(120, -40, 100), 50)
-    assert part.shape == (50, 50, 3)
-    assert (part == (0, 200, 0)).all()
-    stripes = np.asarray(np.random.default_rng(1).integers(0, 255, (100, 200, 3)), np.uint8)
-    part = cut(stripes, Crop(50, -50, 100), 100)
-    assert (part[50:] == stripes[:50, 50:150]).all()
-    assert part[:40].std(axis=1).max() < 0.6 * stripes.std()
-    for far in (Crop(500, 10, 40), Crop(-90, -90, 40)):  # wholly beside it
-        assert cut(picture, far, 16).shape == (16, 16, 3)
-
-
-def test_cut_takes_the_right_pixels() -> None:
-    picture = np.zeros((100, 200, 3), np.uint8)
-    picture[20:60, 50:90] = (255, 0, 7)
-    for size in (16, 40, 64):
-        part = cut(picture, Crop(50, 20, 40), size)
-        assert part.shape == (size, size, 3)
-        assert (part == (255, 0, 7)).all()
-
-
-def test_whole_square_is_centred() -> None:
-    assert whole_square(np.zeros((100, 161, 3), np.uint8)) == Crop(30, 0, 100)
-    assert whole_square(np.zeros((256, 256, 3), np.uint8)) == Crop(0, 0, 256)
 
 
 @pytest.mark.parametrize("name", ["raw_640x480_01.mp4", "raw_720x1280_02.mp4"])

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from call_examples import FPS, SIDE, ColourEngine, make_basis, outgoing_half, picture
 
+from sender.analysis import Analyser
 from sender.budget import Budget
-from sender.framing import Crop, Framed, Sight
+from sender.crop import Crop
+from sender.framing import Framed, Sight
 from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.refresh import EveryN, First
-from sender.sources import SourceJob
+from sender.source_coder import SourceJob
+from sender.source_scheduler import IN_FLIGHT
 from shared.codec import control
 from shared.codec.bundle import Bundle, decode_bundle
 from shared.codec.picture import Picture as PictureMessage
@@ -227,7 +230,7 @@ def test_what_is_remembered_of_lost_sources_is_bounded() -> None:
     half = outgoing_half()
     for n in range(1000):
         assert push(half, picture(0), 21.0 * n) is not None
-    assert len(half._sources._flying) <= 64
+    assert len(half.sources.in_flight) == IN_FLIGHT
 
 
 def test_a_request_brings_a_source_even_if_the_policy_wants_none() -> None:
@@ -277,7 +280,7 @@ class MovingFramer:
 def test_motion_stays_in_the_crop_that_is_held_until_the_new_source_is() -> None:
     half = outgoing_half(bundle=1)
     framer = MovingFramer()
-    half._framer = framer  # type: ignore[assignment]
+    half.analyse = Analyser(ColourEngine(), framer, SIDE).analyse  # type: ignore[method-assign]
     frame = picture(0, side=2 * SIDE)
     first = push(half, frame, 0.0)
     assert first is not None
@@ -297,7 +300,7 @@ def test_motion_stays_in_the_crop_that_is_held_until_the_new_source_is() -> None
 def test_mapped_keypoints_lie_on_the_same_pixels_of_the_camera() -> None:
     half = outgoing_half()
     framer = MovingFramer()
-    half._framer = framer  # type: ignore[assignment]
+    half.analyse = Analyser(ColourEngine(), framer, SIDE).analyse  # type: ignore[method-assign]
     frame = picture(0, side=4 * SIDE)
     first = push(half, frame, 0.0)
     assert first is not None
@@ -308,7 +311,7 @@ def test_mapped_keypoints_lie_on_the_same_pixels_of_the_camera() -> None:
     for crop in (Crop(40, 20, 100), Crop(3, 90, 31)):
         elsewhere = type(analysis)(analysis.picture, crop, 9, analysis.canonical, analysis.motion)
         points = keypoints(analysis.canonical, analysis.motion)[:, :2]
-        mapped = keypoints(analysis.canonical, half._as_held(elsewhere))[:, :2]
+        mapped = keypoints(analysis.canonical, elsewhere.motion_in(before))[:, :2]
         pixels = [crop.x, crop.y] + (points + 1) / 2 * crop.side
         again = [before.x, before.y] + (mapped + 1) / 2 * before.side
         assert np.abs(pixels - again).max() < 1e-3
@@ -373,7 +376,7 @@ def test_the_end_sends_what_was_gathered_and_says_goodbye() -> None:
 
 def test_source_ids_wrap() -> None:
     half = outgoing_half()
-    half._sources._last_id = 0xFFFF
+    half.sources._last_id = 0xFFFF
     job = push(half, picture(0), 0.0)
     assert job is not None
     assert job.source_id == 0

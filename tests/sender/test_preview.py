@@ -10,8 +10,8 @@ import pytest
 
 from sender import preview as module
 from sender.capture import Capture, Frame
+from sender.crop import Crop
 from sender.detect import Box, Image
-from sender.framing import Crop
 from sender.hints import ADVICE, Hint
 from sender.preview import FOOT, HEIGHT, Preview, compose, preview_alone
 from shared.desktop import DisplayError

@@ -71,11 +71,10 @@ async def played(pictures: list[Picture], takes: bool = True) -> tuple[list[floa
     loop = asyncio.get_running_loop()
     while not pump.done():
         take(half.tick(loop.time(), 0))
-        flying = half._sources._flying
+        flying = half.sources.in_flight
         if takes and flying and half.counts.sources_sent and not half.pictures_waiting:
-            source_id, source = next(iter(flying.items()))
-            sources.append(float(source.held.motion.rotation[0]))
-            half.assume_held(source_id)
+            sources.append(float(flying[0].motion.rotation[0]))
+            half.assume_held(flying[0].source_id)
         await asyncio.sleep(0.002)
     pump.result()
     take(half.finish("the end", loop.time()))

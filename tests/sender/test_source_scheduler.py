@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 from call_examples import FPS, SIDE, ColourEngine, picture
 
+from sender.adaptation import LinkAdaptation
 from sender.analysis import Analysis
 from sender.budget import Budget
+from sender.crop import Crop, whole_square
+from sender.effort import Spare
 from sender.first_source import FirstSource
-from sender.framing import Crop, whole_square
-from sender.portrait import Portrait
-from sender.quality import Finding, Look
+from sender.portrait import FrameQuality
+from sender.quality import Probe, ProbeResult
 from sender.refresh import EveryN, First, RefreshPolicy, WhenWorse
-from sender.sources import MadeSource, SourceJob, Sources, code_source
+from sender.source_coder import MadeSource, SourceJob, code_source
+from sender.source_scheduler import SourceScheduler
 from shared.codec.errors import MalformedMessage
 from shared.codec.picture import decode_picture
+from shared.link.pacing import PicturePacer
 
-CODE = partial(code_source, size=SIDE, quality="max")
+LINK = LinkAdaptation(5, picture_size=SIDE)
+
+
+def scheduler(policy: RefreshPolicy, budget: Budget | None = None, first: FirstSource | None = None) -> SourceScheduler:
+    return SourceScheduler(ColourEngine(), policy, "max", PicturePacer(), budget, first)
 
 
 def analysis(green: int, yaw: float = 0.0, crop: int = 0) -> Analysis:
@@ -31,33 +38,33 @@ def analysis(green: int, yaw: float = 0.0, crop: int = 0) -> Analysis:
 
 
 def test_a_busy_sender_looks_at_nothing_and_sends_what_must_go_alone() -> None:
-    sources = Sources(CODE, ColourEngine(), WhenWorse())
+    sources = scheduler(WhenWorse())
 
-    def considered(frame: int, **spare: bool) -> SourceJob | Look | None:
-        return sources.consider(analysis(200), frame / FPS, frame / FPS, **spare)
+    def considered(frame: int, spare: Spare = Spare.NOTHING) -> SourceJob | Probe | None:
+        return sources.consider(analysis(200), frame / FPS, frame / FPS, LINK, spare=spare)
 
-    first = considered(0, refresh=False, looks=False)
+    first = considered(0, Spare.SOURCES)
     assert isinstance(first, SourceJob)  # or nothing would ever be seen
-    sources.done(first.perform(), 0.0)
+    sources.done(first.perform(), 0.0, LINK)
     sources.assume_held(first.source_id)
-    assert not any(considered(n, looks=False) for n in range(1, 30))
+    assert not any(considered(n, Spare.LOOKS) for n in range(1, 30))
     assert any(considered(n) for n in range(30, 60))
-    every = Sources(CODE, ColourEngine(), EveryN(5))
+    every = scheduler(EveryN(5))
     sources = every
     first = considered(0)
     assert isinstance(first, SourceJob)
-    every.done(first.perform(), 0.0)
+    every.done(first.perform(), 0.0, LINK)
     every.assume_held(first.source_id)
-    assert not any(considered(n, refresh=False) for n in range(1, 20))
+    assert not any(considered(n, Spare.SOURCES) for n in range(1, 20))
     every.requested = True
-    assert isinstance(considered(20, refresh=False), SourceJob)
+    assert isinstance(considered(20, Spare.SOURCES), SourceJob)
 
 
 class Call:
     """A receiver that holds a source `flight` frames after it was sent."""
 
     def __init__(self, policy: RefreshPolicy, budget: Budget | None = None, flight: int = 3) -> None:
-        self.sources = Sources(CODE, ColourEngine(), policy, budget)
+        self.sources = scheduler(policy, budget)
         self.sent: list[tuple[int, int]] = []
         """Frame number, green."""
         self.looks: list[int] = []
@@ -73,18 +80,18 @@ class Call:
                 del self._flying[source_id]
                 self.sources.assume_held(source_id)
                 self.sources.spent(0, 0, now)
-            job = self.sources.consider(frame, now - self.late_seconds, now)
+            job = self.sources.consider(frame, now - self.late_seconds, now, LINK)
             if job is None:
                 continue
             result = job.perform()
-            if isinstance(job, Look):
-                assert isinstance(result, Finding)
+            if isinstance(job, Probe):
+                assert isinstance(result, ProbeResult)
                 self.looks.append(number)
                 self.trials += result.candidate is not None
-            message = self.sources.done(result, now + self.work_seconds)
-            if message is not None:
+            sent = self.sources.done(result, now + self.work_seconds, LINK)
+            if sent is not None:
                 self.sent.append((number, int(frame.picture[0, 0, 1])))
-                self._flying[message.source_id] = number + self._flight
+                self._flying[sent.source_id] = number + self._flight
 
 
 def still(green: int, frames: int) -> list[Analysis]:
@@ -114,7 +121,7 @@ def test_a_change_that_passes_brings_none() -> None:
 
 def eyes(openness: float, frames: list[Analysis]) -> list[Analysis]:
     for frame in frames:
-        frame.__dict__["portrait"] = Portrait(openness, 1.0, 0.0)
+        frame.__dict__["quality"] = FrameQuality(openness, 1.0, 0.0)
     return frames
 
 
@@ -141,23 +148,23 @@ def test_a_sender_that_is_late_does_not_look() -> None:
     assert call.looks == []
 
 
-def test_a_look_at_a_gallery_that_has_changed_meanwhile_counts_for_nothing() -> None:
-    sources = Sources(CODE, ColourEngine(), WhenWorse())
-    first = sources.consider(analysis(50), 0, 0)
+def test_a_probe_of_a_gallery_that_has_changed_meanwhile_counts_for_nothing() -> None:
+    sources = scheduler(WhenWorse())
+    first = sources.consider(analysis(50), 0, 0, LINK)
     assert first is not None
-    message = sources.done(first.perform(), 0)
-    assert message is not None
-    sources.assume_held(message.source_id)
-    look, n = None, 0
-    while not (isinstance(look, Look) and look.past):
-        if look is not None:
-            sources.done(look.perform(), n / FPS)
+    sent = sources.done(first.perform(), 0, LINK)
+    assert sent is not None
+    sources.assume_held(sent.source_id)
+    probe, n = None, 0
+    while not (isinstance(probe, Probe) and probe.past):
+        if probe is not None:
+            sources.done(probe.perform(), n / FPS, LINK)
         n += 1
-        look = sources.consider(analysis(90), n / FPS, n / FPS)
-    result = look.perform()
-    assert isinstance(result, Finding) and result.candidate is not None
-    sources.mirror(sources.gallery.epoch + 1, (message.source_id,))
-    assert sources.done(result, n / FPS) is None
+        probe = sources.consider(analysis(90), n / FPS, n / FPS, LINK)
+    result = probe.perform()
+    assert isinstance(result, ProbeResult) and result.candidate is not None
+    sources.held(sources.gallery.epoch + 1, (sent.source_id,), n / FPS)
+    assert sources.done(result, n / FPS, LINK) is None
 
 
 def test_without_money_no_candidate_is_even_tried() -> None:
@@ -169,20 +176,20 @@ def test_without_money_no_candidate_is_even_tried() -> None:
 
 
 def test_the_first_source_is_chosen_and_the_rest_of_the_call_is_not_held_up() -> None:
-    sources = Sources(CODE, ColourEngine(), First(), None, FirstSource())
-    jobs = [sources.consider(analysis(n, yaw=60 - 2 * n), n / FPS, n / FPS) for n in range(30)]
+    sources = scheduler(First(), None, FirstSource())
+    jobs = [sources.consider(analysis(n, yaw=60 - 2 * n), n / FPS, n / FPS, LINK) for n in range(30)]
     (made,) = [job.perform() for job in jobs if job is not None]
     assert isinstance(made, MadeSource)
     assert made.message.motion.rotation[0] == 60 - 2 * 25  # the straightest of the first second
-    assert sources.first_of_those_offered(2.0) is None
+    assert sources.first_of_those_offered(2.0, LINK) is None
 
 
 def test_when_frames_end_early_the_best_so_far_is_taken() -> None:
-    sources = Sources(CODE, ColourEngine(), First(), None, FirstSource())
-    assert sources.first_of_those_offered(0.0) is None
+    sources = scheduler(First(), None, FirstSource())
+    assert sources.first_of_those_offered(0.0, LINK) is None
     for n in range(5):
-        assert sources.consider(analysis(n, yaw=30 - 5 * n), n / FPS, n / FPS) is None
-    job = sources.first_of_those_offered(0.2)
+        assert sources.consider(analysis(n, yaw=30 - 5 * n), n / FPS, n / FPS, LINK) is None
+    job = sources.first_of_those_offered(0.2, LINK)
     assert job is not None
     made = job.perform()
     assert isinstance(made, MadeSource)
@@ -196,22 +203,22 @@ def test_a_frame_of_an_older_crop_becomes_no_source() -> None:
 
 
 def test_what_the_receiver_holds_was_sent() -> None:
-    sources = Sources(CODE, ColourEngine(), First())
-    job = sources.consider(analysis(0), 0, 0)
+    sources = scheduler(First())
+    job = sources.consider(analysis(0), 0, 0, LINK)
     assert job is not None
     with pytest.raises(MalformedMessage, match="never sent"):
-        sources.mirror(1, (job.perform().message.source_id, 77))  # type: ignore[union-attr]
+        sources.held(1, (job.perform().message.source_id, 77), 0)  # type: ignore[union-attr]
     assert sources.gallery.sources == ()
 
 
 def test_the_crop_drawn_is_the_newest_held() -> None:
-    sources = Sources(CODE, ColourEngine(), First())
+    sources = scheduler(First())
     assert sources.crop_drawn() is None
     frame = replace(analysis(0), crop=Crop(3, 4, 50))
-    job = sources.consider(frame, 0, 0)
+    job = sources.consider(frame, 0, 0, LINK)
     assert job is not None and sources.crop_drawn() is None
-    sources.mirror(1, (1,))
-    assert sources.crop_drawn() == Crop(3, 4, 50)
+    sources.held(1, (1,), 0)
+    assert sources.crop_drawn() == (Crop(3, 4, 50), 0)
 
 
 def test_a_source_is_coded_at_the_size_asked_for() -> None:
