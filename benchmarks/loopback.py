@@ -9,8 +9,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from receiver.incoming import IncomingHalf, Mixed
+from receiver.incoming import IncomingHalf
 from receiver.playout import Frame
+from receiver.synthesis import Mixed
 from receiver.upscale import Upscaler
 from sender.analysis import Analysis
 from sender.budget import WireEstimate, budget_for
@@ -91,7 +92,7 @@ class Loopback:
         self._sender.accept_base(settings.base is not None)
         self._receiver = IncomingHalf(engine, basis, upscaler, settings.fps, base=settings.base is not None)
         if mixture is not None:
-            self._receiver.mixture = mixture
+            self._receiver.synthesis.mixture = mixture
         self._driving: deque[Picture] = deque()
         self._drawn: dict[int, Picture] = {}
         """By number of the frame, until it is given out."""

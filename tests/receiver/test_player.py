@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from call_examples import make_motion
 
-from receiver.incoming import Mixed
 from receiver.player import Player
 from receiver.playout import Frame
+from receiver.synthesis import Mixed
 from shared.cores import DRAWERS
 from shared.models.engine import Picture
 

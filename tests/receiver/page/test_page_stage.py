@@ -43,9 +43,9 @@ async def test_a_call_is_shown_from_its_beginning_to_its_end() -> None:
             stage.begin(call.half, call._here, first.hello, lambda: INDICATORS, 0.0)
         version, planes, _ = await stage.viewers.feed.newest(0)
         assert planes.shape == (96, 64) and version >= 1
-        while call.half.on_display is None:
+        while call.half.timing.on_display is None:
             await asyncio.sleep(0.01)
-        motion = call.half.on_display.motion
+        motion = call.half.timing.on_display.motion
         assert motion is not None
         assert np.allclose(first.driving(), keypoints(make_canonical(), motion)[:, :2], atol=0.0006)
     over = {"call": None, "ended": call.reason, "viewers": 0, "note": "", "link": ""}
