@@ -10,12 +10,11 @@ import sys
 from collections.abc import Sequence
 
 import shared.codec
-from benchmarks.accounting import messages_on_wire
+from benchmarks.accounting import Message, messages_on_wire
 from benchmarks.cache import Figures, code_digest
 from benchmarks.clip import Clip
 from benchmarks.codecs import scaled, versions
 from benchmarks.curves import Point, point_of
-from benchmarks.loopback import Message
 from benchmarks.measure import Measurer, Shown
 from benchmarks.metrics import Picture
 from sender.profile import BasePoint
@@ -50,7 +49,7 @@ def measure_base(measure: Measurer, base: BasePoint, bundle: int, crf: int) -> t
     messages = [Message(True, Channel(name), size, time) for name, size, time in shown.figures["messages"]]
     wire = messages_on_wire(messages, clip.seconds)
     payload = sum(message.size for message in messages)
-    return point_of(crf, payload, clip.seconds, wire.bytes_out, wire.bytes_back, shown), shown
+    return point_of(crf, payload, clip.seconds, wire.sent.size, wire.received.size, shown), shown
 
 
 def play(clip: Clip, base: BasePoint, bundle: int, crf: int) -> tuple[list[Message], list[Picture]]:

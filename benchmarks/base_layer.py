@@ -18,8 +18,8 @@ from benchmarks.loopback import Loopback, Unpaced
 from benchmarks.metrics import Picture, luma, ms_ssim, psnr
 from benchmarks.quality import find_clips, policy, read_points, true_points
 from benchmarks.sheet import strip, write_sheet
-from receiver.incoming import Mixed
 from receiver.playout import Frame
+from receiver.synthesis import Mixed
 from receiver.upscale import DEFAULT_UPSCALER, load_upscaler
 from sender.capture import SourceError, open_source
 from sender.outgoing import OutgoingSettings

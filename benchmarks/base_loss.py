@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from heapq import heappop, heappush
 from pathlib import Path
 from statistics import mean
 
@@ -17,6 +18,7 @@ if not __package__:  # run as a script: Python then looks for modules in this fo
 from benchmarks.accounting import kbps
 from benchmarks.clip import read_clip
 from benchmarks.command import command
+from benchmarks.line import Conditions, Line
 from benchmarks.metrics import Picture
 from receiver.base_track import BaseTrack
 from sender.capture import SourceError
@@ -111,26 +113,25 @@ def bundles(layer: Layer, repeat: str) -> list[tuple[BasePacket, ...]]:
 
 def play(name: str, layer: Layer, repeat: str, loss: float, seed: int) -> Row:
     """One call, its key held before it begins."""
-    chance, made = random.Random(seed), bundles(layer, repeat)
-    arrivals = []
-    for number, base in enumerate(made):
-        first = number * FRAMES
-        arrival, wait, tries = (first + FRAMES - 1) / 25 + ROUND_TRIP / 2, REPAIR, 0
-        while chance.random() < loss:
-            arrival, wait, tries = arrival + wait, 2 * wait, tries + 1
-        clock = round(40 * first) % (1 << 20)
-        bundle = Bundle(first & 0xFFFF, clock, 0, 40.0, (None,) * FRAMES, (), base)
-        arrivals.append((arrival + (ROUND_TRIP if tries else 0), first, bundle))
-    arrivals.sort(key=lambda each: each[0])
-    track, ages = BaseTrack(), []
+    made, track, ages = bundles(layer, repeat), BaseTrack(), list[float]()
+    line: Line[int] = Line(Conditions(delay=ROUND_TRIP / 2, loss=loss), random.Random(seed))
+    unsent = [((number * FRAMES + FRAMES - 1) / 25, number, REPAIR) for number in range(len(made))]
+    """When each bundle goes next, and how long after that it goes again if it is lost."""
     track.add_bundle(Bundle(0, 0, 0, 40.0, (None,), (), ()), 0, 0.0, -1.0)
     track.add_key(BaseKey(0, 0, layer.size, layer.crf, 0, 0, layer.coded[0].data), -1.0)
     frames = len(layer.coded) * layer.step
     for frame in range(frames):
         now = frame / 25 + DELAY
-        while arrivals and arrivals[0][0] <= now:
-            arrival, first, bundle = arrivals.pop(0)
-            track.add_bundle(bundle, first, first / 25, arrival)
+        while unsent and unsent[0][0] <= now:
+            at, number, wait = heappop(unsent)
+            if not line.offer(number, 0, at):
+                noticed = ROUND_TRIP if wait == REPAIR else 0.0
+                heappush(unsent, (at + noticed + wait, number, 2 * wait))
+        for number in line.take(now):
+            first = number * FRAMES
+            clock = round(40 * first) % (1 << 20)
+            bundle = Bundle(first & 0xFFFF, clock, 0, 40.0, (None,) * FRAMES, (), made[number])
+            track.add_bundle(bundle, first, first / 25, now)
         newest = track.at(frame, frame / 25, 0)
         if newest is not None:
             ages.append(frame / 25 - newest.clock)

@@ -9,11 +9,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from receiver.incoming import IncomingHalf, Mixed
+from benchmarks.accounting import Message
+from receiver.incoming import IncomingHalf
 from receiver.playout import Frame
+from receiver.synthesis import Mixed
 from receiver.upscale import Upscaler
 from sender.analysis import Analysis
-from sender.budget import WireEstimate, budget_for
+from sender.budget import budget_for
 from sender.crop import cut, whole_square
 from sender.first_source import FirstSource
 from sender.outgoing import OutgoingHalf, OutgoingSettings
@@ -22,6 +24,7 @@ from sender.refresh import RefreshPolicy
 from sender.source_scheduler import Job
 from shared.codec.motion_basis import MotionBasis
 from shared.link.base import Channel
+from shared.link.computed import ComputedWire
 from shared.link.pacing import PicturePacer
 from shared.mixture import Mixture
 from shared.models.engine import Engine, Picture
@@ -30,18 +33,6 @@ from shared.session.call import TICK_SECONDS
 _PLAYS_OUT_SECONDS, _LEAST_STEP = 3.0, 0.001
 HOLD_SECONDS = 20.0
 """Time of the call, not of the clock, within which the first source must be held."""
-
-
-@dataclass(frozen=True)
-class Message:
-    """One message that went over."""
-
-    forward: bool
-    """From sender to receiver."""
-    channel: Channel
-    size: int
-    time: float = 0.0
-    """Seconds of the call."""
 
 
 class Unpaced(PicturePacer):
@@ -86,12 +77,12 @@ class Loopback:
         bound = budget_for(policy, budget, PROFILES[DEFAULT_PROFILE].budget)
         self._sender = OutgoingHalf(settings, engine, basis, policy, pacer, bound, FirstSource())
         self._sender.accept_base(True)
-        self._wire = WireEstimate()
+        self._wire = ComputedWire()
         self._offset = 0.0  # of the call's time against the clip's stamps
         self._sender.accept_base(settings.base is not None)
         self._receiver = IncomingHalf(engine, basis, upscaler, settings.fps, base=settings.base is not None)
         if mixture is not None:
-            self._receiver.mixture = mixture
+            self._receiver.synthesis.mixture = mixture
         self._driving: deque[Picture] = deque()
         self._drawn: dict[int, Picture] = {}
         """By number of the frame, until it is given out."""
@@ -189,7 +180,8 @@ class Loopback:
         return sent is not None
 
     def _step(self) -> None:
-        self._sender.spent(*self._wire.total(self.duration), self.duration)
+        spent = self._wire.total(self.duration)
+        self._sender.spent(spent.sent.size, spent.received.size, self.duration)
         self._deliver(self._sender.tick(self.duration, 0))
         self._answer(self._receiver.tick(self.duration))
         self._draw_until(self.duration)
@@ -210,7 +202,7 @@ class Loopback:
 
     def _deliver(self, messages: Iterable[tuple[Channel, bytes]]) -> None:
         messages = list(messages)
-        self._wire.add([len(data) for _, data in messages])
+        self._wire.send([(channel, len(data)) for channel, data in messages], self.duration)
         for channel, data in messages:
             self.messages.append(Message(True, channel, len(data), self.duration))
             self._receiver.receive(channel, data, self.duration)
@@ -222,7 +214,7 @@ class Loopback:
 
     def _answer(self, messages: Iterable[tuple[Channel, bytes]]) -> None:
         messages = list(messages)
-        self._wire.add([len(data) for _, data in messages], out=False)
+        self._wire.send([(channel, len(data)) for channel, data in messages], self.duration, out=False)
         for channel, data in messages:
             self.messages.append(Message(False, channel, len(data), self.duration))
             self._sender.receive(channel, data, self.duration)

@@ -15,10 +15,10 @@ import receiver
 import sender
 import shared
 import weights
-from benchmarks.accounting import Wire, kbps, messages_on_wire
+from benchmarks.accounting import Message, kbps, messages_on_wire
 from benchmarks.cache import Figures, code_digest, digest
 from benchmarks.clip import Clip
-from benchmarks.loopback import Loopback, Message
+from benchmarks.loopback import Loopback
 from benchmarks.measure import Measurer, Shown
 from benchmarks.metrics import Picture
 from receiver.upscale import load_upscaler
@@ -145,16 +145,16 @@ def rates(messages: list[Message], linked: float, seconds: float) -> Figures:
     The link was up for `linked` seconds, the wait for the first source among them; rates are of the clip's `seconds`,
     as those of the codecs are: the wait must not flatter them.
     """
-    wire: Wire = messages_on_wire(messages, linked)
+    wire = messages_on_wire(messages, linked)
     payload = sum(m.size for m in messages if m.forward)
     return {
         "duration_s": round(seconds, 3),
         "payload_bytes": payload,
         "payload_kbps": kbps(payload, seconds),
-        "wire_kbps_out": kbps(wire.bytes_out, seconds),
-        "wire_kbps_back": kbps(wire.bytes_back, seconds),
-        "wire_bytes_out": {str(kind): size for kind, size in wire.out.items()},
-        "wire_bytes_back": {str(kind): size for kind, size in wire.back.items()},
+        "wire_kbps_out": kbps(wire.sent.size, seconds),
+        "wire_kbps_back": kbps(wire.received.size, seconds),
+        "wire_bytes_out": {str(kind): size for kind, size in wire.sent.kinds.items()},
+        "wire_bytes_back": {str(kind): size for kind, size in wire.received.kinds.items()},
     }
 
 

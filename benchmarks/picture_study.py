@@ -20,14 +20,14 @@ from benchmarks.pictures import Film, Setting, Trial
 from benchmarks.progress import Progress
 from benchmarks.quality import find_clips
 from benchmarks.tables import markdown
-from receiver.incoming import IncomingHalf
+from receiver.synthesis import Synthesis
 from receiver.upscale import DEFAULT_UPSCALER, load_upscaler
 from sender.capture import SourceError
 from sender.profile import DEFAULT_PROFILE, PROFILES
 from shared.codec import av1
 from shared.codec.picture import DEFAULT_QUALITY
 from shared.models.engine import EngineError
-from shared.models.registry import load_basis, load_engine, locate, wire_hash
+from shared.models.registry import load_engine, locate, wire_hash
 from shared.session.report import report_path, write_report
 
 PROGRAM = "python -m benchmarks.picture_study"
@@ -92,9 +92,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """All figures. Raises ValueError where clips are missing or unfit, SourceError, EngineError."""
     torch.set_num_threads(1)
     paths = find_clips(args.clips, SIZE, args.limit)
-    engine, basis = load_engine(ENGINE, args.device), load_basis(ENGINE)
+    engine = load_engine(ENGINE, args.device)
     upscalers = {name: load_upscaler(name) for name in (DEFAULT_UPSCALER, "bicubic")}
-    receivers = {name: IncomingHalf(engine, basis, upscaler) for name, upscaler in upscalers.items()}
+    synthesis = {name: Synthesis(engine, upscaler) for name, upscaler in upscalers.items()}
     settings = settings_of(args.sizes, sorted({*args.qualities, *args.rate_qualities}))
     alone: dict[Setting, dict[str, Figures]] = {setting: {} for setting in settings}
     spent: dict[float, dict[Setting, dict[str, Figures]]] = {
@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         measured += len(film.measured)
         for setting in settings:
             progress.begin(f"{film.name}: {setting}", 0.9 / len(settings))
-            trial = Trial(film, setting, engine, receivers[setting.upscaler])
+            trial = Trial(film, setting, synthesis[setting.upscaler])
             alone[setting][film.name] = trial.alone()
             for kbps, by_setting in spent.items():
                 if setting in by_setting:

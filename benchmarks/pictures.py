@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -12,19 +11,14 @@ from benchmarks.cache import Figures
 from benchmarks.clip import Clip
 from benchmarks.face_figures import sharpness
 from benchmarks.metrics import Picture, luma, ms_ssim, psnr
-from receiver.incoming import IncomingHalf
+from receiver.synthesis import PreparedSource, Synthesis, WeightedSources
 from receiver.upscale import DEFAULT_UPSCALER
 from sender.analysis import Analysis
 from sender.crop import whole_square
 from sender.first_source import FirstSource
 from sender.source_coder import code_source
 from shared.codec.picture import Picture as PictureMessage
-from shared.gallery import Gallery, Held
-from shared.mixture import Mixture
 from shared.models.engine import Engine
-
-Weights = tuple[tuple[int, float], ...]
-"""Numbers of frames that are sources, each with its weight."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +80,13 @@ class Film:
 class Trial:
     """One setting on one clip. What was made is kept, so that further budgets cost little."""
 
-    def __init__(self, film: Film, setting: Setting, engine: Engine, receiver: IncomingHalf) -> None:
-        """`receiver` prepares the sources, with the setting's upscaler."""
-        self._film, self._setting, self._engine, self._receiver = film, setting, engine, receiver
+    def __init__(self, film: Film, setting: Setting, synthesis: Synthesis) -> None:
+        """`synthesis` is the receiver's, with the setting's upscaler; one trial at a time uses it."""
+        self._film, self._setting, self._synthesis = film, setting, synthesis
         self._messages: dict[int, PictureMessage] = {}
-        self._features: dict[int, Any] = {}
-        self._scores: dict[tuple[Weights, int], Score] = {}
+        self._prepared: dict[int, PreparedSource] = {}
+        self._scores: dict[tuple[tuple[tuple[int, float], ...], int], Score] = {}
+        """By ids and weights of the sources, and by frame."""
 
     def alone(self) -> Figures:
         """Figures with the first source and no other."""
@@ -123,17 +118,21 @@ class Trial:
             "sharp": round(sum(s.energy for s in scores) / max(sum(truth), 1e-6), 4),
         }
 
-    def _mixed(self, sources: Sequence[int]) -> list[Weights]:
-        """The sources that draw each frame of the clip, as both ends have it; frames before the first wait for it."""
-        gallery, mixture, mixed = Gallery(), Mixture(), []
-        coming = [self._message(number) for number in sources]
+    def _mixed(self, sources: Sequence[int]) -> list[WeightedSources]:
+        """The sources that the receiver draws each frame of the clip from; frames before the first wait for it."""
+        synthesis, coming, mixed = self._synthesis, list(sources), []
+        synthesis.begin_anew()
         for number, frame in enumerate(self._film.frames):
-            while coming and (not gallery.sources or coming[0].source_id <= number):
-                source = coming.pop(0)
-                gallery.add(Held(source.source_id, source.crop, source.canonical, source.motion))
-            shares = mixture.step(gallery.sources, frame.motion, number)
-            mixed.append(tuple((share.held.source_id, round(share.weight, 3)) for share in shares))
+            while coming and (not synthesis.held or coming[0] <= number):
+                synthesis.add(self._source(coming.pop(0)))
+            weighted = synthesis.mix(synthesis.gallery.epoch, frame.motion, number)
+            mixed.append(tuple((source, round(weight, 3)) for source, weight in weighted))
         return mixed
+
+    def _source(self, number: int) -> PreparedSource:
+        if number not in self._prepared:
+            self._prepared[number] = self._synthesis.prepare(self._message(number))
+        return self._prepared[number]
 
     def _bytes(self, sources: Sequence[int]) -> int:
         return sum(len(self._message(number).pack()) for number in sources)
@@ -146,16 +145,13 @@ class Trial:
             self._messages[number] = PictureMessage.unpack(replace(message, source_id=number).pack())
         return self._messages[number]
 
-    def _score(self, sources: Weights, number: int) -> Score:
-        if (sources, number) not in self._scores:
-            for source, _ in sources:
-                if source not in self._features:
-                    self._features[source] = self._receiver.prepare(self._message(source)).features
-            given = [(self._features[source], weight) for source, weight in sources]
-            drawn = luma(self._engine.draw(given, self._film.frames[number].motion))
+    def _score(self, sources: WeightedSources, number: int) -> Score:
+        key = tuple((source.held.source_id, weight) for source, weight in sources), number
+        if key not in self._scores:
+            drawn = luma(self._synthesis.draw(sources, self._film.frames[number].motion))
             truth = self._film.truth[number]
-            self._scores[sources, number] = Score(psnr(truth, drawn), ms_ssim(truth, drawn), energy(drawn))
-        return self._scores[sources, number]
+            self._scores[key] = Score(psnr(truth, drawn), ms_ssim(truth, drawn), energy(drawn))
+        return self._scores[key]
 
 
 def first_source(frames: Sequence[Analysis], stamps: Sequence[float]) -> int:

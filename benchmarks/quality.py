@@ -13,11 +13,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.accounting import kbps, messages_on_wire
+from benchmarks.accounting import Message, kbps, messages_on_wire
 from benchmarks.command import command
 from benchmarks.face_figures import Track, changes, pump_ratio
 from benchmarks.face_figures import figures as figures_of
-from benchmarks.loopback import Loopback, Message, Unpaced
+from benchmarks.loopback import Loopback, Unpaced
 from benchmarks.metrics import Picture, luma, psnr
 from benchmarks.sheet import moments, row, write_sheet
 from receiver.record import Recorder, RecordError
@@ -190,7 +190,7 @@ def measure_clip(path: Path, setup: Setup) -> ClipResult:
     seconds = len(pairs) / capture.fps
     for name, messages in (("engine", call.messages), ("freeze", _first_picture(call))):
         wire = messages_on_wire(messages, seconds)
-        figures[name]["wire_kbps"] = kbps(wire.bytes_out + wire.bytes_back, seconds)
+        figures[name]["wire_kbps"] = kbps(wire.sent.size + wire.received.size, seconds)
     psnrs = [psnr(luma(driving), luma(drawn)) for driving, drawn in pairs[1:]]
     return ClipResult(figures, source, pairs, psnrs, capture.fps)
 

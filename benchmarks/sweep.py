@@ -11,11 +11,10 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from benchmarks.accounting import messages_on_wire
+from benchmarks.accounting import Message, messages_on_wire
 from benchmarks.cache import Cache, Figures, digest
 from benchmarks.clip import Clip
 from benchmarks.codecs import H264
-from benchmarks.loopback import Message
 from benchmarks.ours import CallSettings, OurSide, baseline_figures
 from benchmarks.progress import Progress
 from sender.crop import cut, whole_square
@@ -94,7 +93,7 @@ class Sweep:
         return {
             "interval": interval,
             "payload_bytes": sum(m.size for m in messages if m.forward),
-            "wire_bytes_both": wire.bytes_out + wire.bytes_back,
+            "wire_bytes_both": wire.sent.size + wire.received.size,
         }
 
     def _messages(self, settings: CallSettings, interval: int) -> Iterator[Message]:

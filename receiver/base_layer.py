@@ -12,7 +12,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from receiver.base_track import BaseTrack, DecodedBase
+from receiver.base_generation import DecodedBase
+from receiver.base_track import BaseTrack
 from receiver.playout import Frame, Placed, Playout
 from shared.codec import control
 from shared.codec.base_key import BaseKey

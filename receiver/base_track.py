@@ -7,15 +7,12 @@ so that it can run wherever decoding (about half a millisecond a picture) does n
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
+from receiver.base_generation import WAITING, DecodedBase, Generation, Placed
 from shared.codec.base_key import BaseKey
-from shared.codec.base_section import SEQUENCES, BasePacket
-from shared.codec.base_video import BaseDecoder
 from shared.codec.bundle import CLOCK_WRAP_MS, Bundle
 from shared.codec.errors import MalformedBase
-from shared.codec.planes import RgbImage
 
 OLDEST = 0.5
 """Seconds from the frame drawn beyond which a base says nothing about it."""
@@ -25,8 +22,6 @@ _REPAIRED_WITHIN = 1.0
 """Seconds in which a lost bundle comes again, if it comes: 0.6, and a round trip. A key would not be here sooner."""
 _PICTURES = 48
 """Decoded pictures kept: those between what is decoded and what is drawn, and OLDEST before that, at 25 a second."""
-_WAITING = 64
-"""Packets of one generation that wait for another."""
 _STALL = 15.0
 """Seconds of a stall whose bundles may come all at once."""
 _MOST_PACKETS, _MOST_BYTES = 30.0, 16_000.0
@@ -35,95 +30,6 @@ _MOST_KEYS = 8.0
 """In a row: the first, and those of changing crops."""
 _WRAP = 1 << 16
 _TOLERANCE = 1e-3
-
-
-@dataclass(frozen=True, eq=False)
-class DecodedBase:
-    """A decoded picture of the base layer."""
-
-    frame: int
-    clock: float
-    """Capture."""
-    crop: int
-    crf: int
-    picture: RgbImage
-    """(size, size, 3), as it was sent."""
-
-    @property
-    def size(self) -> int:
-        """Side in pixels."""
-        return len(self.picture)
-
-
-@dataclass(frozen=True)
-class _Placed:
-    packet: BasePacket
-    frame: int
-    clock: float
-
-
-class _Generation:
-    """One key and what goes on from it. Raises MalformedBase where that cannot be decoded, and is then broken."""
-
-    def __init__(self, key: BaseKey, frame: int, clock: float, found: Callable[[DecodedBase], None]) -> None:
-        self.key, self.key_frame, self.broken = key, frame, False
-        self.frame = frame
-        """Of the newest picture decoded."""
-        self.waits_since: float | None = None
-        """When it was first seen that a packet before those that wait is missing."""
-        self._next = 0
-        """References decoded."""
-        self._waiting: dict[tuple[int, bool, int], _Placed] = {}
-        """By references before it, with droppable ones first, and by frame."""
-        self._found, self._decoder = found, BaseDecoder(key.size)
-        found(DecodedBase(frame, clock, key.crop, key.crf, self._decoder.decode_key(key.data)))
-
-    @property
-    def in_use(self) -> bool:
-        """Whether packets have followed the key."""
-        return self.frame > self.key_frame or bool(self._waiting) or self.broken
-
-    def has(self, placed: _Placed) -> bool:
-        """Whether a packet changes nothing any more."""
-        return self.broken or placed.frame <= self.frame or self._place(placed) in self._waiting
-
-    def add(self, placed: _Placed) -> None:
-        """Takes in a packet that it has not; of too many that wait, the newest are forgotten."""
-        place = self._place(placed)
-        if place[0] >= self._next:
-            self._waiting[place] = placed
-        while len(self._waiting) > _WAITING:
-            del self._waiting[max(self._waiting)]
-
-    def go_on(self, now: float) -> None:
-        """Decodes everything that can be."""
-        before = self._next
-        try:
-            while self._waiting:
-                place = min(self._waiting)
-                count, reference, frame = place
-                if count > self._next:
-                    break
-                placed = self._waiting.pop(place)
-                if count < self._next or frame <= self.frame:
-                    continue
-                picture = self._decoder.decode(placed.packet.data)
-                self.frame = frame
-                self._next += reference
-                self._found(DecodedBase(frame, placed.clock, self.key.crop, self.key.crf, picture))
-        except MalformedBase:
-            self.broken = True
-            self._waiting.clear()
-            raise
-        finally:
-            if not self._waiting:
-                self.waits_since = None
-            elif self.waits_since is None or self._next > before:
-                self.waits_since = now
-
-    def _place(self, placed: _Placed) -> tuple[int, bool, int]:
-        ahead = (placed.packet.sequence - self._next + SEQUENCES // 2) % SEQUENCES - SEQUENCES // 2
-        return self._next + ahead, not placed.packet.droppable, placed.frame
 
 
 class _Allowance:
@@ -152,10 +58,10 @@ class BaseTrack:
         """Keys among them."""
         self.requests = 0
         """Keys asked for."""
-        self._generations: deque[_Generation] = deque(maxlen=2)
+        self._generations: deque[Generation] = deque(maxlen=2)
         """The newest key's, and the one before: a key of a new crop comes before the crop is drawn."""
         self._pictures: deque[DecodedBase] = deque(maxlen=_PICTURES)
-        self._early: deque[_Placed] = deque(maxlen=_WAITING)
+        self._early: deque[Placed] = deque(maxlen=WAITING)
         """Packets whose key is not here, by arrival."""
         self._early_since: float | None = None
         self._early_key: BaseKey | None = None
@@ -184,7 +90,7 @@ class BaseTrack:
         if self._reference is None or first_frame >= self._reference[1]:
             self._reference = bundle.first_frame, first_frame, bundle.clock_ms, clock
         interval = bundle.frame_interval_ms / 1000 / step
-        placed = [_Placed(each, first_frame + each.frame, clock + each.frame * interval) for each in bundle.base]
+        placed = [Placed(each, first_frame + each.frame, clock + each.frame * interval) for each in bundle.base]
         early_key, self._early_key = self._early_key, None
         try:
             if early_key is not None:
@@ -274,7 +180,7 @@ class BaseTrack:
                 break
         return found
 
-    def _add(self, placed: _Placed, now: float) -> None:
+    def _add(self, placed: Placed, now: float) -> None:
         numbered = [each for each in self._generations if each.key.generation == placed.packet.generation]
         if numbered:
             known = numbered[-1].has(placed)
@@ -302,7 +208,7 @@ class BaseTrack:
             return False
         if not self._key_allowance.take(1, now):
             raise MalformedBase("more keys of a base layer arrived than any sender sends: dropped")
-        generation = _Generation(key, frame, clock, self._found)
+        generation = Generation(key, frame, clock, self._found)
         self.keys += 1
         self._generations.append(generation)
         self._failed = False

@@ -60,7 +60,7 @@ class Sample:
     sends: str = ""
     """What the sender says it sends, not trusted to be one of the ladder's."""
     busy: float = 0.0
-    """Seconds, `IncomingHalf.busy`."""
+    """Seconds, `Timing.busy`."""
     sender_busy: bool = False
     """`IncomingHalf.sender_busy`."""
 

@@ -67,8 +67,8 @@ class Listening:
         """Gives the output what it has to have at `now`."""
         half = self._half
         # What drawing takes is time that sound need not have been waited for.
-        half.playout.sound_lead = max(0.0, AHEAD_SECONDS + self._output.latency - half.display_lag)
-        delay = half.sound_delay
+        half.playout.sound_lead = max(0.0, AHEAD_SECONDS + self._output.latency - half.timing.display_lag)
+        delay = half.timing.sound_delay
         if delay is None:
             return
         while (queued := self._output.queued) < AHEAD_SECONDS:

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 
 from receiver.effort import Effort
-from receiver.incoming import IncomingHalf, Mixed
+from receiver.incoming import IncomingHalf
 from receiver.playout import Frame
 from receiver.sinks import Sinks
+from receiver.synthesis import Mixed
 from shared.codec.errors import MalformedMessage
 from shared.cores import DRAWERS, workers
 from shared.models.engine import Picture

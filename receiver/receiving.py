@@ -39,7 +39,7 @@ class Watch:
 
     def __init__(self, half: IncomingHalf, link: Link) -> None:
         self._half, self._link = half, link
-        self._meter = Meter(self._now, half.delays_ms, "frames_shown", outgoing=False)
+        self._meter = Meter(self._now, half.timing.delays_ms, "frames_shown", outgoing=False)
         self.text = ""
         """The status of the last look."""
         self._gauges = Gauges()
@@ -50,7 +50,7 @@ class Watch:
         """Notes what is new and gives the status text."""
         half = self._half
         since = self._meter.look(steady=bool(half.gallery.sources))
-        recent = half.delays_ms(50)
+        recent = half.timing.delays_ms(50)
         middle = sorted(recent)[len(recent) // 2] if recent else None
         self.indicators = self._gauges.read(self._sample(middle))
         delay = "?" if middle is None else f"{middle:.0f} ms"
@@ -78,7 +78,7 @@ class Watch:
             extra_delay=half.playout.extra_delay, wire_in=wire.received.size, wire_back=wire.sent.size,
             payload_in=sum(each.size for each in payload.received.values()), delay_ms=delay_ms, face=half.face,
             camera_off=half.camera_off,
-            with_base=0 if half.base is None else half.base.counts.frames, sends=half.peer_sends, busy=half.busy,
+            with_base=0 if half.base is None else half.base.counts.frames, sends=half.peer_sends, busy=half.timing.busy,
             sender_busy=half.sender_busy,
         )  # fmt: skip
 
@@ -90,9 +90,9 @@ class Watch:
             sources=counts.sources_received,
             wire=self._link.wire(),
             payload=self._link.payload(),
-            delays=self._half.delays_known,
-            first_frame=self._half.first_shown,
-            last_frame=self._half.last_shown,
+            delays=self._half.timing.delays_known,
+            first_frame=self._half.timing.first_shown,
+            last_frame=self._half.timing.last_shown,
         )
 
 

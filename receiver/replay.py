@@ -10,12 +10,13 @@ from itertools import chain
 from pathlib import Path
 
 from receiver.call import ReceiverSettings, Studio
-from receiver.incoming import IncomingHalf, Mixed
+from receiver.incoming import IncomingHalf
 from receiver.marks import face_changed, origin
 from receiver.places import film_rate
 from receiver.playout import Frame
 from receiver.record import Recorder
 from receiver.recorded_sound import RecordedSound, WavFile, keep_sound
+from receiver.synthesis import Mixed
 from shared.callfile import Entry, Message, Resumed, Shown, Taken, read_call
 from shared.codec.errors import MalformedMessage
 from shared.codec.picture import Picture as PictureMessage

@@ -6,12 +6,9 @@ spent by every byte. The first source is exempt; what it makes possible is count
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import ceil, inf
 
 from sender.refresh import RefreshPolicy, WhenWorse
-from shared.link.acks import MAX_PACKETS
-from shared.link.base import ACK_SIZE, MAX_USER_DATA, PACKET_HEADERS, chunk_cost
 from shared.link.pacing import PIECE
 
 OUT_SHARE = 8 / 13
@@ -32,8 +29,6 @@ _SETTLE_SECONDS = 1.0
 _SPARING = 0.9
 _PIECE_OVERHEAD = 22
 """Bytes around a piece of a source: its own header, and of its chunk header and padding."""
-_CONSENT_RATE = 39
-"""Bytes/s of consent checks and their answers, each way (measured)."""
 
 
 def budget_for(policy: RefreshPolicy, kbps: float | None, usual: float, with_sound: bool = False) -> Budget | None:
@@ -118,22 +113,3 @@ class _Bucket:
 def _cost(size: int) -> int:
     """Bytes on the wire that a source of `size` bytes takes, its pieces in packets that go anyway."""
     return size + ceil(size / PIECE) * _PIECE_OVERHEAD
-
-
-class WireEstimate:
-    """Bytes on the wire of a call that has no link to count them."""
-
-    def __init__(self) -> None:
-        self._bytes = {True: 0.0, False: 0.0}
-
-    def add(self, sizes: Sequence[int], out: bool = True) -> None:
-        """Messages of these sizes go one way at one moment, in shared packets, and are acknowledged."""
-        if sizes:
-            chunks = sum(map(chunk_cost, sizes))
-            packets = ceil(chunks / MAX_USER_DATA)
-            self._bytes[out] += chunks + packets * PACKET_HEADERS
-            self._bytes[not out] += packets * ACK_SIZE / MAX_PACKETS
-
-    def total(self, seconds: float) -> tuple[int, int]:
-        """Bytes out and back of a call that has lasted so long."""
-        return round(self._bytes[True] + _CONSENT_RATE * seconds), round(self._bytes[False] + _CONSENT_RATE * seconds)

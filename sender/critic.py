@@ -50,7 +50,10 @@ class Critic:
         return View(analysis.motion, _luma(analysis.picture), _face_weight(analysis.points), base)
 
     def receive(self, message: PictureMessage) -> Any:
-        """A source as the receiver will have it: decoded, upscaled, ready to draw from."""
+        """A source as it will arrive: decoded, and brought to the engine's size by plain resizing, ready to draw from.
+
+        What enlarges a smaller one at the receiver is the receiver's own choice, and may do it better.
+        """
         arrived = PictureMessage.unpack(message.pack())  # numbers as they travel
         picture = decode_picture(arrived.codec, arrived.data, arrived.width, arrived.height)
         side = self._engine.size

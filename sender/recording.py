@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 
 from sender.analysis import Analysis
-from sender.budget import WireEstimate
 from sender.call import SenderSettings, prepare
 from sender.capture import Capture, SourceError
 from sender.hints import WITHOUT_FACE, no_face
@@ -16,6 +15,7 @@ from sender.sound import Sound
 from sender.source_scheduler import Job
 from shared.callfile import CallFileError, CallWriter
 from shared.link.base import Channel
+from shared.link.computed import ComputedWire
 from shared.models.engine import Picture
 from shared.session.call import TICK_SECONDS, Outgoing
 from shared.session.report import write_report
@@ -74,7 +74,7 @@ def play(
     """(time, messages) of a call without a link. From the first face on, the clip waits for its first source."""
     flying: list[int] = []
     kept: list[tuple[float, Analysis | None]] = []
-    wire = WireEstimate()
+    wire = ComputedWire()
     offset = now = 0.0
 
     def do(job: Job | None) -> None:
@@ -87,9 +87,10 @@ def play(
             half.add_sound(sound.take(stamp, offset))
 
     def step() -> tuple[float, list[Outgoing]]:
-        half.spent(*wire.total(now), now)
+        spent = wire.total(now)
+        half.spent(spent.sent.size, spent.received.size, now)
         out = half.tick(now, 0)
-        wire.add([len(data) for _, data in out])
+        wire.send([(channel, len(data)) for channel, data in out], now)
         while flying and not half.pictures_waiting:
             half.assume_held(flying.pop(0))
         half.assume_base_held()

@@ -1,4 +1,13 @@
-"""Which of the sources held draw a frame, and how much each counts: the same on both sides.
+"""Which of the sources held draw a frame, and how much each counts: one function for both sides.
+
+Both give it other frames. The receiver steps it with every frame that it shows and that has a face: its motion as it
+was decoded, or made up between two where motion travels at a lower rate, the sources of the epoch that its bundle
+names, the bundle's frame numbers; and it lowers `most` where the processor is too slow. The sender has it only for the
+policy that looks at what the receiver draws, and steps it only with frames that may be looked at, so not while a source
+is on its way: their motion as it was found, not as it is coded, the sources that the receiver last said are held, and
+numbers that count those frames alone. It draws from `wanted`, all alike, with no fade. So where the head lies between
+two sources, or one is fading, the sender may look at another mixture than the one on display. The wire depends on that
+only by when a new source goes.
 
 A source that comes into use fades in over FADE_FRAMES, one that goes out of use fades out, so that a change is never a
 jump; on a head that is still, which hides nothing, it takes several times as long. The network compares the sources at

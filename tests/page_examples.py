@@ -10,10 +10,10 @@ from typing import Self
 import numpy as np
 from call_examples import FPS, KEYPOINTS, incoming_half, make_basis, make_motion
 
-from receiver.incoming import PreparedSource
 from receiver.indicators import Indicators
 from receiver.page.stage import Stage
 from receiver.playout import Frame
+from receiver.synthesis import PreparedSource
 from shared.codec.bundle import Bundle, encode_bundle
 from shared.gallery import Held
 from shared.link.base import Channel
@@ -101,9 +101,12 @@ class ShownCall:
             self._stage.show(number, self._pictures[which], now)
             self._there.send(Channel.MOTION, bytes(MESSAGE))
             while self._sound and begun + said * PACKET_MS / 1000 < now + AHEAD:
-                assert self.half.sound_delay is not None
+                assert self.half.timing.sound_delay is not None
                 for ear in self.half.ears:
-                    ear(self._sound[said % len(self._sound)], begun + said * PACKET_MS / 1000 - self.half.sound_delay)
+                    ear(
+                        self._sound[said % len(self._sound)],
+                        begun + said * PACKET_MS / 1000 - self.half.timing.sound_delay,
+                    )
                 said += 1
             await asyncio.sleep(max(0.0, begun + (number + 1) / FPS - time.monotonic()))
             number = max(number + 1, int((time.monotonic() - begun) * FPS))  # late: the next that is due

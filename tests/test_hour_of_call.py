@@ -56,4 +56,4 @@ def test_an_hour_keeps_no_more_than_a_quarter_of_it(fps: float) -> None:
     assert call.incoming.counts.sources_received > 150
     for side, count in most.items():
         assert count <= 1.05 * early[side] + 20, side
-    assert len(call.incoming.delays_ms()) <= 1 << 16
+    assert len(call.incoming.timing.delays_ms()) <= 1 << 16

@@ -18,11 +18,12 @@ import pytest
 from call_examples import outgoing_half
 
 from receiver.call import ReceiverSettings, Studio
-from receiver.incoming import IncomingHalf, PreparedSource
+from receiver.incoming import IncomingHalf
 from receiver.page.stage import OnStage, Stage
 from receiver.receiving import Place
 from receiver.reception import Receiver
 from receiver.sinks import Sinks
+from receiver.synthesis import PreparedSource
 from receiver.upscale import Bicubic
 from sender.analysis import Analysis
 from sender.call import SenderSettings, send_call

@@ -59,7 +59,7 @@ class Call:
                 _, channel, data = flying.pop(0)
                 receiver.receive(channel, data, now)
                 if channel is Channel.MOTION:
-                    self.slowest = max(self.slowest, receiver._lag.behind)
+                    self.slowest = max(self.slowest, receiver.timing.behind)
             while (source := receiver.next_job()) is not None:
                 receiver.add_source(receiver.prepare(source))
             for channel, data in receiver.tick(now):

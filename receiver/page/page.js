@@ -130,7 +130,7 @@ function show(next) {
   showState(next);
   const call = next.call;
   if (call) {
-    graph.add(call.seconds, call.wire_in_kbps + call.wire_back_kbps, call.h264_kbps);
+    graph.add(call.seconds, call.wire_in_kbps + call.wire_back_kbps, call.av1_kbps);
     showCover();
   } else {
     cover(next.ended ? `The call is over (${next.ended}). Waiting for the next.` : "Waiting for a call…");
@@ -173,8 +173,8 @@ function showState(next) {
   say("rung", call ? call.rung : "–");
   say("viewers", next ? `${next.viewers}` : "–");
   if (call) {
-    say("h264", `${number(call.h264_kbps)} kbit/s`);
-    say("spent", `So far ${size(call.wire_bytes)}. H.264 would have taken about ${size(call.h264_bytes)}.`);
+    say("av1", `${number(call.av1_kbps)} kbit/s`);
+    say("spent", `So far ${size(call.wire_bytes)}. AV1 would have taken about ${size(call.av1_bytes)}.`);
   }
   say("held", holding(call));
   find("held").hidden = !holding(call);

@@ -25,7 +25,7 @@ class PageSound:
         """Gives the viewers what is due at `now`, seconds of the monotonic clock. For every 20 ms or more often."""
         if self._half.playout.sound_lead is None:  # a speaker on this machine asks for more, and keeps it
             self._half.playout.sound_lead = _LEAD_SECONDS
-        delay, here = self._half.sound_delay, int(now * RATE)
+        delay, here = self._half.timing.sound_delay, int(now * RATE)
         if delay is None:
             return
         if self._at is None or here - self._at > _ASTRAY:

@@ -13,11 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from receiver.incoming import IncomingHalf, PreparedSource
+from receiver.incoming import IncomingHalf
 from receiver.indicators import Indicators
 from receiver.marks import mark
 from receiver.page.figures import figures
 from receiver.page.sound import PageSound
+from receiver.synthesis import PreparedSource
 from shared.link.base import Link
 from shared.link.viewers import Viewers
 from shared.motion import FloatArray, keypoints
@@ -68,7 +69,7 @@ class OnStage:
 
     def driving(self) -> list[list[float]] | None:
         """Keypoints of the frame on display, (x, y) pairs in picture coordinates; None before the first."""
-        frame, held = self._half.on_display, self._half.held()
+        frame, held = self._half.timing.on_display, self._half.held()
         if frame is None or frame.motion is None or not held:
             return None
         canonical = held[-1].held.canonical  # of one person all are nearly alike; the newest is drawn from most

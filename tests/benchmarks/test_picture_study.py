@@ -9,13 +9,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from call_examples import FPS, SIDE, ColourEngine, make_basis, picture, write_clip
+from call_examples import FPS, SIDE, ColourEngine, picture, write_clip
 
 from benchmarks import picture_study
 from benchmarks.clip import Clip
 from benchmarks.picture_study import PRESENT, compare, main, on_front, settings_of, table, verdicts
 from benchmarks.pictures import Film, Setting, Trial, energy, first_source
-from receiver.incoming import IncomingHalf
+from receiver.synthesis import Synthesis
 from receiver.upscale import Bicubic
 from shared.models.engine import Picture
 
@@ -28,7 +28,7 @@ def film_of(pictures: list[Picture], every: int = EVERY) -> Film:
 
 
 def trial_of(film: Film, engine: ColourEngine, quality: int = 80) -> Trial:
-    return Trial(film, Setting(SIDE, quality), engine, IncomingHalf(engine, make_basis(), Bicubic()))
+    return Trial(film, Setting(SIDE, quality), Synthesis(engine, Bicubic()))
 
 
 @pytest.fixture

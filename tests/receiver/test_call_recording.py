@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from call_examples import CLIP_FRAMES, incoming_half, outgoing_half, picture
+from call_examples import CLIP_FRAMES, ColourEngine, incoming_half, make_basis, outgoing_half, picture
 
 from receiver import replay
 from receiver.call import ReceiverSettings, Studio
@@ -16,7 +16,7 @@ from receiver.incoming import IncomingHalf
 from receiver.record import RecordError
 from receiver.recording import CallRecording
 from receiver.replay import pictures, replay_call
-from receiver.upscale import load_upscaler
+from receiver.upscale import Bicubic, load_upscaler
 from sender.call import SenderSettings
 from sender.recording import record_call
 from sender.refresh import EveryN
@@ -80,8 +80,7 @@ def kept(tmp_path: Path) -> tuple[Path, list[tuple[int, Picture]]]:
     """A recording, and the frames that were shown."""
     path = tmp_path / "call.pinhole"
     recording = CallRecording(path, HELLO)
-    half = incoming_half()
-    taped = IncomingHalf(half._engine, half._basis, half._upscaler, tape=recording)
+    taped = IncomingHalf(ColourEngine(), make_basis(), Bicubic(), tape=recording)
     shown = received(taped, iter(call_of_colours()), 5.0)
     recording.close()
     return path, shown

@@ -173,8 +173,8 @@ def test_sources_dropped_from_the_gallery_are_forgotten() -> None:
     half = incoming_half()
     for n in range(40):
         give(half, message(n, yaw=n * 7 % 60))
-    assert {s.source_id for s in half.gallery.sources} <= set(half._prepared)
-    assert len(half._prepared) <= BOUND + 8  # those of the epochs whose frames may be under way
+    assert {s.source_id for s in half.gallery.sources} <= half.synthesis.ready
+    assert len(half.synthesis.ready) <= BOUND + 8  # those of the epochs whose frames may be under way
     last = [m for m in messages(half, 0.0) if isinstance(m, control.Held)][-1]
     assert last == control.Held(40, tuple(s.source_id for s in half.gallery.sources))
 
@@ -293,8 +293,8 @@ def test_the_delay_is_right_whatever_the_uptime_of_both_ends(uptime: float, thei
     item = half.due(uptime + 0.3)
     assert item is not None
     half.shown(item[0], uptime + 0.3)
-    assert half.delays_ms() == pytest.approx([100], abs=2)
-    assert half.delays_known == 1
+    assert half.timing.delays_ms() == pytest.approx([100], abs=2)
+    assert half.timing.delays_known == 1
 
 
 def test_delays_of_an_hour_are_right_while_clocks_drift_apart() -> None:
@@ -312,9 +312,9 @@ def test_delays_of_an_hour_are_right_while_clocks_drift_apart() -> None:
         bundle = Bundle(number & 0xFFFF, round(captured * 1000), 1, 40.0, (make_motion(),))
         half.receive(Channel.MOTION, encode_bundle(bundle, make_basis()), now + 0.25)
         item = half.due(now + 0.9)
-        if item is not None and half.clock_offset is not None:
+        if item is not None and half.timing.clock_offset is not None:
             half.shown(item[0], now + 0.3)
-    delays = half.delays_ms()
+    delays = half.timing.delays_ms()
     assert len(delays) > 1700
     assert max(abs(each - 100) for each in delays) <= 18
 
@@ -352,6 +352,6 @@ def test_a_source_of_a_sender_that_is_replaced_while_it_is_decoded_is_dropped(mo
         incoming.link_changed(Change.REPLACED, 20.0)
         return decode_picture(*picture)
 
-    monkeypatch.setattr("receiver.incoming.decode_picture", decode)
+    monkeypatch.setattr("receiver.synthesis.decode_picture", decode)
     incoming.add_source(incoming.prepare(came))
     assert incoming.held() == []

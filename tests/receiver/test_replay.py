@@ -7,9 +7,9 @@ import pytest
 from call_examples import CLIP_FRAMES, incoming_half, make_basis, make_motion, outgoing_half, picture, psnr, read_clip
 
 from receiver.call import ReceiverSettings
-from receiver.incoming import PreparedSource
 from receiver.playout import Frame
 from receiver.replay import pictures, replay_call
+from receiver.synthesis import PreparedSource
 from sender.call import SenderSettings
 from sender.recording import record_call
 from sender.refresh import EveryN

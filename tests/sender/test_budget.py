@@ -4,10 +4,10 @@ from math import inf, nan
 
 import pytest
 
-from sender.budget import AHEAD_SECONDS, BURST_BYTES, OUT_SHARE, Budget, WireEstimate, budget_for
+from sender.budget import AHEAD_SECONDS, BURST_BYTES, OUT_SHARE, Budget, budget_for
 from sender.refresh import EveryN, WhenWorse
 from shared.codec.pieces import split
-from shared.link.base import chunk_cost, wire_cost
+from shared.link.base import chunk_cost
 from shared.link.pacing import PIECE
 
 RATE = 13.0 * 125
@@ -124,21 +124,6 @@ def test_only_the_default_policy_has_a_budget_that_nobody_asked_for() -> None:
     assert budget_for(WhenWorse(), inf, 13) is None
     with pytest.raises(ValueError, match="--budget"):
         budget_for(WhenWorse(), 0, 13)
-
-
-def test_the_estimate_counts_packets_acknowledgements_and_consent_checks() -> None:
-    estimate = WireEstimate()
-    estimate.add([38])
-    estimate.add([])
-    alone = estimate.total(0)
-    assert alone[0] == wire_cost(38)
-    assert 0 < alone[1] < wire_cost(1)
-    estimate.add([38, 180])
-    assert estimate.total(0)[0] == 2 * wire_cost(38) + chunk_cost(180)
-    estimate.add([50], out=False)
-    assert estimate.total(0)[1] > alone[1] + wire_cost(50)
-    later = estimate.total(10)
-    assert later[0] - estimate.total(0)[0] == later[1] - estimate.total(0)[1] == 390
 
 
 def test_what_fits_the_room_may_go_early_in_a_call() -> None:

@@ -88,7 +88,7 @@ async def test_a_browser_plays_the_call_and_joins_the_next(person: list[Picture]
             assert await tab.evaluate(text("wire-in")) == "6.9 kbit/s"
             assert await tab.evaluate(text("link")) == "Good link"
             assert await tab.evaluate(text("mark")) == "reconstructed from a file, not a camera"
-            assert "kB. H.264 would have taken about" in await tab.evaluate(text("spent"))
+            assert "kB. AV1 would have taken about" in await tab.evaluate(text("spent"))
 
             other = await browser.open(page.url)
             assert nearest(await pixels(other), person) > 22

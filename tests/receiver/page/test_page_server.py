@@ -18,7 +18,7 @@ from page_examples import INDICATORS, ShownCall, packets
 from speech_examples import speech
 
 from receiver.page.audience import FULL, MISUSED
-from receiver.page.figures import H264_KBPS
+from receiver.page.figures import AV1_KBPS
 from receiver.page.server import BODY_LIMIT, FILES, HEADERS, PageServer
 from receiver.page.stage import Stage
 from shared.link.viewers import Viewers
@@ -144,7 +144,7 @@ async def test_indicators_follow_the_call(page: PageServer, client: aiohttp.Clie
         assert (shown["sources"], shown["camera"]) == (1, False)
         assert shown["mark"] == "reconstructed from a file, not a camera"
         assert shown["wire_bytes"] > 0
-        assert shown["h264_bytes"] == pytest.approx(H264_KBPS * 125 * shown["seconds"], rel=0.1, abs=300)
+        assert shown["av1_bytes"] == pytest.approx(AV1_KBPS * 125 * shown["seconds"], rel=0.1, abs=300)
         call.indicators = INDICATORS.__class__(**vars(INDICATORS) | {"quality": "stalled", "delay_ms": None})
         while (state := await receive(socket, "state"))["call"]["quality"] == "good":
             pass

@@ -8,18 +8,18 @@ import pytest
 from call_examples import picture
 from page_examples import INDICATORS, ShownCall, make_canonical, make_hello
 
-from receiver.page.figures import H264_KBPS, figures
+from receiver.page.figures import AV1_KBPS, figures
 from receiver.page.stage import Stage
 from receiver.sinks import Sinks
 from shared.link.viewers import Viewers
 from shared.motion import keypoints
 
 
-def test_figures_are_rounded_and_stand_beside_h264() -> None:
+def test_figures_are_rounded_and_stand_beside_av1() -> None:
     shown = figures(INDICATORS, seconds=60.04, wire_bytes=72_000)
     assert (shown["fps"], shown["wire_in_kbps"], shown["delay_ms"], shown["seconds"]) == (24.0, 6.9, 398, 60.0)
     assert shown["wire_bytes"] == 72_000
-    assert shown["h264_bytes"] == round(H264_KBPS / 8 * 60_040)
+    assert shown["av1_bytes"] == round(AV1_KBPS / 8 * 60_040)
 
 
 async def test_what_is_known_of_the_other_side_is_told() -> None:
@@ -43,9 +43,9 @@ async def test_a_call_is_shown_from_its_beginning_to_its_end() -> None:
             stage.begin(call.half, call._here, first.hello, lambda: INDICATORS, 0.0)
         version, planes, _ = await stage.viewers.feed.newest(0)
         assert planes.shape == (96, 64) and version >= 1
-        while call.half.on_display is None:
+        while call.half.timing.on_display is None:
             await asyncio.sleep(0.01)
-        motion = call.half.on_display.motion
+        motion = call.half.timing.on_display.motion
         assert motion is not None
         assert np.allclose(first.driving(), keypoints(make_canonical(), motion)[:, :2], atol=0.0006)
     over = {"call": None, "ended": call.reason, "viewers": 0, "note": "", "link": ""}
