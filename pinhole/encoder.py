@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pinhole.jobs import submitted
-from sender.budget import WireEstimate
 from sender.capture import LARGEST_SIDE, Capture
 from sender.outgoing import OutgoingHalf
 from sender.pace import without_pauses
@@ -20,6 +19,7 @@ from sender.recording import play
 from shared.callfile import CallStream
 from shared.errors import PinholeError
 from shared.link.base import Channel
+from shared.link.computed import ComputedWire
 from shared.session.call import Outgoing
 from shared.session.hello import Hello
 
@@ -50,7 +50,7 @@ class Encoder:
         self._half, self._hello, self._executor = half, hello, executor
         self._waiting: list[Callable[[], Any]] = []
         self._working: Future[Any] | None = None
-        self._wire = WireEstimate()
+        self._wire = ComputedWire()
         self._began: float | None = None
         self._last = float("-inf")
 
@@ -81,7 +81,8 @@ class Encoder:
         `push` gives it, too; between frames, and while there are none, ask every few hundredths of a second.
         """
         self._work(t)
-        self._half.spent(*self._wire.total(self._since(t)), t)
+        spent = self._wire.total(self._since(t))
+        self._half.spent(spent.sent.size, spent.received.size, t)
         return self._sent(self._half.tick(t, queued), t)
 
     def receive(self, data: bytes, t: float) -> None:
@@ -117,7 +118,7 @@ class Encoder:
 
     def _count(self, messages: list[Outgoing], t: float, out: bool = True) -> None:
         """The bytes that they take on the wire, for the budget."""
-        self._wire.add([len(data) for _, data in messages], out)
+        self._wire.send([(channel, len(data)) for channel, data in messages], self._since(t), out=out)
 
     def _since(self, t: float) -> float:
         """Seconds since the first call."""
