@@ -16,7 +16,7 @@ class Progress:
     def __init__(self, total: float, stream: TextIO | None = None) -> None:
         """`total`: the work to do, in any unit."""
         self._stream = sys.stderr if stream is None else stream
-        self._bar = Bar(self._stream, total=total, bar_format=_FORMAT)
+        self._bar = Bar(self._stream, total=total, bar_format=_FORMAT, smoothing=0)
         self._total, self._finished = total, 0.0
         self._share, self._begun = 0.0, 0.0
 

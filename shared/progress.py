@@ -35,7 +35,7 @@ class _Lines:
         self._stream = stream
 
     def write(self, text: str) -> None:
-        if line := text.strip():
+        if line := text.rstrip().removeprefix("\r"):
             print(line, file=self._stream, flush=True)
 
     def flush(self) -> None:

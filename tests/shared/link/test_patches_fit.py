@@ -1,4 +1,4 @@
-"""Whether aiortc and aioice still have what the changes to their private state rely on; if not, which change no longer fits.
+"""Whether aiortc and aioice still have what the changes to their private state rely on, and which change does not fit.
 
 With another version than the changes were written for, the first test fails and lists what to look through. Once all
 others pass and the calls of `tests/test_whole_call.py` do, write it into `WRITTEN_FOR` and pyproject.toml.
@@ -43,7 +43,9 @@ RELIANCES = (
     Reliance("workarounds.ice_connection", "ice transport", "_connection"),
     Reliance("workarounds.outbound_bytes", "sctp", "_outbound_queue"),
     Reliance("workarounds.outbound_bytes", "data chunk", "user_data"),
-    Reliance("workarounds.allow_loopback", "connection", "get_component_candidates", "component addresses timeout", True),
+    Reliance(
+        "workarounds.allow_loopback", "connection", "get_component_candidates", "component addresses timeout", True
+    ),
     Reliance("workarounds.extend_consent", "connection", "query_consent", "", True),
     Reliance("workarounds.extend_consent", "connection", "build_request", "pair nominate"),
     Reliance("workarounds.extend_consent", "connection", "remote_password"),
@@ -134,7 +136,7 @@ async def test_what_is_changed_is_still_there(reliance: Reliance, things: dict[s
         found = getattr(thing, reliance.name)
         names = [name for name in inspect.signature(found).parameters if name != "self"]
         assert names == reliance.parameters.split(), f"{broken}: {reliance.name} takes {names}"
-        assert inspect.iscoroutinefunction(found) is reliance.waited_for, f"{broken}: {reliance.name} is called otherwise"
+        assert inspect.iscoroutinefunction(found) is reliance.waited_for, f"{broken}: {reliance.name}"
 
 
 async def test_aioice_is_paced_by_what_a_check_returns(things: dict[str, Any]) -> None:

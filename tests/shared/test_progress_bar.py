@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import pytest
 from tqdm import std
@@ -43,7 +44,7 @@ def test_elsewhere_there_is_a_line_every_ten_seconds(clock: Clock) -> None:
     assert 9 <= len(lines) <= 10
     assert all(line.startswith("fetching a: ") and "kB/s]" in line for line in lines)
     shares = [int(line[line.index("%") - 3 : line.index("%")]) for line in lines]
-    assert all(9 <= later - share <= 12 for share, later in zip(shares, shares[1:], strict=False))
+    assert all(9 <= later - share <= 12 for share, later in itertools.pairwise(shares))
 
 
 def test_on_a_terminal_one_line_is_rewritten_and_taken_away(clock: Clock) -> None:
