@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test full lint clean
 
 help:  ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -15,6 +15,9 @@ demo: $(READY)  ## a whole call on this machine: video, side-by-side picture, by
 test: $(READY)  ## set up and run the tests
 	$(BIN)/python -m pytest
 
+full: $(READY)  ## the same with training and benchmark programs and the browser: all but slow tests
+	$(BIN)/python -m pytest -m 'not slow'
+
 lint: $(READY)  ## format check, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -23,7 +26,7 @@ lint: $(READY)  ## format check, lint and types
 clean:  ## remove the environment and what the demo wrote
 	rm -rf $(VENV) demo
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@

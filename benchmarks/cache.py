@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+from platformdirs import user_cache_path
 
 Figures = dict[str, Any]
 
@@ -39,13 +39,7 @@ def code_digest(*modules: ModuleType) -> str:
 
 def default_folder() -> Path:
     """Where this user's caches are, by the conventions of the system."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "pinhole" / "benchmarks"
+    return user_cache_path("pinhole", appauthor=False) / "benchmarks"
 
 
 class Cache:

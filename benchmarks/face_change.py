@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,8 @@ from shared.codec.picture import DEFAULT_QUALITY, decode_picture, encode_picture
 from shared.models.appearance import Appearances, load_appearances
 from shared.models.engine import NATIVE_SIZE, EngineError, Picture
 from shared.motion import FloatArray
+from shared.progress import Bar
 from shared.session.report import report_path, write_report
-from shared.session.status import StatusLine
 from weights.training.appearance import coarse, frames, lit, shifted
 
 ABOUT = """\
@@ -59,13 +58,12 @@ def as_received(rgb: Picture, condition: str, upscaler: Upscaler, chance: np.ran
 
 def read(clips: Sequence[Path], every: int, appearances: Appearances, upscaler: Upscaler) -> Known:
     """What the clips' sources look like. Raises SourceError."""
-    status, chance, known = StatusLine(), np.random.default_rng(1), Known()
-    for number, path in enumerate(clips, 1):
+    chance, known = np.random.default_rng(1), Known()
+    for path in Bar(iterable=clips, desc="reading sources", unit="clip"):
         found: dict[str, list[FloatArray]] = {each: [] for each in CONDITIONS}
         for rgb in frames(path, every):
             for condition in CONDITIONS:
                 found[condition].append(appearances(as_received(rgb, condition, upscaler, chance)))
-            status.show(f"{number} of {len(clips)} clips, {len(found['usual'])} sources", time.monotonic())
         known[path.stem] = found
     return known
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
-
+import cv2
 import numpy as np
-from PIL import Image, features
 
 from shared.codec import av1
 from shared.codec.picture import Picture, PictureCodec, RgbImage
@@ -20,8 +18,6 @@ def picture_messages() -> tuple[bytes, ...]:
     coded = [(PictureCodec.WEBP, webp(pixels, lossless=True)), (PictureCodec.WEBP, webp(pixels, lossless=False))]
     if av1.available():
         coded.append((PictureCodec.AV1, av1.encode(pixels, 40)))
-    if features.check("avif"):
-        coded.append((PictureCodec.AVIF, avif(pixels)))
     return tuple(message(codec, data, SIDE) for codec, data in coded)
 
 
@@ -41,19 +37,8 @@ def scene(side: int) -> RgbImage:
 
 def webp(pixels: RgbImage, lossless: bool) -> bytes:
     """As our encoder writes it."""
-    return _pillow(pixels, "WEBP", lossless=lossless, quality=40, method=2)
-
-
-def avif(pixels: RgbImage) -> bytes:
-    """As our encoder writes it where SVT-AV1 is missing."""
-    return _pillow(pixels, "AVIF", quality=30, speed=8, max_threads=1)
-
-
-def avif_bomb(side: int, stream_side: int) -> bytes:
-    """An AVIF file that says `side` and holds a plain picture of `stream_side`: a kilobyte for any number of pixels."""
-    data = avif(np.full((stream_side, stream_side, 3), 90, np.uint8))
-    at = data.index(b"ispe") + 8
-    return data[:at] + side.to_bytes(4, "big") * 2 + data[at + 8 :]
+    bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, 101 if lossless else 40])[1].tobytes()
 
 
 def webp_bomb(side: int) -> bytes:
@@ -102,9 +87,3 @@ class _Bits:
         text = "".join(self._values)
         text += "0" * (-len(text) % 16)
         return bytes(int(text[at : at + 8][::-1], 2) for at in range(0, len(text), 8))
-
-
-def _pillow(pixels: RgbImage, name: str, **options: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, name, **options)
-    return buffer.getvalue()

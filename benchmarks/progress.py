@@ -1,29 +1,30 @@
-"""A progress bar for work of many steps."""
+"""A progress bar for work of many steps, some longer than others."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import sys
 from typing import TextIO
 
-from shared.session.status import StatusLine
+from shared.progress import Bar
 
-_WIDTH = 24
+_FORMAT = "{percentage:3.0f}%|{bar:24}| {desc} [{elapsed}, {remaining} left]"
 
 
 class Progress:
-    """A bar on standard error: rewritten in place on a terminal, a line every few seconds elsewhere."""
+    """A bar on standard error: rewritten in place on a terminal, a line every ten seconds elsewhere."""
 
-    def __init__(self, total: float, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, total: float, stream: TextIO | None = None) -> None:
         """`total`: the work to do, in any unit."""
-        self._line, self._clock = StatusLine(stream), clock
+        self._stream = sys.stderr if stream is None else stream
+        self._bar = Bar(self._stream, total=total, bar_format=_FORMAT, smoothing=0)
         self._total, self._finished = total, 0.0
-        self._text, self._share, self._begun = "", 0.0, 0.0
+        self._share, self._begun = 0.0, 0.0
 
     def begin(self, text: str, work: float) -> None:
         """What is done now, and how much work it is; what was begun before is finished."""
         self._finished += self._begun
-        self._text, self._share, self._begun = text, 0.0, work
+        self._share, self._begun = 0.0, work
+        self._bar.set_description_str(text, refresh=False)
         self._show()
 
     def advance(self, share: float) -> None:
@@ -32,8 +33,10 @@ class Progress:
         self._show()
 
     def close(self, text: str) -> None:
-        """Takes the bar away and says what became of the work."""
-        self._line.say(text)
+        """Takes the bar away and says what became of the work, if anything."""
+        self._bar.close()
+        if text:
+            print(text, file=self._stream, flush=True)
 
     @property
     def done(self) -> float:
@@ -41,6 +44,4 @@ class Progress:
         return min(1.0, (self._finished + self._share * self._begun) / self._total)
 
     def _show(self) -> None:
-        filled = round(self.done * _WIDTH)
-        bar = "#" * filled + "-" * (_WIDTH - filled)
-        self._line.show(f"[{bar}] {self.done:4.0%} {self._text}", self._clock())
+        self._bar.update(self.done * self._total - self._bar.n)

@@ -1,4 +1,9 @@
-"""Which cameras and microphones there are, and which one a name means."""
+"""Which cameras and microphones there are, and which one a name means.
+
+PyAV lists cameras as well, from version 17 on, but by name alone: neither what a camera offers nor whether it is a
+virtual one, which the other side is told; and not by the numbers under which OpenCV opens cameras elsewhere than on
+Linux, so that a name could open another camera than the one that was meant.
+"""
 
 from __future__ import annotations
 

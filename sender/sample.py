@@ -1,8 +1,8 @@
 """A moving person for when there is no camera: a public-domain portrait, turned, nodding, blinking and talking.
 
-The portrait is NASA's photograph of Eileen Collins, which scikit-image carries inside its package. It is animated by
-geometry alone: the head is an ellipsoid whose visible surface turns under the picture, and eyelids and jaw are moved
-before that. Every frame is a function of its time, so two runs give the same pictures.
+The portrait is NASA's photograph of Eileen Collins, in the public domain; `sample.txt` says where it is from. It is
+animated by geometry alone: the head is an ellipsoid whose visible surface turns under the picture, and eyelids and jaw
+are moved before that. Every frame is a function of its time, so two runs give the same pictures.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from skimage.data import astronaut
 
 Image = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
 
-REGION = (98, 0, 256)
-"""Left, top and side in pixels of the part of the portrait that is shown; what follows is in pixels of this part."""
+PORTRAIT = Path(__file__).with_name("sample.jpg")
+SIDE = 256
+"""Pixels of each side of the portrait; what follows is in these pixels."""
 HEAD = (128.0, 105.0, 78.0, 95.0)
 """Centre x, y and radii of the head with its hair."""
 HEAD_DEPTH = 62.0
@@ -44,7 +45,7 @@ BLINK_CYCLE_S = 9.7
 
 @dataclass(frozen=True)
 class Pose:
-    """What the person does at one moment; angles in radians, lengths in pixels of the region."""
+    """What the person does at one moment; angles in radians, lengths in pixels of the portrait."""
 
     yaw: float
     pitch: float
@@ -91,15 +92,19 @@ def sample_frames(fps: float = 25.0, seconds: float | None = 10.0, size: int = 2
     return ((i / fps, person.draw(pose_at(i / fps))) for i in count)
 
 
+def portrait() -> Image:
+    """(256, 256, 3) uint8 RGB of the person, before anything moves. Raises OSError if the file is missing."""
+    bgr = cv2.imdecode(np.frombuffer(PORTRAIT.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    assert bgr is not None
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
 class AnimatedPortrait:
     """Draws the portrait in any pose."""
 
     def __init__(self, size: int) -> None:
-        left, top, side = REGION
-        self._scale = size / side
-        portrait: Image = astronaut()  # type: ignore[no-untyped-call]
-        portrait = portrait[top : top + side, left : left + side]
-        self._still: Image = np.asarray(cv2.resize(portrait, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
+        self._scale = size / SIDE
+        self._still: Image = np.asarray(cv2.resize(portrait(), (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
         self._x, self._y = _grid(0, 0, size, size, self._scale)
         self._depth = _depth(self._x, self._y)
         self._held = _held_by_head(self._x, self._y)
@@ -142,7 +147,7 @@ class AnimatedPortrait:
 
 
 def _grid(left: int, top: int, right: int, bottom: int, scale: float) -> tuple[FloatArray, FloatArray]:
-    """x and y, in pixels of the region, of every pixel of a box of the output."""
+    """x and y, in pixels of the portrait, of every pixel of a box of the output."""
     half = 0.5 / scale - 0.5
     x = np.arange(left, right, dtype=np.float32) / scale + half
     y = np.arange(top, bottom, dtype=np.float32) / scale + half

@@ -144,14 +144,17 @@ def psnr(a: Picture, b: Picture) -> float:
 class Program:
     """`python -m receiver` or `python -m sender` in a process of its own; ends with the block at the latest."""
 
-    def __init__(self, name: str, *arguments: str | Path, before: str = "") -> None:
-        """`before`: Python that runs first, to make a wait short."""
+    def __init__(self, name: str | Path, *arguments: str | Path, before: str = "", folder: Path = ROOT) -> None:
+        """name: a module, or the path of an installed program. before: Python that runs first, to make a wait short.
+        folder: where it runs.
+        """
         script = f"{before}\nimport runpy, sys\ndel sys.argv[0]\nrunpy.run_module(sys.argv[0], run_name='__main__')"
-        command = [sys.executable, "-m", name] if not before else [sys.executable, "-c", script, name]
+        module: list[str | Path] = ["-m", name] if not before else ["-c", script, name]
+        command = [name] if isinstance(name, Path) else [sys.executable, *module]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
             [*command, *map(str, arguments)],
-            cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
     def __enter__(self) -> Self:

@@ -16,9 +16,8 @@ from shared.models.esrgan_layouts import converted as esrgan
 from shared.models.finite import check_finite
 from shared.models.store import folder, stored
 from shared.models.vox256.convert import converted as vox256
-from weights.bar import size_text
 from weights.checkpoint import load
-from weights.digest import sha256_of
+from weights.digest import sha256_of, size_text
 from weights.errors import WeightsError
 from weights.published import safe_file
 from weights.record import Record, Stored

@@ -9,8 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from weights.bar import size_text
-from weights.digest import sha256_of
+from weights.digest import sha256_of, size_text
 from weights.errors import WeightsError
 from weights.transfer import CutOff, Unusable, Wanted, forget, transfer
 

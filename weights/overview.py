@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared.models.store import stored
-from weights.bar import size_text
+from weights.digest import size_text
 from weights.published import Published
 from weights.record import Record
 from weights.verify import embedded, embedded_path

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from weights.bar import Bar, size_text
+from shared.progress import bytes_bar
+from weights.digest import size_text
 from weights.published import LARGEST, safe_url
 
 _CHUNK = 1 << 18
@@ -111,18 +112,14 @@ def _receive(response: HTTPResponse, url: str, part: Path, have: int, wanted: Wa
         raise Unusable(f"its file has {size_text(total)}, at most {size_text(wanted.largest)} are accepted")
     _note(part, _Origin(_digest(url), _validator(response.headers)))
     total = wanted.size if total is None else total
-    bar = Bar(f"fetching {part.stem}", total, start)
     done = start
-    try:
-        with part.open("ab" if start else "wb") as file:
-            while chunk := _next(response):
-                done += len(chunk)
-                if done > wanted.largest or (total is not None and done > total):
-                    raise Unusable(f"it sent more than {total or wanted.largest} bytes")
-                file.write(chunk)
-                bar.show(done)
-    finally:
-        bar.close()
+    with bytes_bar(f"fetching {part.stem}", total, start) as bar, part.open("ab" if start else "wb") as file:
+        while chunk := _next(response):
+            done += len(chunk)
+            if done > wanted.largest or (total is not None and done > total):
+                raise Unusable(f"it sent more than {total or wanted.largest} bytes")
+            file.write(chunk)
+            bar.update(len(chunk))
     if total is not None and done < total:
         raise CutOff(f"the connection broke after {done} of {total} bytes")
 

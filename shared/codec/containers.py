@@ -1,7 +1,7 @@
-"""The plainest forms of AVIF and WebP, read before any library sees the data.
+"""The plainest form of WebP, read before any library sees the data.
 
-Both are containers whose own dimensions bind nobody: a kilobyte of AVIF that says 64x64 can hold a stream of
-16384x16384, and a WebP may hold frames and planes beside the picture. So only what our encoder writes is taken.
+A WebP file may hold frames, planes and metadata beside the picture, and sizes that bind nobody. So only what our
+encoder writes is taken.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from shared.codec.errors import MalformedPicture
 
-_AVIF_BOXES = (b"ftyp", b"meta", b"mdat")
 _RIFF = 12
 _CHUNK = 8
 _LOSSY_START = b"\x9d\x01\x2a"
@@ -23,19 +22,6 @@ class WebpHead(NamedTuple):
     width: int
     height: int
     lossless: bool
-
-
-def avif_stream(data: bytes) -> bytes:
-    """The AV1 stream of an AVIF file of one picture; nothing else in the file is looked at. Raises MalformedPicture."""
-    at, stream = 0, b""
-    for wanted in _AVIF_BOXES:
-        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + _CHUNK]
-        if kind != wanted or not _CHUNK <= length <= len(data) - at:
-            raise MalformedPicture(f"an AVIF file of one picture has a box {wanted.decode()} here; another one arrived")
-        at, stream = at + length, data[at + _CHUNK : at + length]
-    if at != len(data):
-        raise MalformedPicture(f"{len(data) - at} bytes follow an AVIF picture")
-    return stream
 
 
 def webp_head(data: bytes) -> WebpHead:

@@ -1,7 +1,8 @@
 """Changes to aiortc and aioice that their public interfaces do not offer, each for one connection only.
 
-Written against aiortc 1.16 and aioice 0.13. Every function looks first whether what it changes is still there; where it
-is not, it says so in the log, changes nothing, and the call goes on with the library's own behaviour.
+Every function looks first whether what it changes is still there; where it is not, it says so in the log, changes
+nothing, and the call goes on with the library's own behaviour. `tests/shared/link/test_patches_fit.py` knows more: the
+signatures and states that the changes rely on, here, in `economy` and in `patience`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from shared.link.accounting import TrafficMeter, WireMeter
 
 logger = logging.getLogger(__name__)
 
+WRITTEN_FOR = {"aiortc": "1.16", "aioice": "0.13"}
+"""The versions whose private state is changed here, in `economy` and in `patience`."""
 CONSENT_INTERVAL = 12.0
 """Seconds between consent checks. RFC 7675 has 5, and lets consent expire after 30: two checks still fall within."""
 CONSENT_SILENCE = 95.0
@@ -39,10 +42,10 @@ def has(thing: Any, *names: str, otherwise: str) -> bool:
     """Whether `thing` has all these attributes; if not, the log says what that means for the call."""
     missing = [name for name in names if not hasattr(thing, name)]
     if missing:
+        there = " with ".join(f"{library} {version(library)}" for library in WRITTEN_FOR)
         logger.warning(
-            "aiortc %s with aioice %s has no %s any more: %s",
-            version("aiortc"),
-            version("aioice"),
+            "%s has no %s any more: %s",
+            there,
             ", ".join(f"{type(thing).__name__}.{name}" for name in missing),
             otherwise,
         )

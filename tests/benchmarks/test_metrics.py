@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
+import pytorch_msssim
+import torch
 from numpy.typing import NDArray
 
 from benchmarks.metrics import IDENTICAL_PSNR, luma, ms_ssim, psnr, scale_count
@@ -63,6 +66,16 @@ def test_negative_structure_counts_as_none() -> None:
 def test_small_pictures_have_fewer_scales(side: int, scales: int) -> None:
     assert scale_count(side) == scales
     assert ms_ssim(face_like(side), face_like(side)) == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [(256, 256), (512, 512), (256, 352)])
+def test_ms_ssim_is_what_others_compute(size: tuple[int, int]) -> None:
+    picture = face_like(512)[: size[0], : size[1]]
+    blurred = cv2.GaussianBlur(picture, (0, 0), 3)
+    for other in (noisy(picture, 5), noisy(picture, 40), blurred, picture // 2, np.roll(picture, 3, axis=1)):
+        a, b = (torch.from_numpy(np.ascontiguousarray(each))[None, None].float() for each in (picture, other))
+        theirs = float(pytorch_msssim.ms_ssim(a, b, data_range=255))
+        assert ms_ssim(picture, np.asarray(other)) == pytest.approx(theirs, abs=2e-4)
 
 
 def test_odd_sides_are_taken() -> None:

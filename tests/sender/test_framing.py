@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from skimage.data import astronaut
 
 from sender.crop import Crop, head_of_keypoints, is_safe
 from sender.detect import Box, find_heads, find_near
 from sender.framing import Framer
+from sender.sample import portrait
 
 Image = NDArray[np.uint8]
 
-PERSON = astronaut()[:256, 98:354]
+PERSON = portrait()
 HEAD = Box(77.0, 66.0, 98.0)
 """The head box of the person, in her 256x256 picture."""
 AWAY = (-400, 0, 256)

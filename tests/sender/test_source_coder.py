@@ -37,7 +37,7 @@ def test_a_source_goes_although_the_encoder_hangs(hung: list[int], caplog: pytes
     with caplog.at_level(logging.WARNING):
         for _ in range(MOST_STUCK + 2):
             codec, data = coder.encode(GREY, 65)
-            assert codec in (PictureCodec.AVIF, PictureCodec.WEBP)
+            assert codec is PictureCodec.WEBP
             assert np.abs(decode_picture(codec, data, 64, 64).astype(int) - GREY).mean() < 8
     assert coder.stuck == len(hung) == MOST_STUCK  # then it is not asked any more
     assert [record.getMessage() for record in caplog.records] == [

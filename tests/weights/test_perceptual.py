@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from skimage.data import astronaut
 from torch import Tensor
 
+from sender.sample import portrait
 from shared.models.precision import NarrowConvolutions
 from weights.training import perceptual
 from weights.training.checkpoint import write_weights
@@ -22,8 +22,8 @@ from weights.training.perceptual import CHANNELS, Perceptual, converted, main, p
 from weights.training.trainer import face_of
 
 CPU = torch.device("cpu")
-FACE = slice(40, 168), slice(152, 280)
-"""Rows and columns of the face in the portrait of 512 px."""
+FACE = slice(40, 168), slice(54, 182)
+"""Rows and columns of the face in the portrait."""
 
 
 def arrays() -> dict[str, Any]:
@@ -56,7 +56,7 @@ def network(file: dict[str, Any]) -> Perceptual:
 @pytest.fixture(scope="module")
 def face() -> Tensor:
     """(1, 3, 64, 64) the face of the portrait."""
-    return F.avg_pool2d(torch.from_numpy(astronaut()[FACE].copy()).permute(2, 0, 1)[None].float() / 255, 2)
+    return F.avg_pool2d(torch.from_numpy(portrait()[FACE].copy()).permute(2, 0, 1)[None].float() / 255, 2)
 
 
 def shifted(picture: Tensor, pixels: int) -> Tensor:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-ABSENT = ("aiohttp", "aiortc", "av", "cryptography", "msgpack", "openvino", "platformdirs", "skimage")
+ABSENT = ("aiohttp", "aiortc", "av", "cryptography", "msgpack", "openvino", "platformdirs", "tqdm")
 
 
 @pytest.mark.parametrize(

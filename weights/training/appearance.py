@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from sender.capture import SourceError, open_source
 from shared.codec.picture import DEFAULT_QUALITY, decode_picture, encode_picture
 from shared.models.appearance import DIMENSIONS, FaceReader, face_reader
 from shared.models.engine import EngineError, Picture
-from shared.session.status import StatusLine
+from shared.progress import Bar
 from shared.signals import ended_by_signals
 
 ABOUT = """\
@@ -78,17 +77,16 @@ def frames(path: Path, every: int) -> Iterator[Picture]:
                 yield rgb
 
 
-def describe(clips: Sequence[Path], reader: FaceReader, every: int, status: StatusLine) -> tuple[Floats, list[str]]:
+def describe(clips: Sequence[Path], reader: FaceReader, every: int) -> tuple[Floats, list[str]]:
     """(N, FEATURES) of all variants of the clips' frames, and whose each is. Raises SourceError."""
     if not clips:
         raise ValueError("there is no clip: give a folder with NAME_*.mp4")
     rows, people, chance = [], [], np.random.default_rng(0)
-    for number, path in enumerate(clips, 1):
+    for path in Bar(iterable=clips, desc="describing faces", unit="clip"):
         for rgb in frames(path, every):
             for variant in variants(rgb, chance):
                 rows.append(reader.describe(variant))
                 people.append(path.stem.split("_")[0])
-        status.show(f"{number} of {len(clips)} clips, {len(rows)} faces", time.monotonic())
     return np.stack(rows).astype(np.float64), people
 
 
@@ -127,14 +125,13 @@ def main() -> int:
     args = parser.parse_args()
     torch.set_num_threads(1)
     clips = sorted(path for path in args.clips.glob("*_*.mp4") if not path.stem.endswith("_512"))
-    status = StatusLine()
     try:
-        mean, axes = discriminant(*describe(clips, face_reader(), args.every, status))
+        mean, axes = discriminant(*describe(clips, face_reader(), args.every))
         save_file({"mean": torch.from_numpy(mean).half(), "axes": torch.from_numpy(axes).half().contiguous()}, args.out)
     except (EngineError, SourceError, ValueError, OSError) as error:
         print(f"python -m weights.training.appearance: {error}", file=sys.stderr)
         return 1
-    status.say(f"wrote {args.out}")
+    print(f"wrote {args.out}", file=sys.stderr)
     return 0
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from shared.codec.motion_basis import MotionBasis
 from shared.models.engine import Engine, EngineError
 from shared.models.registry import ENGINES, load_engine
 from shared.motion import POSE_SIZE, FloatArray, Motion, keypoints
-from shared.session.status import StatusLine
+from shared.progress import Bar
 from shared.signals import ended_by_signals
 from weights.record import renew
 from weights.training.codec_tables import EDGES, with_tables
@@ -192,10 +191,8 @@ def _mean_bundle_bytes(basis: MotionBasis, motion_vectors: Iterable[FloatArray],
 
 def extract_clips(paths: Sequence[Path], engine: Engine) -> tuple[list[FloatArray], FloatArray]:
     """Motion vectors per clip and the mean canonical keypoints, as the engine extracts them; says how far it is."""
-    status = StatusLine()
     clips, canonicals = [], []
-    for number, path in enumerate(paths, 1):
-        status.show(f"reading clip {number} of {len(paths)}", time.monotonic())
+    for path in Bar(iterable=paths, desc="reading", unit="clip"):
         vectors = []
         for rgb in _frames(path):
             canonical, motion = engine.extract(rgb)
@@ -203,7 +200,7 @@ def extract_clips(paths: Sequence[Path], engine: Engine) -> tuple[list[FloatArra
             vectors.append(motion.vector())
         if vectors:
             clips.append(np.stack(vectors))
-    status.say(f"read {len(paths)} clips")
+    print(f"read {len(paths)} clips", file=sys.stderr)
     return clips, np.asarray(np.mean(canonicals, axis=0), np.float32)
 
 

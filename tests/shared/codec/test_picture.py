@@ -67,16 +67,22 @@ def test_flat_colours_keep_their_colour(colour: tuple[int, int, int]) -> None:
     assert np.abs(error).mean() < 1
 
 
-@pytest.mark.parametrize("present", ["avif", "webp"])
-def test_other_codecs_stand_in_for_av1(monkeypatch: pytest.MonkeyPatch, present: str) -> None:
-    if not picture.features.check(present):
-        pytest.skip(f"this Pillow has no {present}")
+def test_webp_stands_in_for_av1(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(av1, "available", lambda: False)
-    monkeypatch.setattr(picture.features, "check", lambda name: name == present)
     rgb = _scene(128, 128)
     codec, data = encode_picture(rgb, 75)
-    assert codec.name == present.upper()
+    assert codec is PictureCodec.WEBP
     assert _psnr(decode_picture(codec, data, 128, 128), rgb) > 34
+
+
+def test_without_webp_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, data = encode_picture(_scene(64, 64), "max")
+    monkeypatch.setattr(picture.cv2, "haveImageWriter", lambda name: False)
+    with pytest.raises(ValueError, match="writes no WebP"):
+        encode_picture(_scene(64, 64), "max")
+    monkeypatch.setattr(picture.cv2, "imdecode", lambda *_: None)  # what it does without a decoder
+    with pytest.raises(MalformedPicture, match="reads no WebP"):
+        decode_picture(PictureCodec.WEBP, data, 64, 64)
 
 
 @needs_av1
@@ -145,6 +151,7 @@ def test_messages_that_are_no_picture_are_refused() -> None:
         "too short": b"\x01\x02",
         "version 9": b"\x09" + body[1:] + b"1234",
         "checksum": bytes(damaged),
+        "AVIF file arrived, as older versions": _with_checksum(body[:4] + b"\x02" + body[5:]),
         "codec 77": _with_checksum(body[:4] + b"\x4d" + body[5:]),
         "sides": _with_checksum(body[:5] + b"\xff\xff" + body[7:]),
         "0 keypoints": _with_checksum(body[:9] + b"\0" + body[10:]),
