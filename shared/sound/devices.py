@@ -63,26 +63,41 @@ def find(device: str, kind: str) -> int | None:
     raise SoundDeviceError(f"there is no {what} '{device}'; there are: {there}.")
 
 
+class TimedBlocks:
+    """Blocks of samples with the time of their first one, from a device's own thread to another."""
+
+    def __init__(self) -> None:
+        self._blocks: deque[tuple[float, Samples]] = deque(maxlen=round(_LONGEST_SECONDS * RATE / _BLOCK))
+        self._lock = threading.Lock()
+
+    def put(self, samples: Samples, after: float) -> None:
+        """Takes in samples of which the first is heard `after` seconds from now."""
+        clock = time.monotonic() + after
+        with self._lock:
+            self._blocks.append((clock, samples))
+
+    def take(self) -> list[tuple[float, Samples]]:
+        """(time.monotonic() of the first sample, samples) of all that was put since the last call."""
+        with self._lock:
+            blocks = list(self._blocks)
+            self._blocks.clear()
+        return blocks
+
+
 class MicrophoneStream:
     """What a microphone hears, with the time at which it was heard."""
 
     def __init__(self) -> None:
-        self._parts: deque[tuple[float, Samples]] = deque(maxlen=round(_LONGEST_SECONDS * RATE / _BLOCK))
-        self._lock = threading.Lock()
+        self._heard = TimedBlocks()
         self._stream: Any = None
 
     def heard(self, samples: Samples, ago: float) -> None:
         """Takes in samples of which the first was heard `ago` seconds before; called in the device's own thread."""
-        clock = time.monotonic() - ago
-        with self._lock:
-            self._parts.append((clock, samples))
+        self._heard.put(samples, -ago)
 
     def read(self) -> list[tuple[float, Samples]]:
         """(time.monotonic() of the first sample, samples) of all that was heard since the last call."""
-        with self._lock:
-            parts = list(self._parts)
-            self._parts.clear()
-        return parts
+        return self._heard.take()
 
     def start(self, stream: Any) -> None:
         """Takes over a stream that calls `heard`, and starts it; one that does not start is closed."""
@@ -129,6 +144,7 @@ class Speaker:
         self._parts: deque[Samples] = deque()
         self._queued = 0
         self._lock = threading.Lock()
+        self._played = TimedBlocks()
         self._stream: Any = None
 
     @property
@@ -143,8 +159,14 @@ class Speaker:
             self._parts.append(samples)
             self._queued += len(samples)
 
-    def read(self, count: int) -> Samples:
-        """The next samples; silence after the last one. Called in the device's own thread."""
+    def played(self) -> list[tuple[float, Samples]]:
+        """(time.monotonic() at which the first sample is heard, samples) of all that the device took since the last
+        call, silence included."""
+        return self._played.take()
+
+    def read(self, count: int, ahead: float = 0.0) -> Samples:
+        """The next samples, heard from `ahead` seconds on; silence after the last one. Called in the device's own
+        thread."""
         out = np.zeros(count, np.float32)
         at = 0
         with self._lock:
@@ -156,6 +178,7 @@ class Speaker:
                     self._parts.appendleft(part[taken:])
                 at += taken
             self._queued -= at
+        self._played.put(out, ahead)
         return out
 
     def start(self, stream: Any) -> None:
@@ -179,8 +202,9 @@ def open_speaker(device: str) -> Speaker:
     """A running speaker: "default", a number, or part of a name. Raises SoundDeviceError."""
     sounddevice, number, speaker = load(), find(device, "output"), Speaker()
 
-    def give(data: Any, frames: int, times: object, status: object) -> None:
-        data[:, 0] = speaker.read(frames)
+    def give(data: Any, frames: int, times: Any, status: object) -> None:
+        ahead = times.outputBufferDacTime - times.currentTime
+        data[:, 0] = speaker.read(frames, ahead if 0 < ahead < 1 else speaker.latency)
 
     try:
         speaker.start(sounddevice.OutputStream(RATE, _BLOCK, number, 1, "float32", latency="low", callback=give))
