@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import time
 from collections.abc import Sequence
@@ -76,6 +77,7 @@ class Figures:
     """Milliseconds of processor time a second of sound."""
 
 
+@functools.cache
 def voices() -> tuple[Samples, Samples]:
     """(far, near): when who speaks; two voices of different pitch and pace."""
     other = speech(1.3 * LENGTH + 2, 2)
