@@ -43,7 +43,7 @@ USUAL = {
     "150 ms": Room(delay=0.15),
     "250 ms": Room(delay=0.25),
     "250 ms, not told": Room(delay=0.25, told=0.0),
-    "80 ms, 96 told": Room(delay=0.08, told=1.2),
+    "80 ms, 104 told": Room(delay=0.08, told=1.3),
     "reverberation 0.6 s": Room(reverberation=0.6),
     "overdriven speaker": Room(overdrive=2.0),
     "loud speaker": Room(loss_db=-6.0),

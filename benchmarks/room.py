@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from shared.sound.codec import RATE, Samples
-from shared.sound.far_end import between
+from shared.sound.resampling import between
 
 BLOCK = RATE // 50
 _TAKEN_LATE = 0.004

@@ -5,16 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from shared.sound.codec import RATE, Samples
+from shared.sound.resampling import Resampler
 
 _LONGEST_SECONDS = 2.0
 """Sound that waits longer than this to be taken is dropped, the oldest first."""
 _BLOCK = RATE // 50
+Callback = Callable[[Any, int, Any, object], None]
+"""Takes or fills (N, channels) samples; sounddevice's."""
 
 
 class SoundDeviceError(Exception):
@@ -61,6 +65,17 @@ def find(device: str, kind: str) -> int | None:
     what = "microphone" if kind == "input" else "speaker"
     there = ", ".join(f"{number} ({name})" for number, name in known) or "none"
     raise SoundDeviceError(f"there is no {what} '{device}'; there are: {there}.")
+
+
+def _stream(sounddevice: Any, make: Any, number: int | None, kind: str, callback_for: Callable[[int], Callback]) -> Any:
+    """A mono stream at RATE, or at the device's own rate if that is the only one it takes. Raises PortAudioError."""
+    try:
+        return make(RATE, _BLOCK, number, 1, "float32", latency="low", callback=callback_for(RATE))
+    except sounddevice.PortAudioError:
+        rate = round(sounddevice.query_devices(number, kind)["default_samplerate"])
+        if rate == RATE:
+            raise
+        return make(rate, rate // 50, number, 1, "float32", latency="low", callback=callback_for(rate))
 
 
 class TimedBlocks:
@@ -119,14 +134,20 @@ def open_microphone(device: str) -> MicrophoneStream:
     """A running microphone: "default", a number, or part of a name. Raises SoundDeviceError."""
     sounddevice, number, microphone = load(), find(device, "input"), MicrophoneStream()
 
-    def take(data: Any, frames: int, times: Any, status: object) -> None:
-        ago = times.currentTime - times.inputBufferAdcTime
-        # Some systems tell no times: then the block has just ended.
-        since = ago if 0 < ago < 1 else frames / RATE
-        microphone.heard(np.array(data[:, 0], np.float32), since)
+    def taking(rate: int) -> Callback:
+        converted = Resampler(rate, RATE)
+
+        def take(data: Any, frames: int, times: Any, status: object) -> None:
+            ago = times.currentTime - times.inputBufferAdcTime
+            # Some systems tell no times: then the block has just ended.
+            since = ago if 0 < ago < 1 else frames / rate
+            samples = np.array(data[:, 0], np.float32)
+            microphone.heard(samples if rate == RATE else converted(samples), since)
+
+        return take
 
     try:
-        microphone.start(sounddevice.InputStream(RATE, _BLOCK, number, 1, "float32", latency="low", callback=take))
+        microphone.start(_stream(sounddevice, sounddevice.InputStream, number, "input", taking))
     except (sounddevice.PortAudioError, ValueError) as error:
         raise SoundDeviceError(
             f"the microphone cannot be used ({error}): check that it is connected and permitted, or choose another one "
@@ -202,12 +223,25 @@ def open_speaker(device: str) -> Speaker:
     """A running speaker: "default", a number, or part of a name. Raises SoundDeviceError."""
     sounddevice, number, speaker = load(), find(device, "output"), Speaker()
 
-    def give(data: Any, frames: int, times: Any, status: object) -> None:
-        ahead = times.outputBufferDacTime - times.currentTime
-        data[:, 0] = speaker.read(frames, ahead if 0 < ahead < 1 else speaker.latency)
+    def giving(rate: int) -> Callback:
+        converted, ready = Resampler(RATE, rate), np.zeros(0, np.float32)
+
+        def give(data: Any, frames: int, times: Any, status: object) -> None:
+            nonlocal ready
+            ahead = times.outputBufferDacTime - times.currentTime
+            ahead = ahead if 0 < ahead < 1 else speaker.latency
+            if rate == RATE:
+                data[:, 0] = speaker.read(frames, ahead)
+                return
+            while (missing := frames - len(ready)) > 0:
+                played = speaker.read(missing * RATE // rate + 1, ahead + len(ready) / rate)
+                ready = np.concatenate([ready, converted(played)])
+            data[:, 0], ready = ready[:frames], ready[frames:]
+
+        return give
 
     try:
-        speaker.start(sounddevice.OutputStream(RATE, _BLOCK, number, 1, "float32", latency="low", callback=give))
+        speaker.start(_stream(sounddevice, sounddevice.OutputStream, number, "output", giving))
     except (sounddevice.PortAudioError, ValueError) as error:
         raise SoundDeviceError(
             f"the speaker cannot be used ({error}): check that it is connected, or choose another one with --speaker"

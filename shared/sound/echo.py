@@ -17,7 +17,7 @@ from shared.sound.sample_clock import SampleClock
 
 PACKAGE = "pywebrtc_audio"
 FRAME = RATE // 100
-LEAD_SECONDS = 0.02
+LEAD_SECONDS = 0.04
 """The far end is read by so much early: an echo that comes before its sound, as times have it where a device says too
 long a latency, cannot be cancelled; one that comes later is found."""
 MOST_WAIT_SECONDS = 0.15
@@ -68,11 +68,10 @@ def load() -> Processor:
 class EchoCanceller:
     """Takes what a speaker plays out of what a microphone hears."""
 
-    def __init__(self, processor: Processor, far_rate: float = RATE) -> None:
-        """`far_rate`: samples a second of what is played."""
-        self._processor, self._far = processor, FarEnd(far_rate)
+    def __init__(self, processor: Processor) -> None:
+        self._processor, self._far = processor, FarEnd()
         self._plays = False
-        self._clock = SampleClock(RATE)
+        self._clock = SampleClock()
         self._waiting = np.zeros(0, np.float32)
 
     def play(self, samples: Samples, clock: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shared.sound.codec import RATE
+
 JUMP_SECONDS = 0.2
 """More than this is no trembling: samples are missing, or the clock was set."""
 _FOLLOW = 0.01
@@ -12,9 +14,7 @@ _FOLLOW = 0.01
 class SampleClock:
     """The time of the next sample of a stream, in seconds; first-order loop, averaging while it is young."""
 
-    def __init__(self, rate: float) -> None:
-        """`rate`: samples a second."""
-        self.rate = rate
+    def __init__(self) -> None:
         self.next = 0.0
         """When the first sample of the next block happens."""
         self._blocks = 0
@@ -28,5 +28,5 @@ class SampleClock:
         else:
             self._blocks += 1
             self.next += max(_FOLLOW, 1 / self._blocks) * ahead
-        self.next += count / self.rate
+        self.next += count / RATE
         return jumped

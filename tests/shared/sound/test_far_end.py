@@ -4,35 +4,35 @@ import numpy as np
 import pytest
 
 from shared.sound.codec import RATE, Samples
-from shared.sound.far_end import FarEnd, between
+from shared.sound.far_end import FarEnd
 
 
-def tone(count: int, rate: float = RATE, hz: float = 800.0) -> Samples:
-    return np.asarray(np.sin(2 * np.pi * hz * np.arange(count) / rate), np.float32)
+def tone(count: int) -> Samples:
+    """800 Hz."""
+    return np.asarray(np.sin(2 * np.pi * 800 * np.arange(count) / RATE), np.float32)
 
 
-def read_all(rate: float, fast: float = 0.0, seconds: float = 12.0) -> Samples:
-    """The tone, played at `rate` on a clock that is fast, as read in parts of 40 ms from 0.1 s on."""
-    far, block, played, parts = FarEnd(rate), round(rate / 50), 0, []
-    sound = tone(round(seconds * rate), rate)
+def read_all(fast: float, seconds: float = 12.0) -> Samples:
+    """The tone, played on a clock that is fast, as read in parts of 40 ms from 0.1 s on."""
+    far, block, played, parts = FarEnd(), RATE // 50, 0, []
+    sound = tone(round(seconds * RATE))
     for n in range(int((seconds - 1) / 0.04)):
         while far.until < 0.2 + n * 0.04:
-            far.add(sound[played : played + block], played / rate / (1 + fast))
+            far.add(sound[played : played + block], played / RATE / (1 + fast))
             played += block
         parts.append(far.read(0.1 + n * 0.04, round(0.04 * RATE)))
     return np.concatenate(parts)
 
 
-@pytest.mark.parametrize("rate", [44100, 48000, 16000])
-def test_what_was_played_is_read_by_time_whatever_the_rate(rate: int) -> None:
-    read = read_all(rate)
+def test_what_was_played_is_read_by_time() -> None:
+    read = read_all(0.0)
     expected = tone(len(read) + RATE // 10)[RATE // 10 :]
-    assert np.max(np.abs(read - expected)) < (0.001 if rate > 40000 else 0.02)
+    assert np.max(np.abs(read - expected)) < 0.001
 
 
 @pytest.mark.parametrize("fast", [1e-4, -1e-4])
 def test_a_drift_is_read_without_a_seam(fast: float) -> None:
-    read = read_all(RATE, fast)
+    read = read_all(fast)
     assert np.max(np.abs(np.diff(read, 2))) < 1.1 * (2 * np.pi * 800 / RATE) ** 2  # of the tone itself
     crossings = np.flatnonzero((read[:-1] < 0) & (read[1:] >= 0))
     late = 800 * len(read) / RATE - len(crossings)
@@ -57,8 +57,3 @@ def test_a_speaker_whose_clock_jumps_begins_anew() -> None:
     far.add(np.full(960, 0.5, np.float32), 12.0)
     assert not far.read(10.0, 900).any()
     assert far.read(12.001, 900) == pytest.approx(np.full(900, 0.5))
-
-
-def test_between_samples_a_cubic_curve_goes_through_them() -> None:
-    samples = np.asarray([0, 1, 4, 9, 16, 25], np.float32)
-    assert between(samples, np.array([1.0, 1.5, 2.25, 3.0])) == pytest.approx([1, 2.25, 5.0625, 9])

@@ -41,8 +41,10 @@ class FakeModule(ModuleType):
     InputStream = OutputStream = FakeStream
     streams: list[FakeStream]
 
-    def query_devices(self) -> list[dict[str, Any]]:
+    def query_devices(self, number: int | None = None, kind: str = "") -> Any:
         names = (("Built-in Microphone", 2, 0), ("Speakers", 0, 2), ("USB Headset", 1, 2))
+        if kind:
+            return {"default_samplerate": float(RATE)}
         return [{"name": n, "max_input_channels": i, "max_output_channels": o} for n, i, o in names]
 
 
