@@ -20,7 +20,7 @@ from receiver.replay import replay_call
 from receiver.virtual_camera import VirtualCameraError
 from sender.call import SenderSettings, load_sending, prepare_aside
 from sender.capture import SourceError
-from sender.options import add_sending_options, sending_settings
+from sender.options import add_sending_options, idle_echo, sending_settings
 from sender.sending import Prepared
 from shared.callfile import CallFileError
 from shared.desktop import DisplayError
@@ -98,8 +98,8 @@ def parse(arguments: list[str] | None = None) -> Asked:
                         "motion: only the face is then as it was")  # fmt: skip
     add_showing_options(parser)
     parser.add_argument("--send", metavar="SOURCE", help="both ways: send camera:N, camera:NAME, a video file or "
-                        "sample to a caller who receives (sender --receive); with loudspeakers the other side hears "
-                        "itself, so wear headphones")  # fmt: skip
+                        "sample to a caller who receives (sender --receive); wear headphones if sender "
+                        "--list-devices has no echo cancellation")  # fmt: skip
     add_sending_options(parser.add_argument_group("with --send", "as the sender has them"))
     parser.add_argument("--keep", action="store_true", help="wait for the next call after a goodbye")
     parser.add_argument("--calls", type=int, default=1, metavar="N",
@@ -164,6 +164,8 @@ def _idle(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
         problems.append(idle(parser, args, ("ca",), "without --rendezvous https://HOST"))
     if (args.by_hand or args.rendezvous is not None) and args.page is None:
         problems.append(idle(parser, args, ("certificate",), "where this machine serves nothing: add --page"))
+    if args.send is not None:
+        problems.append(idle_echo(parser, args, args.send, args.speaker is not None or args.window))
     if args.no_identity:
         problems.append(idle(parser, args, ("config",), "with --no-identity, which keeps nothing: leave out one"))
     if args.no_audio:

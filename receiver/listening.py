@@ -32,6 +32,9 @@ class Output(Protocol):
     def write(self, samples: Samples) -> None:
         """Adds samples at the end."""
 
+    def played(self) -> list[tuple[float, Samples]]:
+        """(time at which the first sample is heard, samples) of all that was played since the last call."""
+
     def close(self) -> None:
         """Gives the device back."""
 
@@ -49,6 +52,10 @@ class Listening:
     def mute(self, muted: bool) -> None:
         """Turns the sound off, or on again."""
         self._muted = muted
+
+    def played(self) -> list[tuple[float, Samples]]:
+        """(time at which the first sample is heard, samples) of all that was played since the last call."""
+        return self._output.played()
 
     async def run(self) -> None:
         """Plays until cancelled."""

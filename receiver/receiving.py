@@ -27,6 +27,7 @@ from shared.part_file import WAVE
 from shared.session.hello import SOUND, Hello
 from shared.session.report import Meter, Snapshot
 from shared.session.verified import Verified
+from shared.sound.codec import Samples
 from shared.sound.devices import open_speaker
 from shared.tasks import watched
 
@@ -139,6 +140,9 @@ class OwnSide(Protocol):
     def mute(self, muted: bool) -> None:
         """Sends no sound, or sends it again."""
 
+    def cancel_echo(self, played: Callable[[], list[tuple[float, Samples]]], say: Callable[[str], None]) -> None:
+        """Sends nothing of what a speaker on this side plays; if it cannot be helped, `say` tells."""
+
     def turn_camera_off(self, off: bool) -> None:
         """Sends no motion, or sends it again."""
 
@@ -187,6 +191,8 @@ class Receiving:
         self._listening = listen(self.half, place.speaker, say) if heard and place.speaker else None
         if self._listening is not None:
             opened.callback(self._listening.close)
+            if own is not None:
+                own.cancel_echo(self._listening.played, say)
         self._connect_window(own)
         self._player = Player(self.half, self._sinks, lambda: self._watch.indicators.line(), studio.threads.drawing)
         if place.page is not None:

@@ -22,7 +22,7 @@ from sender.call import SenderSettings, send_call
 from sender.capture import SourceError, open_source
 from sender.devices import cameras, listing
 from sender.hints import WITHOUT_FACE, no_face
-from sender.options import SENDING, add_sending_options, sending_settings
+from sender.options import SENDING, add_sending_options, idle_echo, sending_settings
 from sender.preview import Preview, preview_alone
 from sender.recording import record_call
 from sender.sending import Sending
@@ -94,8 +94,8 @@ def parse(arguments: list[str] | None = None) -> Asked:
     parser.add_argument("--preview", action="store_true", help="show your own picture, what of it is sent, and how to "
                         "sit better; without --peer only that")  # fmt: skip
     parser.add_argument("--receive", action="store_true", help="see and hear the other side, too, if it sends (its "
-                        "receiver runs with --send): in a window, unless an option below says where else; with "
-                        "loudspeakers the other side hears itself, so wear headphones")  # fmt: skip
+                        "receiver runs with --send): in a window, unless an option below says where else; "
+                        "wear headphones if --list-devices has no echo cancellation")  # fmt: skip
     parser.add_argument("--seconds", type=seconds, metavar="S", help="end the call after this much of the source")
     parser.add_argument("--out", type=Path, metavar="FILE", help="without --peer: write the call to FILE.pinhole "
                         "instead of calling; with --receive: record what is shown as FILE.mp4")  # fmt: skip
@@ -163,6 +163,8 @@ def _idle(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
         problems.append(idle(parser, args, ("ca",), "with this link, which is not an https one"))
     if args.receive:
         problems.append(idle_showing(parser, args))
+    plays = args.receive and (args.speaker is not None or _in_window(args))
+    problems.append(idle_echo(parser, args, args.source, plays))
     if args.no_identity:
         problems.append(idle(parser, args, ("config",), "with --no-identity, which keeps nothing: leave out one"))
     if args.no_audio:
@@ -170,12 +172,16 @@ def _idle(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
     return next((each for each in problems if each), "")
 
 
+def _in_window(args: argparse.Namespace) -> bool:
+    """Whether the other side is shown in a window: if asked, or if it is shown nowhere else."""
+    elsewhere = args.out or args.record or args.virtual_camera or args.page is not None
+    return args.window or not elsewhere
+
+
 def _receiving(args: argparse.Namespace) -> ReceiverSettings | None:
     if not args.receive:
         return None
-    settings = showing_settings(args, args.out)
-    elsewhere = settings.out or settings.record or settings.virtual_camera or settings.page is not None
-    return replace(settings, window=settings.window or not elsewhere, sends=True)
+    return replace(showing_settings(args, args.out), window=_in_window(args), sends=True)
 
 
 @ended_by_signals("sender")

@@ -16,6 +16,7 @@ import cv2
 
 from sender.camera import CameraDevice, CameraError, Opener
 from sender.video4linux import Mode, is_virtual, modes_of, takes_pictures
+from shared.sound import echo
 from shared.sound.devices import SoundDeviceError, names
 
 PROBED = 5
@@ -94,6 +95,7 @@ def listing(found: Sequence[Camera]) -> str:
     if not found:
         lines.append("  none found; a video file does as well: --source talk.mp4, or --source sample")
     lines += ["microphones (--microphone N or NAME)", *_microphones()]
+    lines += ["echo cancellation", f"  {_echo_cancellation()}"]
     return "\n".join(lines)
 
 
@@ -103,6 +105,12 @@ def _microphones() -> list[str]:
     except SoundDeviceError as error:
         return [f"  {error}"]
     return [f"  {number}  {name}" for number, name in found] or ["  none found"]
+
+
+def _echo_cancellation() -> str:
+    if echo.available():
+        return "installed: what the speaker plays in a two-way call is taken out of what the microphone hears"
+    return "not installed (pip install 'pinhole[audio]'): wear headphones in a two-way call"
 
 
 def _mode_of(device: CameraDevice) -> tuple[Mode, ...]:

@@ -12,10 +12,11 @@ from sender.sound import SoundSettings
 from shared.codec.base_video import MAX_CRF, SIZES
 from shared.codec.picture import Quality
 from shared.link.ice import IceSettings
+from shared.session.idle_options import idle
 
 SENDING = (
     "refresh", "budget", "profile", "picture_size", "picture_quality", "bundle", "framing",
-    "microphone", "audio", "mute",
+    "microphone", "audio", "mute", "echo_cancellation",
 )  # fmt: skip
 """The options of `add_sending_options`, as argparse has them."""
 
@@ -104,6 +105,21 @@ def add_sending_options(parser: argparse.ArgumentParser | argparse._ArgumentGrou
                        "(default: the system's)")  # fmt: skip
     parser.add_argument("--audio", type=Path, metavar="FILE", help="the sound of a WAV or another file instead")
     parser.add_argument("--mute", action="store_true", help="begin with the sound off")
+    parser.add_argument("--no-echo-cancellation", dest="echo_cancellation", action="store_false",
+                        help="send what the microphone hears as it is, the speaker too. Without it a two-way call "
+                        "takes out what the speaker here plays, lessens noise and evens the level (pip install "
+                        "'pinhole[audio]')")  # fmt: skip
+
+
+def idle_echo(parser: argparse.ArgumentParser, args: argparse.Namespace, source: str, plays: bool) -> str:
+    """A sentence if --no-echo-cancellation would do nothing; nothing if it does something.
+
+    `plays`: whether the other side is heard on a speaker here.
+    """
+    hears = args.microphone is not None or (args.audio is None and not args.no_audio and source.startswith("camera:"))
+    if not hears:
+        return idle(parser, args, ("echo_cancellation",), "without a microphone: leave it out")
+    return "" if plays else idle(parser, args, ("echo_cancellation",), "where no speaker plays: leave it out")
 
 
 def sending_settings(
@@ -119,7 +135,7 @@ def sending_settings(
         base="off" if args.no_base else args.base, base_size=args.base_size, base_crf=args.base_crf,
         base_rate=args.base_rate, framing=args.framing, seconds=seconds, engine=args.engine, device=args.device,
         ice=ice, report=args.report, precision=args.precision, out=out, preview=preview,
-        sound=SoundSettings(not args.no_audio, args.microphone, args.audio, args.mute),
+        sound=SoundSettings(not args.no_audio, args.microphone, args.audio, args.mute, args.echo_cancellation),
     )  # fmt: skip
     settings.byte_budget()
     settings.base_point()

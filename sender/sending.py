@@ -17,7 +17,7 @@ from sender.crop import cut, whole_square
 from sender.outgoing import OutgoingHalf
 from sender.preview import Preview
 from sender.pump import Pump
-from sender.sound import Sound
+from sender.sound import Played, Sound
 from shared.link.base import Link
 from shared.models.engine import Picture
 from shared.session.hello import Hello
@@ -212,6 +212,11 @@ class Sending:
         """Sends no sound, or sends it again."""
         if self._prepared.sound is not None:
             self._prepared.sound.voice.muted = muted
+
+    def cancel_echo(self, played: Played, say: Callable[[str], None]) -> None:
+        """Sends nothing of what a speaker on this side plays; if it cannot be helped, `say` tells."""
+        if self._prepared.sound is not None:
+            self._prepared.sound.cancel_echo(played, say)
 
     def turn_camera_off(self, off: bool) -> None:
         """Sends no motion, which the other side is told, or sends it again."""

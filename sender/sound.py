@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -19,6 +19,7 @@ from sender.voice import Packet, Voice
 from shared.local_media import open_media
 from shared.sound.codec import RATE, Samples
 from shared.sound.devices import MicrophoneStream, SoundDeviceError, open_microphone
+from shared.sound.echo import EchoCanceller, EchoUnavailable, load
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,12 @@ class SoundSettings:
     file: Path | None = None
     """A sound file, or a video file's track, in the place of a microphone."""
     muted: bool = False
+    echo_cancellation: bool = True
+    """Whether what a speaker plays is taken out of what a microphone hears, where that can be done."""
+
+
+Played = Callable[[], list[tuple[float, Samples]]]
+"""Gives (time at which the first sample is heard, samples) of all that a speaker played since the last call."""
 
 
 class Sound(ABC):
@@ -51,6 +58,11 @@ class Sound(ABC):
     @abstractmethod
     def take(self, stamp: float, start: float) -> list[Packet]:
         """What was said up to the frame of `stamp` seconds, which was captured at `start + stamp`."""
+
+    @abstractmethod
+    def cancel_echo(self, played: Played, say: Callable[[str], None]) -> None:
+        """From now on a speaker can be heard by this source; what it plays is not sent. If it cannot be helped, `say`
+        tells."""
 
     @abstractmethod
     def close(self) -> None:
@@ -87,6 +99,9 @@ class FileSound(Sound):
                 break
         return packets
 
+    def cancel_echo(self, played: Played, say: Callable[[str], None]) -> None:
+        """Nothing: a file does not hear."""
+
     def close(self) -> None:
         if self._container is not None:
             self._container.close()
@@ -118,12 +133,27 @@ class FileSound(Sound):
 class MicrophoneSound(Sound):
     """A microphone, on the machine's clock."""
 
-    def __init__(self, stream: MicrophoneStream, muted: bool = False) -> None:
+    def __init__(self, stream: MicrophoneStream, muted: bool = False, echo_cancellation: bool = True) -> None:
         super().__init__(muted)
-        self._stream = stream
+        self._stream, self._cancels = stream, echo_cancellation
+        self._echo: EchoCanceller | None = None
+        self._played: Played = list
 
     def take(self, stamp: float, start: float) -> list[Packet]:
-        return [packet for clock, samples in self._stream.read() for packet in self.voice.feed(samples, clock)]
+        heard = self._stream.read()
+        if self._echo is not None:
+            for clock, samples in self._played():
+                self._echo.play(samples, clock)
+            heard = [clean for clock, samples in heard for clean in self._echo.clean(samples, clock)]
+        return [packet for clock, samples in heard for packet in self.voice.feed(samples, clock)]
+
+    def cancel_echo(self, played: Played, say: Callable[[str], None]) -> None:
+        if not self._cancels:
+            return
+        try:
+            self._echo, self._played = EchoCanceller(load()), played
+        except EchoUnavailable as error:
+            say(str(error))
 
     def close(self) -> None:
         self._stream.close()
@@ -144,12 +174,13 @@ def open_sound(settings: SoundSettings, source: str, capture: Capture) -> Sound 
     if settings.microphone is None and capture.kind != "camera":
         return None
     try:
-        return MicrophoneSound(open_microphone(settings.microphone or "default"), settings.muted)
+        microphone = open_microphone(settings.microphone or "default")
     except SoundDeviceError as error:
         if settings.microphone is not None:
             raise SourceError(str(error)) from error
         log.warning("the call has no sound: %s", error)
         return None
+    return MicrophoneSound(microphone, settings.muted, settings.echo_cancellation)
 
 
 def bundle_with_sound(fps: float) -> int:

@@ -26,19 +26,23 @@ PLAY = "--play c.pinhole"
             "sender", FILE,
             ["--seconds -3", "--seconds 0", "--seconds nan", "--seconds inf", "--seconds soon", "--stun s:1",
              "--turn turn:u:p@h", "--ca c", "--wait", "--state s", "--who ben", "--no-identity", "--config c",
-             "--microphone", "--no-audio --mute", "--window", "--page", "--generator compact"],
+             "--microphone", "--no-audio --mute", "--no-echo-cancellation", "--window", "--page",
+             "--generator compact"],
         ),
         (
             "sender", "--preview",
             ["--report r", "--engine vox256", "--device cpu", "--no-audio", "--freq 3", "--budget 9", "--profile thin",
              "--picture-size 64", "--picture-quality 9", "--bundle 2", "--framing none", "--microphone", "--audio w",
-             "--mute", "--wait", "--state s", "--who ben", "--no-identity", "--config c", "--record r.pinhole"],
+             "--mute", "--no-echo-cancellation", "--wait", "--state s", "--who ben", "--no-identity", "--config c",
+             "--record r.pinhole"],
         ),
         (
             "sender", CALL,
             ["--ca c", "--no-audio --mute", "--no-identity --config c", "--receive --page-host 0.0.0.0",
              "--receive --no-audio --speaker", "--receive --no-audio --out-audio w.wav",
-             "--receive --upscaler-weights f", "--budget nan", "--pose-threshold nan"],
+             "--receive --upscaler-weights f", "--budget nan", "--pose-threshold nan", "--no-echo-cancellation",
+             "--receive --no-echo-cancellation --source x.mp4", "--receive --no-echo-cancellation --no-audio",
+             "--receive --no-echo-cancellation --audio w", "--receive --no-echo-cancellation --page"],
         ),
         (
             "receiver", PLAY,
@@ -52,7 +56,9 @@ PLAY = "--play c.pinhole"
             "receiver", "",
             ["--by-hand --listen 127.0.0.1:0", "--by-hand --no-qr", "--by-hand --certificate c --key k", "--ca c",
              "--rendezvous https://h --listen 127.0.0.1:0", "--rendezvous https://h --certificate c --key k",
-             "--page-host 0.0.0.0", "--no-audio --speaker", "--no-identity --config c", "--upscaler-weights f"],
+             "--page-host 0.0.0.0", "--no-audio --speaker", "--no-identity --config c", "--upscaler-weights f",
+             "--no-echo-cancellation", "--send camera:0 --no-echo-cancellation",
+             "--window --send x.mp4 --no-echo-cancellation"],
         ),
     ],
 )  # fmt: skip
@@ -78,6 +84,9 @@ def test_what_has_an_effect_is_taken() -> None:
     parse(["--peer", "https://h/join/t", "--ca", "c", "--receive", "--page", "--page-host", "0.0.0.0"])
     for option in ("--report r", "--size 512", "--out-audio w.wav", "--generator f", "--backend torch", "--no-audio"):
         receiver_main.parse([*PLAY.split(), *option.split()])
+    for more in ("", "--page --speaker", "--window --source x.mp4 --microphone"):
+        parse([*CALL.split(), "--receive", "--no-echo-cancellation", *more.split()])
+    receiver_main.parse("--window --send camera:0 --no-echo-cancellation".split())  # noqa: SIM905
     receiver_main.parse("--rendezvous https://h --ca c --page --certificate c --key k".split())  # noqa: SIM905
 
 

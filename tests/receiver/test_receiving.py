@@ -33,6 +33,9 @@ class Closes:
     def close(self) -> None:
         self.closed += 1
 
+    def played(self) -> list[object]:
+        return ["what it played"]
+
 
 MADE: list[Closes] = []
 
@@ -67,6 +70,22 @@ async def test_what_was_opened_before_something_failed_is_closed(
     assert len(MADE) == {"Sinks": 0, "listen": 1, "Player": 2}[step]
     assert all(each.closed == 1 for each in MADE)
     assert files(tmp_path) == []
+
+
+async def test_what_is_heard_here_is_kept_from_what_is_sent(tmp_path: Path) -> None:
+    asked: list[object] = []
+
+    class OwnSide:
+        can_be_muted = True
+
+        def cancel_echo(self, played: Any, say: Any) -> None:
+            asked.extend(played())
+
+    studio = Studio(ColourEngine(), make_basis(), Bicubic())
+    for place in (Place(), Place(speaker="default")):
+        assert asked == []
+        await Receiving(studio, memory_pair()[0], HELLO, place, lambda text: None, OwnSide()).close("the end")  # type: ignore[arg-type]
+    assert asked == ["what it played"]
 
 
 async def test_a_recording_is_ended_although_the_pictures_cannot_be(

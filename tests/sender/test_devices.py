@@ -172,12 +172,16 @@ def test_elsewhere_numbers_are_tried() -> None:
     assert released == list(range(PROBED))
 
 
-def test_the_list_says_what_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("available", [True, False])
+def test_the_list_says_what_to_write(available: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "names", lambda kind: [(3, "Headset")])
+    monkeypatch.setattr("shared.sound.echo.available", lambda: available)
     text = listing([Camera(0, "Desk", (Mode("MJPG", 640, 480, (30, 15)),))])
-    assert text.splitlines() == [
+    *devices, echo = text.splitlines()
+    assert ("headphones" in echo) != available
+    assert devices == [
         "cameras (--source camera:N or camera:NAME)", "  0  Desk", "       MJPG 640x480 at 30, 15 fps",
-        "microphones (--microphone N or NAME)", "  3  Headset",
+        "microphones (--microphone N or NAME)", "  3  Headset", "echo cancellation",
     ]  # fmt: skip
 
 

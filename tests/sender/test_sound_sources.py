@@ -14,6 +14,7 @@ from sender.capture import Capture, SourceError, open_source
 from sender.sound import FileSound, MicrophoneSound, SoundSettings, bundle_with_sound, open_sound
 from sender.voice import Packet
 from shared.local_media import open_media
+from shared.sound import echo
 from shared.sound.codec import RATE, Samples
 from shared.sound.devices import MicrophoneStream, SoundDeviceError
 
@@ -117,6 +118,55 @@ def test_a_microphone_speaks_by_its_own_clock(monkeypatch: pytest.MonkeyPatch) -
     packets = sound.take(3.0, 1.0)
     assert [each.clock_ms for each in packets] == [76_300 + 60 * n for n in range(11)]
     sound.close()
+
+
+class Subtracts:
+    """An echo canceller for a microphone that hears nothing but the speaker, as loud as it plays."""
+
+    def process(self, near: Samples, far: Samples) -> Samples:
+        return near - far
+
+
+def hears_a_speaker(sound: MicrophoneSound, stream: MicrophoneStream, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Packets of speech that go out while only the speaker says something, 20 ms after it was given it."""
+    said, now, packets, told = speech(3.0, pauses=False), 50.0, 0, []
+    played = iter([(50.0 + n * 0.02 + echo.LEAD_SECONDS, said[n * 960 : (n + 1) * 960]) for n in range(150)])
+    sound.cancel_echo(lambda: [next(played), next(played)], told.append)
+    for n in range(0, 150, 2):
+        now += 0.04
+        monkeypatch.setattr("time.monotonic", lambda now=now: now)
+        stream.heard(said[n * 960 : (n + 2) * 960], 0.04)
+        packets += sum(1 for each in sound.take(0.0, 0.0) if each.data)
+    assert told == []
+    return packets
+
+
+@pytest.mark.parametrize(("wanted", "packets"), [(True, range(4)), (False, range(45, 51))])
+def test_what_a_speaker_plays_is_not_sent(wanted: bool, packets: range, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = MicrophoneStream()
+    monkeypatch.setattr("sender.sound.load", Subtracts)
+    monkeypatch.setattr("sender.sound.open_microphone", lambda name: stream)
+    sound = open_sound(SoundSettings(echo_cancellation=wanted), "camera:0", Camera())
+    assert isinstance(sound, MicrophoneSound)
+    assert hears_a_speaker(sound, stream, monkeypatch) in packets
+
+
+def test_without_the_package_the_call_is_as_it_was_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise echo.EchoUnavailable("there is no echo cancellation")
+
+    monkeypatch.setattr("sender.sound.load", missing)
+    stream, told = MicrophoneStream(), []
+    sound = MicrophoneSound(stream)
+    sound.cancel_echo(list, told.append)
+    assert told == ["there is no echo cancellation"]
+    stream.heard(speech(0.7, pauses=False), 0.7)
+    assert len(sound.take(0.0, 0.0)) == 11
+
+
+def test_a_file_hears_no_speaker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sender.sound.load", lambda: pytest.fail("nothing is to be cancelled"))
+    FileSound(write_wav(tmp_path / "s.wav", speech(0.5))).cancel_echo(list, lambda text: None)
 
 
 def test_without_a_microphone_a_camera_calls_without_sound_unless_one_was_asked_for(

@@ -41,8 +41,10 @@ class FakeModule(ModuleType):
     InputStream = OutputStream = FakeStream
     streams: list[FakeStream]
 
-    def query_devices(self) -> list[dict[str, Any]]:
+    def query_devices(self, number: int | None = None, kind: str = "") -> Any:
         names = (("Built-in Microphone", 2, 0), ("Speakers", 0, 2), ("USB Headset", 1, 2))
+        if kind:
+            return {"default_samplerate": float(RATE)}
         return [{"name": n, "max_input_channels": i, "max_output_channels": o} for n, i, o in names]
 
 
@@ -101,10 +103,17 @@ def test_a_speaker_plays_in_order_and_silence_after_the_end() -> None:
     speaker.write(np.arange(5, 9, dtype=np.float32))
     assert speaker.queued == pytest.approx(9 / RATE)
     taken = [np.full((4, 1), 9.0), np.full((8, 1), 9.0)]
-    for block in taken:
-        stream.callback(block, len(block), None, None)
+    before = time.monotonic()
+    for block, dac in zip(taken, (10.25, 0.0), strict=True):
+        stream.callback(block, len(block), SimpleNamespace(currentTime=10.0, outputBufferDacTime=dac), None)
+    after = time.monotonic()
     assert np.concatenate(taken)[:, 0].tolist() == [*range(9), 0, 0, 0]
     assert speaker.queued == 0
+    (heard, first), (unknown, second) = speaker.played()
+    assert before + 0.25 <= heard <= after + 0.25
+    assert before + 0.04 <= unknown <= after + 0.04  # some systems tell no times
+    assert [*first, *second] == [*range(9), 0, 0, 0]
+    assert speaker.played() == []
     speaker.close()
     assert stream.closed
 
