@@ -61,7 +61,7 @@ class _Flying:
 
 
 class SourceScheduler:
-    """Sends sources as the refresh policy, the byte budget, the link and the processor allow; mirrors the receiver's
+    """Scheduler of sources: they go as refresh policy, byte budget, link and processor allow. Mirrors the receiver's
     gallery."""
 
     def __init__(
@@ -80,6 +80,7 @@ class SourceScheduler:
         self.connected = True
         """Whether it is known what the receiver holds: not from the loss of a connection until it says so."""
         self.on_held: Callable[[int], None] = lambda source_id: None
+        """Called with the id of each source that the receiver has taken; set it."""
         self._policy, self._quality, self._pacer = policy, quality, pacer
         self._budget, self._first = budget, first
         self._encoder = SourceCoder()
