@@ -30,7 +30,7 @@ from shared.mixture import Mixture
 from shared.models.engine import Engine, Picture
 from shared.session.call import TICK_SECONDS
 
-_PLAYS_OUT_SECONDS, _LEAST_STEP = 3.0, 0.001
+_PLAYS_OUT_SECONDS = 3.0
 HOLD_SECONDS = 20.0
 """Time of the call, not of the clock, within which the first source must be held."""
 
@@ -187,17 +187,12 @@ class Loopback:
         self._draw_until(self.duration)
 
     def _draw_until(self, end: float) -> None:
-        """Draws what is due; in small steps, or a newer frame would take the place of one before it."""
-        now = self._drew_until
-        while now < end:
-            following = self._receiver.playout.next_time()
-            now = min(max(now + _LEAST_STEP, end if following is None else following), end)
-            while (item := self._receiver.due(now)) is not None:
-                frame, mixed = item
+        """Draws what is due, all of it."""
+        for frame, mixed, now in self._receiver.each_due(self._drew_until, end):
+            if mixed:
+                self._drawn[frame.number] = self._receiver.draw(frame, mixed)
+                self._from[frame.number] = frame, mixed
                 self._receiver.shown(frame, now)
-                if mixed:
-                    self._drawn[frame.number] = self._receiver.draw(frame, mixed)
-                    self._from[frame.number] = frame, mixed
         self._drew_until = max(self._drew_until, end)
 
     def _deliver(self, messages: Iterable[tuple[Channel, bytes]]) -> None:

@@ -6,7 +6,7 @@ into a source for `add_source`. `due` says which frame to draw from which source
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from receiver.appearance import FaceWatch
@@ -31,6 +31,8 @@ from shared.session.call import Outgoing, TooManyErrors
 
 _MAX_MALFORMED = 50
 _MAX_JOBS = 4
+_LEAST_STEP = 0.001
+"""Seconds: frames that are due closer together are one."""
 _LONG_AWAY = 300.0
 """Seconds of silence after which frame numbers and clocks, which wrap, may not be followed from where they were."""
 
@@ -157,6 +159,18 @@ class IncomingHalf:
     def due(self, now: float) -> tuple[Frame, Mixed] | None:
         """The frame to show at `now` and the sources to draw it from; no source means: hold the last picture."""
         return self._with_sources(self.playout.due(now))
+
+    def each_due(self, began: float, end: float) -> Iterator[tuple[Frame, Mixed, float]]:
+        """Every frame that becomes due between two times, with the time: for who can draw all of them.
+
+        In small steps, or a newer frame would take the place of one before it.
+        """
+        now = began
+        while now < end:
+            following = self.playout.next_time()
+            now = min(max(now + _LEAST_STEP, end if following is None else following), end)
+            while (item := self.due(now)) is not None:
+                yield *item, now
 
     def due_again(self, number: int) -> tuple[Frame, Mixed] | None:
         """The frame of this number and its sources, in a replay of what `due` gave; None if it is not there."""

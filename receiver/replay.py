@@ -31,8 +31,6 @@ _LONGEST_GAP_SECONDS = 30.0
 """That a hole in a recording is drawn as at most."""
 _PLAYS_OUT_SECONDS = 2.0
 """After the last message: longer than any frame waits."""
-_LEAST_STEP = 0.001
-"""Seconds: frames that are due closer together are one."""
 
 
 def replay_call(settings: ReceiverSettings) -> dict[str, int]:
@@ -138,23 +136,15 @@ def _as_shown(half: IncomingHalf, entries: Iterator[Entry]) -> Iterator[Due]:
 def _by_the_clock(half: IncomingHalf, entries: Iterator[Entry]) -> Iterator[Due]:
     """What a quick machine would draw that gets the messages at their times."""
     now = 0.0
-
-    def until(end: float) -> Iterator[Due]:
-        nonlocal now
-        while now < end:  # small steps: a frame is shown at its time, or a newer one would take its place
-            following = half.playout.next_time()
-            now = min(max(now + _LEAST_STEP, end if following is None else following), end)
-            while (item := half.due(now)) is not None:
-                yield *item, now
-
     for message in entries:
         if not isinstance(message, Message):
             continue
-        yield from until(message.time)
+        yield from half.each_due(now, message.time)
+        now = max(now, message.time)
         half.receive(message.channel, message.data, now)
         while (job := half.next_job()) is not None:
             _prepare(half, job)
-    yield from until(now + _PLAYS_OUT_SECONDS)
+    yield from half.each_due(now, now + _PLAYS_OUT_SECONDS)
 
 
 def _prepare(half: IncomingHalf, job: PictureMessage) -> None:

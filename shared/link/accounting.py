@@ -1,4 +1,6 @@
-"""Counting bytes on the wire: the one place from which status line, reports and benchmarks have them.
+"""Counting bytes on the wire of real connections: the one place from which status line and reports have them.
+
+What no network carries is computed instead (`shared.link.computed`).
 
 Two layers are looked at. Datagrams, as they enter and leave the sockets, give the total; SCTP packets, before they are
 encrypted and after they are decrypted, say what the bytes were for. What goes around an SCTP packet is the same for

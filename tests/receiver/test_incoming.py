@@ -355,3 +355,18 @@ def test_a_source_of_a_sender_that_is_replaced_while_it_is_decoded_is_dropped(mo
     monkeypatch.setattr("receiver.synthesis.decode_picture", decode)
     incoming.add_source(incoming.prepare(came))
     assert incoming.held() == []
+
+
+def test_each_frame_that_becomes_due_is_given_once_at_its_time() -> None:
+    half = incoming_half()
+    give(half, message(1))
+    for number in range(0, 20, 5):
+        move(half, number, tuple(make_motion(yaw=number + n) for n in range(5)), number * STEP + 0.2)
+    began, middle, end = 0.0, 0.5, 2.0
+    due = [*half.each_due(began, middle), *half.each_due(middle, end)]
+    assert [frame.number for frame, _, _ in due] == list(range(20))
+    assert all(mixed for _, mixed, _ in due)
+    delay = half.playout.delay
+    assert delay is not None
+    assert [now for _, _, now in due] == pytest.approx([frame.capture + delay for frame, _, _ in due], abs=0.002)
+    assert list(half.each_due(end, end)) == list(half.each_due(end, end - 1)) == []
