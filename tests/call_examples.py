@@ -152,6 +152,8 @@ class Program:
         module: list[str | Path] = ["-m", name] if not before else ["-c", script, name]
         command = [name] if isinstance(name, Path) else [sys.executable, *module]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        if isinstance(name, Path):
+            environment.pop("PYTHONPATH", None)  # it runs what is installed beside it
         self._process = subprocess.Popen(
             [*command, *map(str, arguments)],
             cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -36,8 +36,9 @@ def own_files() -> Iterator[Path]:
     """Every file of the packages, relative to the repository."""
     for package in packages():
         for path in package.rglob("*"):
-            if path.is_file() and "__pycache__" not in path.parts:
-                yield path.relative_to(ROOT)
+            own = path.relative_to(ROOT)
+            if path.is_file() and not any(part.startswith((".", "__pycache__")) for part in own.parts):
+                yield own
 
 
 def test_no_file_is_left_out_of_what_is_installed() -> None:

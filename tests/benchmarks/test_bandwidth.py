@@ -143,7 +143,7 @@ def test_a_script_that_is_stopped_says_so(tmp_path: Path) -> None:
     ) as process:
         assert process.stderr is not None
         # While weights are being read, an interrupt may come out as an error of theirs: not before frames are drawn.
-        assert any(re.search(r" [1-9]\d?% .*Pinhole", line) for line in process.stderr)
+        assert any(re.search(r"\b[1-9]\d?%\|.*Pinhole", line) for line in process.stderr)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
