@@ -112,8 +112,9 @@ def measure(room: Room, canceller: EchoCanceller | None = None) -> Figures:
     before, _ = _kept(near, microphone, NEAR_ALONE)
     both, both_likeness = _kept(near, clean, BOTH)
     _, mixed = _kept(near, microphone, BOTH)
+    first, settled, again = (_level(microphone, each) - _level(clean, each) for each in (FIRST, SETTLED, FAR_AGAIN))
     return Figures(
-        *(_level(microphone, each) - _level(clean, each) for each in (FIRST, SETTLED, FAR_AGAIN)),
+        erle_first=first, erle=settled, erle_again=again,
         sent_without=_sent(microphone), sent=_sent(clean),
         near_level=gain - before, near_likeness=likeness,
         both_without=_ratio(mixed), both=_ratio(both_likeness), both_level=both - gain,

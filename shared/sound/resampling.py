@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,7 +30,7 @@ class Resampler:
         return wanted
 
 
-def between(samples: Samples, positions: NDArray[np.float64]) -> Samples:
+def between(samples: Samples, positions: NDArray[np.floating[Any]]) -> Samples:
     """`samples` at ascending fractional positions by Catmull-Rom splines; zeros on both sides of them."""
     first = int(np.floor(positions[0])) - 1
     needed = samples[max(0, first) : max(0, int(np.ceil(positions[-1])) + 3)]
