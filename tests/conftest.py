@@ -15,8 +15,20 @@ from shared.models import precision
 from shared.models.engine import Engine, Picture
 from shared.models.registry import load_engine
 
+TOOLS = ("benchmarks", "weights/training")
+"""Folders of tests of programs that a user of a call never runs."""
+
 settings.register_profile("pinhole", deadline=None)  # how fast the machine is must not matter
 settings.load_profile("pinhole")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests in those folders, before some are chosen by their markers."""
+    here = Path(__file__).parent
+    for item in items:
+        if any(item.path.is_relative_to(here / folder) for folder in TOOLS):
+            item.add_marker("tools")
 
 
 @pytest.fixture(autouse=True, scope="session")

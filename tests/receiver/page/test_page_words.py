@@ -12,7 +12,7 @@ from receiver.page.stage import Stage
 from shared.link.viewers import Viewers
 
 
-@pytest.mark.slow
+@pytest.mark.browser
 async def test_words_and_warnings_are_shown_until_the_call_ends() -> None:
     require_chromium()
     stage, trust = Stage(Viewers()), {"words": [], "compared": False, "warnings": []}  # type: ignore[var-annotated]
