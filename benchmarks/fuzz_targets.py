@@ -20,8 +20,8 @@ from benchmarks.fuzz_calls import KEYPOINTS, hostile_receiver, hostile_sender, p
 from benchmarks.fuzz_pictures import picture_messages
 from shared.callfile import CallFileError, CallWriter, Message, Shown, Taken, read_call
 from shared.codec import control
-from shared.codec.base_section import MAX_PACKETS as MAX_BASE_PACKETS
 from shared.codec.base_section import GENERATIONS, MAX_SECTION_BYTES, BasePacket, pack_base, unpack_base
+from shared.codec.base_section import MAX_PACKETS as MAX_BASE_PACKETS
 from shared.codec.base_video import MAX_KEY_BYTES, MAX_PACKET_BYTES
 from shared.codec.bundle import MAX_BUNDLE_BYTES, MAX_FRAMES, Bundle, decode_bundle, encode_bundle
 from shared.codec.errors import MalformedBase, MalformedBundle, MalformedControl, MalformedPicture

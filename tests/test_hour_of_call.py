@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 import pytest
-from simulated_call import SimulatedCall
+from simulated_call import AdaptingCall
 
 from sender.refresh import EveryN
 
@@ -32,7 +32,7 @@ def elements(thing: object, seen: set[int] | None = None) -> int:
 
 
 def test_the_count_sees_what_grows_deep_inside() -> None:
-    call = SimulatedCall(fps=5.0)
+    call = AdaptingCall(fps=5.0)
     call.run(2)
     before = elements(call.outgoing)
     call.outgoing._pacer.add(7, [b"x"] * 500)
@@ -41,7 +41,7 @@ def test_the_count_sees_what_grows_deep_inside() -> None:
 
 @pytest.mark.parametrize("fps", [3.0, pytest.param(25.0, marks=pytest.mark.slow)])
 def test_an_hour_keeps_no_more_than_a_quarter_of_it(fps: float) -> None:
-    call = SimulatedCall(16_000.0, fps=fps, policy=EveryN(round(20 * fps)))
+    call = AdaptingCall(16_000.0, fps=fps, policy=EveryN(round(18 * fps)))
     call.keep = False
     most = {"sender": 0, "receiver": 0}
     early = dict(most)
