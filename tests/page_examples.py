@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 from call_examples import FPS, KEYPOINTS, incoming_half, make_basis, make_motion
+from memory_link import memory_pair
 
 from receiver.incoming import PreparedSource
 from receiver.indicators import Indicators
@@ -17,7 +18,6 @@ from receiver.playout import Frame
 from shared.codec.bundle import Bundle, encode_bundle
 from shared.gallery import Held
 from shared.link.base import Channel
-from shared.link.memory import memory_pair
 from shared.models.engine import Picture
 from shared.motion import FloatArray, Motion
 from shared.session.hello import SOUND, Hello, SourceKind

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from call_examples import FPS, ColourEngine, make_basis
+from memory_link import memory_pair
 
 from receiver import receiving as module
 from receiver import sinks
@@ -15,7 +16,6 @@ from receiver.receiving import Place, Receiving
 from receiver.record import RecordError
 from receiver.upscale import Bicubic
 from shared.callfile import read_call
-from shared.link.memory import memory_pair
 from shared.session.hello import SOUND, Hello
 
 HELLO = Hello("compact", "0123456789abcdef", "sender", "camera", FPS, 4, 64, {SOUND: True})

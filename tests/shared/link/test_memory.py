@@ -3,10 +3,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from memory_link import MemoryLink, memory_pair
 
 from shared.link.base import ACK_SIZE, Channel, Kind, LinkClosed, chunk_cost, wire_cost
 from shared.link.common import HELD_BYTES
-from shared.link.memory import MemoryLink, memory_pair
 
 COUNT = 400
 SENT = [n.to_bytes(2, "big") for n in range(COUNT)]

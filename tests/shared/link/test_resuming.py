@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from memory_link import MemoryLink, memory_pair
 
 from shared.link.base import Channel, LinkClosed
-from shared.link.memory import MemoryLink, memory_pair
 from shared.link.resuming import NOTHING_GOES, Change, ResumingLink
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 import pytest
 from call_examples import FPS, incoming_half, make_basis, outgoing_half, picture
+from memory_link import MemoryLink, memory_pair
 
 from receiver.incoming import IncomingHalf
 from sender.outgoing import OutgoingHalf
 from sender.refresh import EveryN
 from shared.codec.bundle import decode_bundle
 from shared.link.base import Channel, LinkClosed
-from shared.link.memory import MemoryLink, memory_pair
 from shared.session import call as module
 from shared.session.call import TooManyErrors, run_call
 from shared.session.heartbeat import Silence

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from memory_link import MemoryLink, memory_pair
 
 from shared.link.base import Channel, LinkClosed
 from shared.link.ice import IceSettings
-from shared.link.memory import MemoryLink, memory_pair
 from shared.link.resuming import Change, ResumingLink
 from shared.session import calling as module
 from shared.session.calling import Caller, calling, keep_connected

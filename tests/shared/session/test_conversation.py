@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from memory_link import memory_pair
 
 from shared.link.base import Channel, LinkClosed
-from shared.link.memory import memory_pair
 from shared.session.call import Half, Outgoing, run_call
 from shared.session.conversation import Part, converse, status_text
 

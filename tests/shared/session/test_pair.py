@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 from call_examples import FPS, incoming_half, outgoing_half, picture
+from memory_link import memory_pair
 
 from receiver.incoming import IncomingHalf
 from sender import outgoing as outgoing_module
 from sender.outgoing import OutgoingHalf
 from shared.codec import control
 from shared.link.base import Channel, Link
-from shared.link.memory import memory_pair
 from shared.link.resuming import ResumingLink
 from shared.session import call as module
 from shared.session.call import Outgoing, TooManyErrors, follow, run_call
