@@ -258,12 +258,12 @@ def test_arguments_that_make_no_sense(
     assert message in capsys.readouterr().err
 
 
-def test_a_port_in_use_as_a_user_sees_it() -> None:
+def test_a_port_in_use(command: Command) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with Program("receiver", "--listen", f"127.0.0.1:{taken.getsockname()[1]}") as receiver:
-            assert "is in use by another program" in one_sentence("receiver", *receiver.end())
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert "is in use by another program" in command.refused("receiver", "--listen", where, "--device", "cpu")
 
 
 # In a call
