@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import signal
 import socket
@@ -17,13 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 from call_examples import FPS, Program, outgoing_half, read_clip, write_clip
+from receiving_examples import Listening
 
 from receiver import __main__ as receiver_main
-from receiver.call import ReceiverSettings, Studio
-from receiver.reception import Receiver
+from receiver.call import Studio
 from receiver.upscale import Bicubic
 from sender import __main__ as sender_main
-from sender.analysis import Analysis
 from sender.call import SenderSettings, send_call
 from sender.capture import open_source
 from sender.pump import Pump
@@ -40,23 +38,8 @@ from shared.session.call import TooManyErrors
 from shared.session.ending import FAILED, INTERRUPTED, USAGE
 from shared.session.hello import Hello, check
 from shared.session.signalling import SignallingServer, join
-from shared.session.status import StatusLine
 
 HELLO = Hello("compact", wire_hash("compact"), "sender", "file", FPS, 28, 256)
-
-
-class Texts(StatusLine):
-    """Keeps every status text, where a terminal would show one a while."""
-
-    def __init__(self) -> None:
-        super().__init__(io.StringIO())
-        self.texts: list[str] = []
-
-    def show(self, text: str, now: float) -> None:
-        self.texts.append(text)
-
-    def say(self, text: str) -> None:
-        self.texts.append(text)
 
 
 class Command:
@@ -216,10 +199,10 @@ def test_a_source_picture_too_large_to_send(command: Command, tmp_path: Path, cl
 async def test_a_source_that_cannot_be_coded_ends_the_call(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     half = outgoing_half()
 
-    def fail(analysis: Analysis, room: int | None) -> PictureMessage:
+    def fail(*_: object, **__: object) -> PictureMessage:
         raise ValueError("this picture cannot be coded")
 
-    monkeypatch.setattr(half._sources, "_code", fail)
+    monkeypatch.setattr("sender.outgoing.code_source", fail)
     with pytest.raises(ValueError, match="cannot be coded"):
         await asyncio.wait_for(Pump(half, open_source(str(clip)), None).run(), 10)
 
@@ -272,24 +255,6 @@ def test_a_port_in_use(command: Command) -> None:
 @pytest.fixture
 def studio(engine: Engine) -> Studio:
     return Studio(engine, load_basis("compact"), Bicubic())
-
-
-class Listening:
-    """A receiver in this process; `url` once it listens."""
-
-    def __init__(self, studio: Studio, capsys: pytest.CaptureFixture[str], out: Path | None, report: Path) -> None:
-        self.status = Texts()
-        settings = ReceiverSettings("127.0.0.1", 0, out=out, device="cpu", report=report)
-        self.call = asyncio.ensure_future(Receiver(settings, studio, self.status).run())
-        self._capsys = capsys
-
-    async def url(self) -> str:
-        printed = ""
-        while "join with" not in printed:
-            assert not self.call.done()
-            await asyncio.sleep(0.01)
-            printed += self._capsys.readouterr().out
-        return printed.split()[-1]
 
 
 async def connect(url: str) -> Peer:

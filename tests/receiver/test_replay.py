@@ -20,7 +20,6 @@ from shared.models.engine import EngineError, Picture
 from shared.models.registry import wire_hash
 from shared.session.hello import Hello, Incompatible
 
-
 FRAMES = 20
 """Of the sample person."""
 

@@ -99,7 +99,7 @@ async def test_a_browser_plays_the_call_and_joins_the_next(person: list[Picture]
 
             await tab.evaluate("document.getElementById('making').open = true")
             await tab.until("document.querySelector('.source img')?.naturalWidth > 0")
-            assert await tab.until("document.querySelectorAll('#motion circle').length") == len(call._canonical)
+            assert await tab.until("document.querySelectorAll('#motion circle').length") == len(call.canonical)
         await tab.until(f"{text('message')}.startsWith('The call is over')")
         assert not await tab.evaluate("document.getElementById('cover').hidden")
         async with ShownCall(stage, person[20:30]):

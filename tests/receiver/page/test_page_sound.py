@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from call_examples import incoming_half
+from call_examples import incoming_half, make_basis, make_motion
 from numpy.typing import NDArray
 from sound_examples import DARK, FLASH, SoundingCall
 from speech_examples import beeps, onsets, write_wav
 
 from receiver.page.sound import PageSound
+from shared.codec.bundle import Bundle, encode_bundle
+from shared.link.base import Channel
 from shared.link.viewer_sound import BLOCK, RATE, SoundFeed
 
 
@@ -52,7 +54,8 @@ def test_a_program_that_was_kept_away_does_not_speak_faster_afterwards() -> None
     sound = PageSound(half, ear)
     sound.play(1.0)
     assert not ear.heard  # nothing has come: there is no delay to go by
-    half.playout._delay = 0.5
+    first = Bundle(0, 0, half.gallery.epoch, 40.0, (make_motion(),))
+    half.receive(Channel.MOTION, encode_bundle(first, make_basis()), 0.9)  # makes the delay known
     for now in (1.0, 1.01, 1.02, 1.5):
         sound.play(now)
     assert [at for at, _ in ear.heard] == [RATE, RATE + BLOCK, RATE * 3 // 2]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from memory_link import MemoryLink, memory_pair
+from memory_link import FAR_CLOSED, MemoryLink, memory_pair
 from virtual_time import in_virtual_time
 
 from shared.link.base import ACK_SIZE, Channel, Kind, LinkClosed, chunk_cost, wire_cost
@@ -115,7 +115,7 @@ async def test_early_messages_wait_for_a_handler_within_bounds(caplog: pytest.Lo
 async def test_closed_link_refuses_and_says_why() -> None:
     a, b = memory_pair()
     await a.close()
-    assert await b.wait_closed() == "the other side closed the connection"
+    assert await b.wait_closed() == FAR_CLOSED
     with pytest.raises(LinkClosed, match="the other side closed"):
         b.send(Channel.MOTION, b"x")
     with pytest.raises(LinkClosed, match="on this side"):

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from memory_link import MemoryLink, memory_pair
+from memory_link import FAR_CLOSED, MemoryLink, memory_pair
 from virtual_time import in_virtual_time
 
 from shared.link.base import Channel, LinkClosed
@@ -129,8 +129,8 @@ async def test_one_that_cannot_be_made_again_ends_with_its_connection() -> None:
     link = ResumingLink(near, lasting=False)
     link.on_message(lambda channel, data: None)
     await far.close()
-    assert await asyncio.wait_for(link.wait_closed(), 30) == "the other side closed the connection"
-    with pytest.raises(LinkClosed, match="the other side closed the connection"):
+    assert await asyncio.wait_for(link.wait_closed(), 30) == FAR_CLOSED
+    with pytest.raises(LinkClosed, match=FAR_CLOSED):
         link.send(Channel.MOTION, b"x")
 
 

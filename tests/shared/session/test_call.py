@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from call_examples import FPS, incoming_half, make_basis, outgoing_half, picture
-from memory_link import MemoryLink, memory_pair
+from memory_link import FAR_CLOSED, memory_pair
 from virtual_time import in_virtual_time
 
 from receiver.incoming import IncomingHalf
@@ -87,7 +87,7 @@ async def test_a_link_that_breaks_is_an_error_with_its_reason() -> None:
     calling = asyncio.ensure_future(run_call(a, Talker(), asyncio.Event()))
     await asyncio.sleep(0.05)
     await b.close()
-    with pytest.raises(LinkClosed, match="the other side closed the connection"):
+    with pytest.raises(LinkClosed, match=FAR_CLOSED):
         await calling
 
 
@@ -193,15 +193,15 @@ async def show_frames(half: IncomingHalf, talk: Conversation) -> None:
         await asyncio.sleep(0.005)
 
 
-def spy(link: MemoryLink, talk: Conversation) -> None:
-    deliver = link._deliver
+def spy(half: IncomingHalf, talk: Conversation) -> None:
+    receive = half.receive
 
-    def count(channel: Channel, data: bytes) -> None:
+    def count(channel: Channel, data: bytes, now: float) -> None:
         if channel is Channel.MOTION:
             talk.bundles.append(len(decode_bundle(data, make_basis()).frames))
-        deliver(channel, data)
+        receive(channel, data, now)
 
-    link._deliver = count  # type: ignore[method-assign]
+    half.receive = count  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -209,7 +209,7 @@ def spy(link: MemoryLink, talk: Conversation) -> None:
 async def test_a_call_over_a_link_that_loses_and_reorders(seed: int) -> None:
     a, b = memory_pair(seed, loss=0.2, delay=0.01, jitter=0.06)
     outgoing, incoming, ended, talk = outgoing_half(EveryN(40), 2), incoming_half(), asyncio.Event(), Conversation()
-    spy(b, talk)
+    spy(incoming, talk)
     shower = asyncio.ensure_future(show_frames(incoming, talk))
     async with asyncio.timeout(30):
         sending, receiving, _ = await asyncio.gather(

@@ -100,6 +100,7 @@ async def test_one_that_is_silent_is_made_anew_too() -> None:
         await asyncio.sleep(0.01)
     await until(lambda: kept.link.renewals == 1)
     await until(lambda: attempts.far != [])
+    assert kept.link.alive
     await kept.close()
 
 
