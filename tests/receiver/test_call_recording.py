@@ -183,8 +183,12 @@ def test_places_that_cannot_be_had_are_refused_before_the_call(tmp_path: Path) -
 def talk(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample person's call, as its sender writes it."""
     path = tmp_path_factory.mktemp("talk") / "talk.pinhole"
-    fewer = FRAMES / 25
-    record_call(SenderSettings(None, str(clip), EveryN(8), framing="none", device="cpu", out=path, seconds=fewer))
+    small = {
+        "picture_size": 64,
+        "picture_quality": 20,
+        "seconds": FRAMES / 25,
+    }  # or the second would still be under way
+    record_call(SenderSettings(None, str(clip), EveryN(8), framing="none", device="cpu", out=path, **small))  # type: ignore[arg-type]
     return path
 
 
