@@ -50,7 +50,7 @@ def test_a_side_that_is_ended_says_goodbye(side: str, number: signal.Signals, tm
 def test_files_are_whole_when_a_signal_ends_what_writes_them(tmp_path: Path) -> None:
     call, film = tmp_path / "o.pinhole", tmp_path / "o.mp4"
     with Program("sender", "--source", "sample", "--framing", "none", "--out", call) as sender:
-        wait_for_bytes(call.with_suffix(".part.pinhole"), 12_000)
+        wait_for_bytes(call.with_suffix(".part.pinhole"), 5_000)
         sender.signal(signal.SIGINT)
         code, said = sender.end()
     assert (code, said.splitlines()[-1]) == (INTERRUPTED, "python -m sender: interrupted")
