@@ -94,9 +94,9 @@ def test_at_an_unknown_epoch_gives_the_present_sources(epoch: int) -> None:
 
 def test_what_is_remembered_is_bounded() -> None:
     gallery = Gallery()
-    for n in range(100):
+    for n in range(50):
         gallery.add(held(n))
     soon = elements(gallery)
-    for n in range(100, 1100):
+    for n in range(50, 250):
         gallery.add(held(n))
     assert elements(gallery) <= soon
