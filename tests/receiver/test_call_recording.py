@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from call_examples import incoming_half, outgoing_half, picture
+from call_examples import ColourEngine, incoming_half, make_basis, outgoing_half, picture
 
 from receiver import replay
 from receiver.call import ReceiverSettings, Studio
@@ -16,7 +16,7 @@ from receiver.incoming import IncomingHalf
 from receiver.record import RecordError
 from receiver.recording import CallRecording
 from receiver.replay import pictures, replay_call
-from receiver.upscale import load_upscaler
+from receiver.upscale import Bicubic
 from sender.call import SenderSettings
 from sender.recording import record_call
 from sender.refresh import EveryN
@@ -82,8 +82,7 @@ def kept(tmp_path: Path) -> tuple[Path, list[tuple[int, Picture]]]:
     """A recording, and the frames that were shown."""
     path = tmp_path / "call.pinhole"
     recording = CallRecording(path, HELLO)
-    half = incoming_half()
-    taped = IncomingHalf(half._engine, half._basis, half._upscaler, tape=recording)
+    taped = IncomingHalf(ColourEngine(), make_basis(), Bicubic(), tape=recording)
     shown = received(taped, iter(call_of_colours()), 5.0)
     recording.close()
     return path, shown
@@ -192,16 +191,16 @@ def talk(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def fast(engine: Engine) -> IncomingHalf:
-    return IncomingHalf(engine, load_basis("compact"), load_upscaler("bicubic", None, "cpu"))
+def fast(engine: Engine, tape: CallRecording | None = None) -> IncomingHalf:
+    return IncomingHalf(engine, load_basis("compact"), Bicubic(), tape=tape)
 
 
 def test_the_embedded_engine_draws_the_same_pictures_bit_for_bit(talk: Path, engine: Engine, tmp_path: Path) -> None:
     hello, entries = read_call(talk)
     messages = (entry for entry in entries if isinstance(entry, Message))
-    half, path = fast(engine), tmp_path / "call.pinhole"
+    path = tmp_path / "call.pinhole"
     recording = CallRecording(path, hello)
-    half._tape = recording
+    half = fast(engine, recording)
     shown = received(half, messages, 3.0)
     recording.close()
     assert len(shown) > FRAMES / 4
@@ -216,7 +215,7 @@ def test_play_takes_the_recordings_engine(
 
     def studio(settings: ReceiverSettings) -> Studio:
         asked.append(settings.engine)
-        return Studio(engine, load_basis("compact"), load_upscaler("bicubic", None, "cpu"))
+        return Studio(engine, load_basis("compact"), Bicubic())
 
     monkeypatch.setattr(replay.Studio, "open", studio)
     figures = [

@@ -14,6 +14,7 @@ from receiver import sinks
 from receiver.call import Studio
 from receiver.receiving import Place, Receiving
 from receiver.record import RecordError
+from receiver.sinks import Sinks
 from receiver.upscale import Bicubic
 from shared.callfile import read_call
 from shared.session.hello import SOUND, Hello
@@ -72,12 +73,11 @@ async def test_what_was_opened_before_something_failed_is_closed(
 async def test_a_recording_is_ended_although_the_pictures_cannot_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    part = receiving(tmp_path)
-
-    async def broken() -> None:
+    async def broken(_: Sinks) -> None:
         raise RecordError("the film is stuck")
 
-    part._sinks.close = broken  # type: ignore[method-assign]
+    part = receiving(tmp_path)
+    monkeypatch.setattr(Sinks, "close", broken)
     with pytest.raises(RecordError, match="the film is stuck"):
         await part.close("the end")
     speaker = MADE[1]
