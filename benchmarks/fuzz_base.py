@@ -48,6 +48,8 @@ def sections() -> tuple[bytes, ...]:
 def read_key(message: bytes) -> object:
     """As a receiver does: the message, then the picture."""
     read = BaseKey.unpack(message)
+    if read.pack() != message:
+        raise AssertionError(f"{read} is packed as another message")
     return BaseDecoder(read.size).decode_key(read.data)
 
 

@@ -20,14 +20,15 @@ from benchmarks.fuzz_calls import KEYPOINTS, hostile_receiver, hostile_sender, p
 from benchmarks.fuzz_pictures import picture_messages
 from shared.callfile import CallFileError, CallWriter, Message, Shown, Taken, read_call
 from shared.codec import control
-from shared.codec.base_section import MAX_SECTION_BYTES, unpack_base
+from shared.codec.base_section import GENERATIONS, MAX_SECTION_BYTES, BasePacket, pack_base, unpack_base
+from shared.codec.base_section import MAX_PACKETS as MAX_BASE_PACKETS
 from shared.codec.base_video import MAX_KEY_BYTES, MAX_PACKET_BYTES
-from shared.codec.bundle import MAX_BUNDLE_BYTES, Bundle, decode_bundle, encode_bundle
+from shared.codec.bundle import MAX_BUNDLE_BYTES, MAX_FRAMES, Bundle, decode_bundle, encode_bundle
 from shared.codec.errors import MalformedBase, MalformedBundle, MalformedControl, MalformedPicture
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import Picture, decode_picture
 from shared.codec.pieces import MAX_MESSAGE, MAX_PIECE, Reassembler, split
-from shared.codec.sound import SoundPacket, pack_sound, unpack_sound
+from shared.codec.sound import FURTHEST_MS, MAX_PACKETS, SoundPacket, pack_sound, packet_ms, unpack_sound
 from shared.link.base import Channel
 from shared.models.engine import EngineError, load_strictly
 from shared.motion import Motion
@@ -71,10 +72,10 @@ def targets(scratch: Path) -> tuple[Target, ...]:
     """All of them; those of files write into `scratch`. Makes the examples, which takes a second or two."""
     basis = plain_basis()
     return (
-        Target("bundle", bundles(basis), lambda data: decode_bundle(data, basis), (MalformedBundle,),
+        Target("bundle", bundles(basis), lambda data: read_bundle(data, basis), (MalformedBundle,),
                MAX_BUNDLE_BYTES, MB, 0.11),
-        Target("sound", sounds(), unpack_sound, (MalformedBundle,), MAX_BUNDLE_BYTES, MB, 0.12),
-        Target("base", fuzz_base.sections(), unpack_base, (MalformedBundle,), MAX_SECTION_BYTES + 64, MB, 0.06),
+        Target("sound", sounds(), read_sound, (MalformedBundle,), MAX_BUNDLE_BYTES, MB, 0.12),
+        Target("base", fuzz_base.sections(), read_base, (MalformedBundle,), MAX_SECTION_BYTES + 64, MB, 0.06),
         Target("base_key", (fuzz_base.key().pack(),), fuzz_base.read_key, (MalformedBase,), MAX_KEY_BYTES + 64, 4 * MB,
                0.03, mend=with_checksum),
         Target("base_packet", tuple(each.data for each in fuzz_base.packets()), fuzz_base.read_packet, (MalformedBase,),
@@ -84,7 +85,7 @@ def targets(scratch: Path) -> tuple[Target, ...]:
         Target("picture", picture_messages(), read_picture, (MalformedPicture,), 16 * 1024, 4 * MB, 0.05,
                mend=with_checksum),
         Target("pieces", pieces(), Pieces(), (MalformedPicture,), 2 * MAX_PIECE, 2 * MB, 0.08),
-        Target("control", controls(), control.unpack_control, (MalformedControl,), 2048, MB, 0.15,
+        Target("control", controls(), read_control, (MalformedControl,), 2048, MB, 0.15,
                tokens=PACKED),
         Target("offer", (write_offer(HELLO, "v=0"),), read_offer, (Refused,), BODY_LIMIT + 64, 16 * MB, 0.06,
                tokens=JSON),
@@ -95,7 +96,7 @@ def targets(scratch: Path) -> tuple[Target, ...]:
                (NotOpened,), BODY_LIMIT, MB, 0.04),
         Target("link", LINKS, lambda data: parse_link(data.decode("utf-8", "replace")), (SignallingError,), 4096, MB,
                0.06, tokens=(b"://", b"#", b"@", b"[::1]", b"%00", b"/r/", b"/join/", b"\xe2\x84\x80", b":99999")),
-        Target("by_hand", (write_text("offer", write_offer(HELLO, "v=0")).encode(),), read_pasted, (Unreadable,),
+        Target("by_hand", (PASTED.encode(),), read_pasted, (Unreadable,),
                2 * TEXT_LIMIT, 8 * MB, 0.03, tokens=(b"[pinhole offer 1:", b"]", b"[", b" " * 100)),
         Target("catalogue", (CATALOGUE,), lambda data: parse(data.decode("utf-8", "replace")), (WeightsError,),
                64 * 1024, 8 * MB, 0.04, tokens=JSON),
@@ -112,6 +113,7 @@ def targets(scratch: Path) -> tuple[Target, ...]:
 
 HELLO = Hello("compact", "0123456789abcdef", "sender", "camera", 25.0, 15, 256, {"sound": True})
 ANSWER = Reply(200, {"hello": HELLO.to_dict(), "sdp": "v=0", "resume": "x" * 22}).to_bytes()
+PASTED = write_text("offer", write_offer(HELLO, "v=0"))
 KEY = bytes(range(KEY_BYTES))
 JSON = (b"[" * 200, b'{"a":' * 100, b"1e999", b"-0", b"NaN", b"null", b"true", b'"\\ud800"', b"9" * 400, b"[]", b"{}",
         b'"hello":', b'"fps":', b'"capabilities":', b'"sdp":', b'"sha256":', b'"urls":', b'"bytes":')  # fmt: skip
@@ -173,10 +175,53 @@ def pieces() -> tuple[bytes, ...]:
     return tuple(piece for source in (1, 2, 3) for piece in split(bytes(2000), source))
 
 
+def read_bundle(data: bytes, basis: MotionBasis) -> Bundle:
+    """A bundle, whose frames are few and whose motions are numbers."""
+    bundle = decode_bundle(data, basis)
+    moving = [motion for motion in bundle.frames if motion is not None]
+    expect(1 <= len(bundle.frames) <= MAX_FRAMES, f"a bundle has {len(bundle.frames)} frames")
+    expect(all(np.isfinite(motion.vector()).all() and motion.scale > 0 for motion in moving), "a motion is none")
+    return bundle
+
+
+def read_sound(content: bytes) -> list[SoundPacket]:
+    """A section of sound, which comes back when it is packed again."""
+    packets = list(unpack_sound(content))
+    expect(1 <= len(packets) <= MAX_PACKETS, f"a section has {len(packets)} packets of sound")
+    near = all(abs(each.start_ms) <= FURTHEST_MS and packet_ms(each.data) <= 120 for each in packets)
+    expect(near and list(unpack_sound(pack_sound(packets))) == packets, f"packets of sound are {packets}")
+    return packets
+
+
+def read_base(content: bytes) -> list[BasePacket]:
+    """A section of the base layer, which comes back when it is packed again."""
+    packets = list(unpack_base(content))
+    expect(1 <= len(packets) <= MAX_BASE_PACKETS, f"a section has {len(packets)} packets of the base")
+    small = all(1 <= len(each.data) <= MAX_PACKET_BYTES and 0 <= each.generation < GENERATIONS for each in packets)
+    expect(small and list(unpack_base(pack_base(packets))) == packets, f"packets of the base are {packets}")
+    return packets
+
+
+def read_control(data: bytes) -> control.Control:
+    """A control message, which comes back when it is packed again."""
+    message = control.unpack_control(data)
+    expect(control.unpack_control(control.pack_control(message)) == message, f"{message} is read as another")
+    return message
+
+
+def expect(condition: bool, otherwise: str) -> None:
+    """Raises AssertionError, which no parser may, where what was read is not what it must be."""
+    if not condition:
+        raise AssertionError(otherwise)
+
+
 def read_picture(message: bytes) -> object:
     """As a receiver does: the message, then the pixels."""
     picture = Picture.unpack(message)
-    return decode_picture(picture.codec, picture.data, picture.width, picture.height)
+    expect(bool(np.isfinite(picture.canonical).all()), "a keypoint is none")
+    pixels = decode_picture(picture.codec, picture.data, picture.width, picture.height)
+    expect(pixels.shape == (picture.height, picture.width, 3), f"pixels are {pixels.shape}")
+    return pixels
 
 
 def read_offer(body: bytes) -> object:
@@ -207,11 +252,13 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 def read_pasted(data: bytes) -> object:
-    """A text that someone pastes."""
+    """A text that someone pastes; it is unreadable or says what it said."""
     text = find_text(data.decode("utf-8", "replace"))
     if text is None:
         raise Unreadable("no text")
-    return read_text("offer", text)
+    body = read_text("offer", text).body
+    expect(body == read_text("offer", PASTED).body, "a damaged text is read as another")
+    return body
 
 
 def read_weights(path: Path) -> None:
@@ -228,6 +275,7 @@ class Pieces:
 
     def __call__(self, piece: bytes) -> object:
         whole = self._reassembler.add(piece)
+        expect(whole is None or len(whole) <= MAX_MESSAGE, "a message is too long")
         held = sum(len(part) for _, parts in self._reassembler._pending.values() for part in parts.values())
         if held > 3 * MAX_MESSAGE:
             raise AssertionError(f"{held} bytes of unfinished messages are held")

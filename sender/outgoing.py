@@ -227,6 +227,11 @@ class OutgoingHalf:
         return self._pacer.pending > 0
 
     @property
+    def adaptation(self) -> LinkAdaptation:
+        """What is made of the link at present."""
+        return self._link
+
+    @property
     def gallery(self) -> Gallery:
         """What the receiver holds."""
         return self.sources.gallery

@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 from call_examples import FPS, KEYPOINTS, incoming_half, make_basis, make_motion
+from memory_link import memory_pair
 
 from receiver.indicators import Indicators
 from receiver.page.stage import Stage
@@ -17,7 +18,6 @@ from receiver.synthesis import PreparedSource
 from shared.codec.bundle import Bundle, encode_bundle
 from shared.gallery import Held
 from shared.link.base import Channel
-from shared.link.memory import memory_pair
 from shared.models.engine import Picture
 from shared.motion import FloatArray, Motion
 from shared.session.hello import SOUND, Hello, SourceKind
@@ -65,29 +65,33 @@ class ShownCall:
     ) -> None:
         self.half, self.indicators = incoming_half(), INDICATORS
         self._stage, self._pictures, self._kind, self._sound = stage, pictures, kind, sound
-        self._canonical = make_canonical() if canonical is None else canonical
+        self.canonical = make_canonical() if canonical is None else canonical
         self._motions = motions or [make_motion(yaw=number % 20) for number in range(len(pictures))]
         self.reason = "the other side ended the call: the end"
 
     async def __aenter__(self) -> Self:
-        self._there, self._here = memory_pair()
-        self._here.on_message(lambda channel, data: None)
+        self._there, self.here = memory_pair()
+        self.here.on_message(lambda channel, data: None)
         hello = make_hello(self._kind, bool(self._sound))
-        self._stage.begin(self.half, self._here, hello, lambda: self.indicators, time.monotonic())
+        self._stage.begin(self.half, self.here, hello, lambda: self.indicators, time.monotonic())
         self.hold(1, self._pictures[0])
         self._playing = asyncio.ensure_future(self._play())
         return self
 
-    async def __aexit__(self, *exc: object) -> None:
+    async def pause(self) -> None:
+        """No more pictures are shown."""
         self._playing.cancel()
         await asyncio.gather(self._playing, return_exceptions=True)
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.pause()
         self._stage.end(self.reason)
-        await self._here.close()
+        await self.here.close()
         await self._there.close()
 
     def hold(self, source_id: int, picture: Picture) -> None:
         """Has the half hold another source."""
-        held = Held(source_id, 0, self._canonical, self._motions[0])
+        held = Held(source_id, 0, self.canonical, self._motions[0])
         self.half.add_source(PreparedSource(held, None, picture))
 
     async def _play(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from simulated_call import Moment, SimulatedCall
+from simulated_call import AdaptingCall, Moment
 
 from sender.profile import BasePoint
 from shared.codec.bundle import CLOCK_WRAP_MS
@@ -25,7 +25,7 @@ def changes(moments: list[Moment]) -> int:
 
 @pytest.mark.parametrize(("bundle", "step", "delay"), [(5, 1, 0.05), (5, 2, 0.05), (2, 1, 0.05), (5, 1, 0.3)])
 def test_a_link_that_falls_from_64_to_8_kbps_and_recovers(bundle: int, step: int, delay: float) -> None:
-    call = SimulatedCall(WIDE, delay, bundle=bundle, step=step)
+    call = AdaptingCall(WIDE, delay, bundle=bundle, step=step)
     call.run(20)
     while not call.outgoing.pictures_waiting:  # the worst time for it
         call.run(0.2)
@@ -55,7 +55,7 @@ def test_a_link_that_falls_from_64_to_8_kbps_and_recovers(bundle: int, step: int
 
 @pytest.mark.parametrize("after", [18.0, 19.5, 21.0, 22.5])
 def test_it_does_not_matter_when_the_link_falls(after: float) -> None:
-    call = SimulatedCall(WIDE)
+    call = AdaptingCall(WIDE)
     call.run(after)
     call.set_rate(THIN)
     fell = call.now
@@ -64,7 +64,7 @@ def test_it_does_not_matter_when_the_link_falls(after: float) -> None:
 
 
 def test_frames_keep_coming_while_the_link_falls_and_recovers() -> None:
-    call = SimulatedCall(WIDE)
+    call = AdaptingCall(WIDE)
     call.run(10)
     call.set_rate(THIN)
     call.run(30)
@@ -79,7 +79,7 @@ def test_frames_keep_coming_while_the_link_falls_and_recovers() -> None:
 
 @pytest.mark.parametrize("rate", [8_000.0, 16_000.0])
 def test_a_link_that_is_always_thin_is_used_without_a_standing_queue(rate: float) -> None:
-    call = SimulatedCall(rate)
+    call = AdaptingCall(rate)
     call.run(60)
     begun = call.since(call.moments[0].time + 5)  # the first source is alone on the link, and fills it
     assert len(late(begun)) < 0.05 * len(begun)
@@ -88,7 +88,7 @@ def test_a_link_that_is_always_thin_is_used_without_a_standing_queue(rate: float
 
 
 def test_a_base_layer_gives_way_on_a_thin_link_and_comes_back() -> None:
-    call = SimulatedCall(WIDE, base=BasePoint(64, 12.5, 68, 4.5))
+    call = AdaptingCall(WIDE, base=BasePoint(64, 12.5, 68, 4.5))
     call.run(20)
     assert call.incoming.base is not None
     assert call.incoming.base.track.decoded > 100

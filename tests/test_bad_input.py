@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import signal
 import socket
@@ -17,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 from call_examples import FPS, Program, outgoing_half, read_clip, write_clip
+from receiving_examples import Listening
 
 from receiver import __main__ as receiver_main
-from receiver.call import ReceiverSettings, Studio
-from receiver.reception import Receiver
+from receiver.call import Studio
 from receiver.upscale import Bicubic
 from sender import __main__ as sender_main
 from sender.call import SenderSettings, send_call
@@ -39,23 +38,8 @@ from shared.session.call import TooManyErrors
 from shared.session.ending import FAILED, INTERRUPTED, USAGE
 from shared.session.hello import Hello, check
 from shared.session.signalling import SignallingServer, join
-from shared.session.status import StatusLine
 
 HELLO = Hello("compact", wire_hash("compact"), "sender", "file", FPS, 28, 256)
-
-
-class Texts(StatusLine):
-    """Keeps every status text, where a terminal would show one a while."""
-
-    def __init__(self) -> None:
-        super().__init__(io.StringIO())
-        self.texts: list[str] = []
-
-    def show(self, text: str, now: float) -> None:
-        self.texts.append(text)
-
-    def say(self, text: str) -> None:
-        self.texts.append(text)
 
 
 class Command:
@@ -255,12 +239,12 @@ def test_arguments_that_make_no_sense(
     assert message in capsys.readouterr().err
 
 
-def test_a_port_in_use_as_a_user_sees_it() -> None:
+def test_a_port_in_use(command: Command) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with Program("receiver", "--listen", f"127.0.0.1:{taken.getsockname()[1]}") as receiver:
-            assert "is in use by another program" in one_sentence("receiver", *receiver.end())
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert "is in use by another program" in command.refused("receiver", "--listen", where, "--device", "cpu")
 
 
 # In a call
@@ -269,24 +253,6 @@ def test_a_port_in_use_as_a_user_sees_it() -> None:
 @pytest.fixture
 def studio(engine: Engine) -> Studio:
     return Studio(engine, load_basis("compact"), Bicubic())
-
-
-class Listening:
-    """A receiver in this process; `url` once it listens."""
-
-    def __init__(self, studio: Studio, capsys: pytest.CaptureFixture[str], out: Path | None, report: Path) -> None:
-        self.status = Texts()
-        settings = ReceiverSettings("127.0.0.1", 0, out=out, device="cpu", report=report)
-        self.call = asyncio.ensure_future(Receiver(settings, studio, self.status).run())
-        self._capsys = capsys
-
-    async def url(self) -> str:
-        printed = ""
-        while "join with" not in printed:
-            assert not self.call.done()
-            await asyncio.sleep(0.01)
-            printed += self._capsys.readouterr().out
-        return printed.split()[-1]
 
 
 async def connect(url: str) -> Peer:

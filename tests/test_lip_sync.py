@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 from call_examples import FPS, SIDE
-from sound_examples import DARK, FLASH, SimulatedCall
+from sound_examples import DARK, FLASH, SoundingCall
 from speech_examples import beeps, longest_gap, onsets, speech, write_wav
 
 from receiver.sinks import Sinks
@@ -29,6 +29,10 @@ def flashing(t: float) -> float:
     return FLASH if any(begin <= t < begin + 0.12 for begin in BEEPS) else DARK
 
 
+def turning(t: float) -> float:
+    return 10 * float(np.sin(t))
+
+
 def film_sound(path: Path) -> Samples:
     with av.open(str(path)) as film:
         return np.concatenate([frame.to_ndarray().reshape(-1) for frame in film.decode(audio=0)])
@@ -42,10 +46,10 @@ def film_flashes(path: Path) -> list[float]:
 
 @pytest.mark.parametrize("loss", [0.0, 0.1])
 async def test_beeps_come_with_flashes_on_display_and_in_the_film(tmp_path: Path, loss: float) -> None:
-    call = SimulatedCall(write_wav(tmp_path / "b.wav", beeps(SECONDS, BEEPS)), loss)
+    call = SoundingCall(write_wav(tmp_path / "b.wav", beeps(SECONDS, BEEPS)), SECONDS, flashing, loss)
     film, wav = tmp_path / "o.mp4", tmp_path / "o.wav"
     sinks = Sinks(film, False, FPS, SIDE, sound=True, out_audio=wav)
-    await call.run(SECONDS, flashing, sinks)
+    await call.play(sinks)
     await sinks.close()
 
     heard = np.array(call.beeps())
@@ -63,25 +67,25 @@ async def test_beeps_come_with_flashes_on_display_and_in_the_film(tmp_path: Path
 
 
 async def test_speech_goes_on_while_a_tenth_is_lost(tmp_path: Path) -> None:
-    call = SimulatedCall(write_wav(tmp_path / "s.wav", speech(10.0, pauses=False)), 0.1)
-    await call.run(10.0, lambda t: 10 * np.sin(t))
+    call = SoundingCall(write_wav(tmp_path / "s.wav", speech(10.0, pauses=False)), 10.0, turning, 0.1)
+    await call.play()
     begin, end = (round((t - call.speaker.began) * RATE) for t in (1.5, 10.0))
     assert longest_gap(call.speaker.heard[begin:end], 1e-3) <= 0.06
-    assert call.listening.playout.track.played > 0.95 * call.sender.counts.sound_packets
+    assert call.listening.playout.track.played > 0.95 * call.outgoing.counts.sound_packets
 
 
 async def test_speech_and_motion_keep_to_their_bytes(tmp_path: Path) -> None:
     seconds = 6.0
-    call = SimulatedCall(write_wav(tmp_path / "s.wav", speech(seconds, pauses=False)))
-    await call.run(seconds, lambda t: 10 * np.sin(t))
-    out = sum(wire_cost(size + 3 * MOTION_BYTES) for size in call.sizes)
-    assert 2.0 <= call.sender.counts.sound_packets / len(call.sizes) <= 2.1
+    call = SoundingCall(write_wav(tmp_path / "s.wav", speech(seconds, pauses=False)), seconds, turning)
+    await call.play()
+    out = sum(wire_cost(size + 3 * MOTION_BYTES) for size in call.bundles)
+    assert call.outgoing.counts.sound_packets / len(call.bundles) == pytest.approx(2, abs=0.1)
     assert out * 8 / seconds / 1000 <= 18
-    assert len(call.sizes) / MAX_PACKETS * ACK_SIZE * 8 / seconds / 1000 <= 7
+    assert len(call.bundles) / MAX_PACKETS * ACK_SIZE * 8 / seconds / 1000 <= 7
 
 
 async def test_silence_costs_what_motion_alone_does(tmp_path: Path) -> None:
-    call = SimulatedCall(write_wav(tmp_path / "s.wav", np.zeros(3 * RATE, np.float32)))
-    await call.run(3.0, lambda t: 10 * np.sin(t))
-    assert call.sender.counts.sound_packets == 0
-    assert max(call.sizes) < 40
+    call = SoundingCall(write_wav(tmp_path / "s.wav", np.zeros(3 * RATE, np.float32)), 3.0, turning)
+    await call.play()
+    assert call.outgoing.counts.sound_packets == 0
+    assert max(call.bundles) < 40

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from call_examples import FPS, ColourEngine, make_basis, outgoing_half, picture
+from receiving_examples import Texts
 
 from receiver import reception
 from receiver.call import ReceiverSettings, Studio
-from receiver.incoming import IncomingHalf
 from receiver.reception import Receiver
 from receiver.upscale import Bicubic
 from sender.outgoing import OutgoingHalf
@@ -31,7 +31,6 @@ from shared.session.exchange import RefusedForGood
 from shared.session.hello import Hello
 from shared.session.rendezvous import RendezvousServer
 from shared.session.state import read_receiver, read_sender
-from shared.session.status import StatusLine
 
 HELLO = Hello("compact", "0123456789abcdef", "sender", "camera", FPS, 4, 64)
 
@@ -67,9 +66,10 @@ class Receiving:
         self._capsys, self._settings, self._printed = capsys, settings, ""
 
     async def __aenter__(self) -> Receiving:
-        studio = Studio(ColourEngine(), make_basis(), Bicubic())
+        self.engine, self.status = ColourEngine(), Texts()
+        studio = Studio(self.engine, make_basis(), Bicubic())
         settings = replace(ReceiverSettings("127.0.0.1", 0, qr=False), **self._settings)
-        self.receiver = Receiver(settings, studio, StatusLine())
+        self.receiver = Receiver(settings, studio, self.status)
         self.work = asyncio.create_task(self.receiver.run())
         return self
 
@@ -93,9 +93,8 @@ class Receiving:
 
     @property
     def shown(self) -> int:
-        """Frames shown in the call that is on."""
-        halves = [part.half for parts in self.receiver._talking.values() for part in parts]
-        return max((half.counts.frames_shown for half in halves if isinstance(half, IncomingHalf)), default=0)
+        """Frames drawn so far."""
+        return len(self.engine.drawn)
 
 
 class Sending:
@@ -195,9 +194,10 @@ async def test_a_link_is_good_for_one_call_and_another_one_is_printed(capsys: py
         with pytest.raises(RefusedForGood, match="the link was used for a call already"):
             async with sending(url):
                 pass
-        await until(lambda: not receiving.receiver._talking, receiving.work)
+        await until(lambda: "waiting for the next call" in receiving.status.texts, receiving.work)
+        shown = receiving.shown
         async with sending(following) as call:
-            await until(lambda: receiving.shown > 0, call.work, receiving.work)
+            await until(lambda: receiving.shown > shown, call.work, receiving.work)
 
 
 async def test_a_sender_that_was_killed_comes_back_into_the_same_call(

@@ -1,17 +1,24 @@
-"""A two-way call with sound between two processes, as two people make it."""
+"""A two-way call with sound between two processes, as two people make it; and calls that one alone wants both ways."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
+from typing import NoReturn
 
 import av
 import numpy as np
 import pytest
 from call_examples import CLIP_FRAMES, Program, psnr, read_clip, write_clip
+from receiving_examples import Listening
 from speech_examples import onsets, speech, write_wav
 
-from shared.models.engine import Picture
+from receiver.call import Studio
+from receiver.upscale import Bicubic
+from sender.call import SenderSettings, send_call
+from shared.models.engine import Engine, Picture
+from shared.models.registry import load_basis
 from shared.session.hello import Hello
 
 
@@ -51,21 +58,24 @@ def test_both_see_and_hear_each_other(clip: Path, person: list[Picture], tmp_pat
 
 
 @pytest.mark.parametrize("asks", ["caller", "called"])
-def test_where_only_one_wants_both_ways_the_call_is_one_way_and_both_are_told(
-    clip: Path, tmp_path: Path, asks: str
+async def test_where_only_one_wants_both_ways_the_call_is_one_way_and_both_are_told(
+    clip: Path, engine: Engine, capsys: pytest.CaptureFixture[str], asks: str
 ) -> None:
-    send = ("--send", clip) if asks == "called" else ()
-    receive = ("--receive", "--out", tmp_path / "nothing.mp4") if asks == "caller" else ()
-    with Program("receiver", "--listen", "127.0.0.1:0", *send) as called:
-        with Program("sender", "--peer", called.join_url(), "--source", clip, "--seconds", "0.4", *receive) as caller:
-            code, said_caller = caller.end()
-            assert code == 0
-        code, said_called = called.end()
-        assert code == 0
+    def never(*_: object) -> NoReturn:
+        raise AssertionError("the other way was opened")
+
+    studio = Studio(engine, load_basis("compact"), Bicubic())
+    called = Listening(studio, capsys, send_back=never if asks == "called" else None)
+    settings = SenderSettings(await called.url(), str(clip), framing="none", device="cpu", seconds=0.4)
+    async with asyncio.timeout(60):
+        sent = await send_call(settings, never if asks == "caller" else None)
+        shown = await called.call
+    assert (sent["frames_sent"], shown["frames_received"]) == (10, 10)
+    assert "received" not in sent and "sent" not in shown
     if asks == "caller":
-        assert "the other side sends no picture" in said_caller
+        assert "the other side sends no picture" in capsys.readouterr().err
     else:
-        assert "the caller receives no picture" in said_called
+        assert any("the caller receives no picture" in text for text in called.status.texts)
 
 
 def test_a_hello_for_both_ways_is_understood() -> None:

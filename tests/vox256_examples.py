@@ -25,11 +25,10 @@ def shapes() -> dict[str, dict[str, tuple[int, ...]]]:
     return {part: {name: tuple(shape) for name, shape in names.items()} for part, names in parts.items()}
 
 
-def weights(part: str, *prefixes: str) -> dict[str, Tensor]:
-    """A network's tensors; with prefixes only those."""
+def weights(part: str) -> dict[str, Tensor]:
+    """A network's tensors."""
     filled = runpy.run_path(str(PARITY / "fill.py"))["filled"]
-    wanted = {name: shape for name, shape in shapes()[part].items() if not prefixes or name.startswith(prefixes)}
-    return {name: torch.as_tensor(array) for name, array in filled(wanted).items()}
+    return {name: torch.as_tensor(array) for name, array in filled(shapes()[part]).items()}
 
 
 def empty_checkpoint() -> dict[str, object]:

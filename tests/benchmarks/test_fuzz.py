@@ -1,4 +1,4 @@
-"""The fuzzer: it reaches every parser, finds what is wrong with those that are made wrong here, and says how."""
+"""The fuzzer: it finds what is wrong with parsers that are made wrong here, and says how."""
 
 from __future__ import annotations
 
@@ -11,39 +11,12 @@ import pytest
 
 from benchmarks import fuzz
 from benchmarks.fuzz import Fault, Outcome, attack, main
-from benchmarks.fuzz_targets import Target, targets
+from benchmarks.fuzz_targets import Target
 from benchmarks.mutation import Mutator
-
-NAMES = (
-    *("bundle", "sound", "base", "base_key", "base_packet", "base_track"),
-    *("picture", "pieces", "control", "offer", "answer", "sealed", "link", "by_hand", "catalogue"),
-    *("callfile", "basis", "weights", "receiver", "sender"),
-)
-
-
-@pytest.fixture(scope="module")
-def all_targets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Target]:
-    return {each.name: each for each in targets(tmp_path_factory.mktemp("fuzz"))}
 
 
 def plain(parse: Callable[[bytes], object], memory: int = 1 << 20) -> Target:
     return Target("plain", (b"some bytes",), parse, (ValueError,), 100, memory, 1.0)
-
-
-def test_all_targets_are_known_and_shares_are_whole(all_targets: dict[str, Target]) -> None:
-    assert tuple(all_targets) == NAMES
-    assert sum(each.share for each in all_targets.values()) == pytest.approx(1)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_parsers_accept_what_is_valid_and_keep_their_word(all_targets: dict[str, Target], name: str) -> None:
-    target = all_targets[name]
-    for message in target.valid:
-        target.parse(message)
-        assert target.mend is None or target.mend(message) == message
-    outcome = attack(target, "test", 80)
-    assert outcome.inputs == outcome.accepted + outcome.refused == 80
-    assert 0 < outcome.peak_bytes <= target.memory
 
 
 def test_the_same_seed_gives_the_same_inputs() -> None:

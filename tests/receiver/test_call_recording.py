@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from call_examples import CLIP_FRAMES, ColourEngine, incoming_half, make_basis, outgoing_half, picture
+from call_examples import ColourEngine, incoming_half, make_basis, outgoing_half, picture
 
 from receiver import replay
 from receiver.call import ReceiverSettings, Studio
@@ -16,7 +16,7 @@ from receiver.incoming import IncomingHalf
 from receiver.record import RecordError
 from receiver.recording import CallRecording
 from receiver.replay import pictures, replay_call
-from receiver.upscale import Bicubic, load_upscaler
+from receiver.upscale import Bicubic
 from sender.call import SenderSettings
 from sender.recording import record_call
 from sender.refresh import EveryN
@@ -27,6 +27,8 @@ from shared.models.engine import Engine, Picture
 from shared.models.registry import load_basis
 from shared.session.hello import Hello
 
+FRAMES = 20
+"""Of the sample person."""
 HELLO = Hello("compact", "0123456789abcdef", "sender", "camera", 25, 4, 64)
 
 
@@ -180,23 +182,28 @@ def test_places_that_cannot_be_had_are_refused_before_the_call(tmp_path: Path) -
 def talk(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample person's call, as its sender writes it."""
     path = tmp_path_factory.mktemp("talk") / "talk.pinhole"
-    record_call(SenderSettings(None, str(clip), EveryN(20), framing="none", device="cpu", out=path))
+    small = {
+        "picture_size": 64,
+        "picture_quality": 20,
+        "seconds": FRAMES / 25,
+    }  # or the second would still be under way
+    record_call(SenderSettings(None, str(clip), EveryN(8), framing="none", device="cpu", out=path, **small))  # type: ignore[arg-type]
     return path
 
 
-def fast(engine: Engine) -> IncomingHalf:
-    return IncomingHalf(engine, load_basis("compact"), load_upscaler("bicubic", None, "cpu"))
+def fast(engine: Engine, tape: CallRecording | None = None) -> IncomingHalf:
+    return IncomingHalf(engine, load_basis("compact"), Bicubic(), tape=tape)
 
 
 def test_the_embedded_engine_draws_the_same_pictures_bit_for_bit(talk: Path, engine: Engine, tmp_path: Path) -> None:
     hello, entries = read_call(talk)
     messages = (entry for entry in entries if isinstance(entry, Message))
-    half, path = fast(engine), tmp_path / "call.pinhole"
+    path = tmp_path / "call.pinhole"
     recording = CallRecording(path, hello)
-    half._tape = recording
+    half = fast(engine, recording)
     shown = received(half, messages, 3.0)
     recording.close()
-    assert len(shown) > CLIP_FRAMES / 4
+    assert len(shown) > FRAMES / 4
     assert half.counts.sources_received > 1
     assert same(drawn_again(path, fast(engine)), shown)
 
@@ -208,14 +215,14 @@ def test_play_takes_the_recordings_engine(
 
     def studio(settings: ReceiverSettings) -> Studio:
         asked.append(settings.engine)
-        return Studio(engine, load_basis("compact"), load_upscaler("bicubic", None, "cpu"))
+        return Studio(engine, load_basis("compact"), Bicubic())
 
     monkeypatch.setattr(replay.Studio, "open", studio)
     figures = [
         replay_call(ReceiverSettings(play=talk, out=tmp_path / name, engine="vox256")) for name in ("a.mp4", "b.mp4")
     ]
     assert asked == ["compact"] * 2
-    assert figures[0]["frames_shown"] >= 0.9 * CLIP_FRAMES
+    assert figures[0]["frames_shown"] >= 0.9 * FRAMES
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 

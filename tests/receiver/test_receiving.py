@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 from call_examples import FPS, ColourEngine, make_basis
+from memory_link import memory_pair
 
 from receiver import receiving as module
 from receiver import sinks
 from receiver.call import Studio
 from receiver.receiving import Place, Receiving
 from receiver.record import RecordError
+from receiver.sinks import Sinks
 from receiver.upscale import Bicubic
 from shared.callfile import read_call
-from shared.link.memory import memory_pair
 from shared.session.hello import SOUND, Hello
 
 HELLO = Hello("compact", "0123456789abcdef", "sender", "camera", FPS, 4, 64, {SOUND: True})
@@ -91,12 +92,11 @@ async def test_what_is_heard_here_is_kept_from_what_is_sent(tmp_path: Path) -> N
 async def test_a_recording_is_ended_although_the_pictures_cannot_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    part = receiving(tmp_path)
-
-    async def broken() -> None:
+    async def broken(_: Sinks) -> None:
         raise RecordError("the film is stuck")
 
-    part._sinks.close = broken  # type: ignore[method-assign]
+    part = receiving(tmp_path)
+    monkeypatch.setattr(Sinks, "close", broken)
     with pytest.raises(RecordError, match="the film is stuck"):
         await part.close("the end")
     speaker = MADE[1]

@@ -9,7 +9,7 @@ import pytest
 from call_examples import picture, read_clip
 
 from receiver import sinks as module
-from receiver.record import RecordError
+from receiver.record import Recorder, RecordError
 from receiver.sinks import Sinks
 from shared.desktop import DisplayError
 
@@ -137,14 +137,14 @@ async def test_a_recording_that_is_slow_holds_up_who_brings_frames_and_loses_non
 ) -> None:
     monkeypatch.setattr(module, "_RECORDS_WAITING", 2)
     sinks, answers, began = Sinks(tmp_path / "o.mp4", False, 25, 64), threading.Event(), threading.Event()
-    write = sinks._recorder.write
+    write = Recorder.write
 
-    def slow(rgb: np.ndarray) -> None:
+    def slow(recorder: Recorder, rgb: np.ndarray) -> None:
         began.set()
         assert answers.wait(60)
-        write(rgb)
+        write(recorder, rgb)
 
-    monkeypatch.setattr(sinks._recorder, "write", slow)
+    monkeypatch.setattr(Recorder, "write", slow)
     for number in range(2):
         await sinks.show(number, picture(YAWS[number]), "")
     assert began.wait(60)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from call_examples import FPS, ColourEngine, make_basis, outgoing_half, picture
+from memory_link import memory_pair
 
 from sender import call as module
 from sender.analysis import Analysis
@@ -21,7 +22,6 @@ from sender.sending import Prepared, Sending
 from sender.sound import Sound
 from sender.voice import Packet
 from shared.codec import control
-from shared.link.memory import memory_pair
 from shared.models.engine import Picture
 from shared.session.hello import Hello
 

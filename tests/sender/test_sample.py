@@ -47,7 +47,7 @@ def test_jaw_lids_and_head_change_the_picture_where_they_are() -> None:
     portrait = AnimatedPortrait(256)
 
     def changed_rows(pose: Pose) -> np.ndarray:
-        change = np.abs(portrait.draw(pose).astype(int) - portrait._still).sum(axis=(1, 2))
+        change = np.abs(portrait.draw(pose).astype(int) - portrait.draw(STILL)).sum(axis=(1, 2))
         return np.flatnonzero(change > 200)
 
     lids = changed_rows(Pose(0, 0, 0, (0, 0), eyelids=1, jaw=0, brows=0))

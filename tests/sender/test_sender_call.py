@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from call_examples import ColourEngine, make_basis, picture
+from sender.sources import MadeSource, Result
 
 from sender.analysis import Analysis
 from sender.call import SenderSettings
 from sender.capture import Capture, Frame
 from sender.effort import Spare
 from sender.first_source import FirstSource
-from sender.outgoing import OutgoingHalf, OutgoingSettings
+from sender.outgoing import OutgoingHalf, OutgoingSettings, SentSource
 from sender.profile import PROFILES
 from sender.pump import Pump
 from sender.refresh import EveryN, First
 from shared.codec.bundle import decode_bundle
+from shared.codec.picture import Picture as PictureMessage
 from shared.link.base import Channel
 from shared.models.engine import Picture
 
@@ -50,8 +52,17 @@ class Frames(Capture):
 class Half(OutgoingHalf):
     """Sees nobody in a picture without red."""
 
+    def __init__(self, *settings: Any, **more: Any) -> None:
+        super().__init__(*settings, **more)
+        self.flying: list[PictureMessage] = []
+        """Sources that were coded and nobody is known to hold."""
+
     def analyse(self, frame: Picture) -> Analysis | None:
         return None if frame[0, 0, 0] == 0 else super().analyse(frame)
+
+    def done(self, result: Result, now: float) -> SentSource | None:
+        self.flying += [result.message] if isinstance(result, MadeSource) else []
+        return super().done(result, now)
 
 
 async def played(pictures: list[Picture], takes: bool = True) -> tuple[list[float | None], list[float]]:

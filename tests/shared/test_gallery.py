@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from call_examples import make_motion
+from kept import elements
 
 from shared.gallery import BOUND, EPOCHS, Gallery, Held
 
@@ -93,6 +94,9 @@ def test_at_an_unknown_epoch_gives_the_present_sources(epoch: int) -> None:
 
 def test_what_is_remembered_is_bounded() -> None:
     gallery = Gallery()
-    for n in range(1000):
+    for n in range(50):
         gallery.add(held(n))
-    assert len(gallery._states) <= 8
+    soon = elements(gallery)
+    for n in range(50, 250):
+        gallery.add(held(n))
+    assert elements(gallery) <= soon

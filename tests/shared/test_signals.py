@@ -37,8 +37,9 @@ def started(
     return process
 
 
-@pytest.mark.parametrize("number", ALL)
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize(
+    ("module", "number"), [*zip(MODULES, itertools.cycle(ALL)), *(("sender", number) for number in ALL[1:])]
+)
 def test_a_program_that_is_loading_ends_with_one_line(module: str, number: signal.Signals, tmp_path: Path) -> None:
     (tmp_path / "cv2.py").write_text("import time\nprint('ready', flush=True)\nwhile True:\n    time.sleep(0.01)\n")
     with started("-m", module, "--help", modules=tmp_path) as process:

@@ -73,7 +73,7 @@ async def moved(tab: Tab, before: Picture, within: float = 60.0) -> Picture:
     return now
 
 
-@pytest.mark.slow
+@pytest.mark.browser
 async def test_a_browser_plays_the_call_and_joins_the_next(person: list[Picture]) -> None:
     require_chromium()
     stage = Stage(Viewers())
@@ -99,7 +99,7 @@ async def test_a_browser_plays_the_call_and_joins_the_next(person: list[Picture]
 
             await tab.evaluate("document.getElementById('making').open = true")
             await tab.until("document.querySelector('.source img')?.naturalWidth > 0")
-            assert await tab.until("document.querySelectorAll('#motion circle').length") == len(call._canonical)
+            assert await tab.until("document.querySelectorAll('#motion circle').length") == len(call.canonical)
         await tab.until(f"{text('message')}.startsWith('The call is over')")
         assert not await tab.evaluate("document.getElementById('cover').hidden")
         async with ShownCall(stage, person[20:30]):
@@ -108,7 +108,7 @@ async def test_a_browser_plays_the_call_and_joins_the_next(person: list[Picture]
         assert tab.errors == []
 
 
-@pytest.mark.slow
+@pytest.mark.browser
 async def test_the_sound_is_heard_after_a_click(person: list[Picture]) -> None:
     require_chromium()
     stage = Stage(Viewers())
@@ -135,7 +135,7 @@ async def test_the_sound_is_heard_after_a_click(person: list[Picture]) -> None:
         assert tab.errors == []
 
 
-@pytest.mark.slow
+@pytest.mark.browser
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1000), ("dark", 320)])
 async def test_the_join_link_is_shown_until_somebody_calls(person: list[Picture], scheme: str, width: int) -> None:
     require_chromium()
@@ -165,7 +165,7 @@ async def test_the_join_link_is_shown_until_somebody_calls(person: list[Picture]
         assert tab.errors == []
 
 
-@pytest.mark.slow
+@pytest.mark.browser
 async def test_a_narrow_screen_has_nothing_beside_it(person: list[Picture]) -> None:
     require_chromium()
     stage = Stage(Viewers())
@@ -179,7 +179,7 @@ async def test_a_narrow_screen_has_nothing_beside_it(person: list[Picture]) -> N
             assert await tab.evaluate("document.documentElement.scrollWidth") == 320
 
 
-@pytest.mark.slow
+@pytest.mark.browser
 async def test_one_viewer_too_many_and_a_receiver_that_ends_are_told() -> None:
     require_chromium()
     async with Chromium() as browser:
@@ -191,7 +191,7 @@ async def test_one_viewer_too_many_and_a_receiver_that_ends_are_told() -> None:
         await tab.until(f"{text('message')}.startsWith('The receiver has ended')")
 
 
-@pytest.mark.slow
+@pytest.mark.browser
 async def test_a_call_between_two_processes_is_seen_in_the_browser(person: list[Picture]) -> None:
     require_chromium()
     loop = asyncio.get_running_loop()

@@ -30,9 +30,17 @@ LINK = "https://meet.example.org/r/q5Bf3xUe0aVtP9cD#Jr2mXo8HnK4sW1zYqL7bTg"
 PICTURES = [picture(yaw) for yaw in (-20, -10, 0, 10, 20)]
 
 
+class Page(PageServer):
+    """Says what it shows."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__("127.0.0.1", 0, stage)
+        self.stage = stage
+
+
 @pytest.fixture
-async def page() -> AsyncIterator[PageServer]:
-    async with PageServer("127.0.0.1", 0, Stage(Viewers(most=2))) as server:
+async def page() -> AsyncIterator[Page]:
+    async with Page(Stage(Viewers(most=2))) as server:
         yield server
 
 
@@ -40,10 +48,6 @@ async def page() -> AsyncIterator[PageServer]:
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WITHIN)) as session:
         yield session
-
-
-def stage_of(page: PageServer) -> Stage:
-    return page._stage
 
 
 async def receive(socket: aiohttp.ClientWebSocketResponse, wanted: str) -> Any:
@@ -68,7 +72,7 @@ async def none_left(stage: Stage) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_every_file_is_served_with_strict_headers(page: PageServer, client: aiohttp.ClientSession) -> None:
+async def test_every_file_is_served_with_strict_headers(page: Page, client: aiohttp.ClientSession) -> None:
     for name, (_, kind) in FILES.items():
         async with client.get(page.url + name) as response:
             assert (response.status, response.content_type) == (200, kind)
@@ -79,7 +83,7 @@ async def test_every_file_is_served_with_strict_headers(page: PageServer, client
     assert "default-src 'none'" in policy and "unsafe" not in policy
 
 
-async def test_the_page_names_nothing_outside(page: PageServer, client: aiohttp.ClientSession) -> None:
+async def test_the_page_names_nothing_outside(page: Page, client: aiohttp.ClientSession) -> None:
     for name in FILES:
         text = await (await client.get(page.url + name)).text()
         assert "https://" not in text
@@ -88,15 +92,15 @@ async def test_the_page_names_nothing_outside(page: PageServer, client: aiohttp.
     assert "style=" not in html and "onclick=" not in html and "<style" not in html
 
 
-async def test_without_its_last_slash_the_address_works_too(page: PageServer, client: aiohttp.ClientSession) -> None:
+async def test_without_its_last_slash_the_address_works_too(page: Page, client: aiohttp.ClientSession) -> None:
     async with client.get(page.url.rstrip("/")) as response:
         assert response.status == 200 and str(response.url) == page.url
 
 
 @pytest.mark.parametrize("path", ["/watch/wrong/", "/watch/wrong", "/watch/wrong/page.js", "/watch/wrong/live",
                                   "/watch/wrong/source/1-1.jpg", "/watch/wrong/join.svg"])  # fmt: skip
-async def test_a_wrong_token_is_refused(page: PageServer, client: aiohttp.ClientSession, path: str) -> None:
-    stage_of(page).link = LINK
+async def test_a_wrong_token_is_refused(page: Page, client: aiohttp.ClientSession, path: str) -> None:
+    page.stage.link = LINK
     async with client.get(f"http://127.0.0.1:{page.port}{path}") as response:
         assert response.status == 403
         assert page.token not in await response.text() and LINK not in await response.text()
@@ -105,7 +109,7 @@ async def test_a_wrong_token_is_refused(page: PageServer, client: aiohttp.Client
 
 @pytest.mark.parametrize("path", ["..%2f..%2fREADME.md", "%2e%2e/server.py", "server.py", "page.html", "nothing",
                                   "source/1-1.jpg", "source/..%2f1.jpg", "/etc/passwd"])  # fmt: skip
-async def test_nothing_else_can_be_had(page: PageServer, path: str) -> None:
+async def test_nothing_else_can_be_had(page: Page, path: str) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", page.port)  # a client would tidy the path
     writer.write(f"GET /watch/{page.token}/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
     answer = await asyncio.wait_for(reader.read(), WITHIN)
@@ -113,25 +117,25 @@ async def test_nothing_else_can_be_had(page: PageServer, path: str) -> None:
     assert answer.startswith(b"HTTP/1.1 404 ")
 
 
-async def test_who_guesses_is_stopped(page: PageServer, client: aiohttp.ClientSession) -> None:
+async def test_who_guesses_is_stopped(page: Page, client: aiohttp.ClientSession) -> None:
     statuses = [(await client.get(f"http://127.0.0.1:{page.port}/watch/guess{n}/")).status for n in range(12)]
     assert statuses == [403] * 10 + [429] * 2
 
 
-async def test_other_sites_cannot_open_the_socket(page: PageServer, client: aiohttp.ClientSession) -> None:
+async def test_other_sites_cannot_open_the_socket(page: Page, client: aiohttp.ClientSession) -> None:
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await client.ws_connect(page.url + "live", origin="http://elsewhere.example")
     assert refused.value.status == 403
     await client.ws_connect(page.url + "live", origin=f"http://127.0.0.1:{page.port}")
 
 
-async def test_a_port_in_use_is_said(page: PageServer) -> None:
+async def test_a_port_in_use_is_said(page: Page) -> None:
     with pytest.raises(CannotListen, match="in use"):
         await PageServer("127.0.0.1", page.port, Stage(Viewers())).start()
 
 
-async def test_indicators_follow_the_call(page: PageServer, client: aiohttp.ClientSession) -> None:
-    stage, socket = stage_of(page), await client.ws_connect(page.url + "live")
+async def test_indicators_follow_the_call(page: Page, client: aiohttp.ClientSession) -> None:
+    stage, socket = page.stage, await client.ws_connect(page.url + "live")
     nobody = {"call": None, "ended": "", "viewers": 1, "note": "", "link": ""}
     assert await receive(socket, "state") == nobody
     async with ShownCall(stage, PICTURES, "file") as call:
@@ -156,8 +160,8 @@ async def test_indicators_follow_the_call(page: PageServer, client: aiohttp.Clie
     await none_left(stage)
 
 
-async def test_the_join_link_is_there_while_nobody_calls(page: PageServer, client: aiohttp.ClientSession) -> None:
-    stage, socket = stage_of(page), await client.ws_connect(page.url + "live")
+async def test_the_join_link_is_there_while_nobody_calls(page: Page, client: aiohttp.ClientSession) -> None:
+    stage, socket = page.stage, await client.ws_connect(page.url + "live")
     assert (await client.get(page.url + "join.svg")).status == 404
     stage.link = LINK
     while (await receive(socket, "state"))["link"] != LINK:
@@ -173,8 +177,8 @@ async def test_the_join_link_is_there_while_nobody_calls(page: PageServer, clien
         assert (await client.get(page.url + "join.svg")).status == 404
 
 
-async def test_sound_comes_to_who_wants_it(page: PageServer, client: aiohttp.ClientSession) -> None:
-    stage = stage_of(page)
+async def test_sound_comes_to_who_wants_it(page: Page, client: aiohttp.ClientSession) -> None:
+    stage = page.stage
     socket, other = await client.ws_connect(page.url + "live"), await client.ws_connect(page.url + "live")
     async with ShownCall(stage, PICTURES, sound=packets(speech(1.2, pauses=False))):
         while (state := await receive(socket, "state"))["call"] is None:
@@ -198,8 +202,8 @@ async def test_sound_comes_to_who_wants_it(page: PageServer, client: aiohttp.Cli
         assert not stage.viewers.hearing
 
 
-async def test_how_the_picture_is_made_comes_to_who_asks(page: PageServer, client: aiohttp.ClientSession) -> None:
-    stage, socket = stage_of(page), await client.ws_connect(page.url + "live")
+async def test_how_the_picture_is_made_comes_to_who_asks(page: Page, client: aiohttp.ClientSession) -> None:
+    stage, socket = page.stage, await client.ws_connect(page.url + "live")
     source = PICTURES[2].copy()
     source[16:48, 16:48] = 200
     async with ShownCall(stage, PICTURES) as call:
@@ -225,36 +229,36 @@ async def test_how_the_picture_is_made_comes_to_who_asks(page: PageServer, clien
                                      '{"hearing": 1}',
                                      "[" * 20_000])  # fmt: skip
 async def test_what_the_page_would_not_send_ends_the_socket(
-    page: PageServer, client: aiohttp.ClientSession, message: str
+    page: Page, client: aiohttp.ClientSession, message: str
 ) -> None:
     socket = await client.ws_connect(page.url + "live")
     await socket.send_str(message)
     assert await receive(socket, "error")
     assert await closed(socket) == MISUSED
-    await none_left(stage_of(page))
+    await none_left(page.stage)
 
 
-async def test_a_message_that_is_too_large_ends_the_socket(page: PageServer, client: aiohttp.ClientSession) -> None:
+async def test_a_message_that_is_too_large_ends_the_socket(page: Page, client: aiohttp.ClientSession) -> None:
     socket = await client.ws_connect(page.url + "live")
     await socket.send_str(json.dumps({"offer": "x" * BODY_LIMIT}))
     assert await closed(socket) == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
-    await none_left(stage_of(page))
+    await none_left(page.stage)
 
 
-async def test_one_viewer_too_many_is_told(page: PageServer, client: aiohttp.ClientSession) -> None:
+async def test_one_viewer_too_many_is_told(page: Page, client: aiohttp.ClientSession) -> None:
     watching = [await client.ws_connect(page.url + "live") for _ in range(2)]
     late = await client.ws_connect(page.url + "live")
     assert "2 people are watching already" in await receive(late, "error")
     assert await closed(late) == FULL
     await watching[0].close()
-    while len(stage_of(page).viewers) > 1:
+    while len(page.stage.viewers) > 1:
         await asyncio.sleep(0.01)
     again = await client.ws_connect(page.url + "live")
     assert (await receive(again, "state"))["viewers"] == 2
 
 
 async def test_the_offer_is_answered_and_frames_arrive(
-    page: PageServer, client: aiohttp.ClientSession, person: list[Picture]
+    page: Page, client: aiohttp.ClientSession, person: list[Picture]
 ) -> None:
     socket = await client.ws_connect(page.url + "live")
     browser = RTCPeerConnection(RTCConfiguration(iceServers=[]))
@@ -264,13 +268,13 @@ async def test_the_offer_is_answered_and_frames_arrive(
     await browser.setLocalDescription(await browser.createOffer())
     await socket.send_json({"offer": browser.localDescription.sdp})
     await browser.setRemoteDescription(RTCSessionDescription(await receive(socket, "answer"), "answer"))
-    async with ShownCall(stage_of(page), person), asyncio.timeout(WITHIN):
+    async with ShownCall(page.stage, person), asyncio.timeout(WITHIN):
         while True:
             frame = (await (await track).recv()).to_ndarray(format="rgb24")
             if max(psnr(frame, sent) for sent in person) > 28:
                 break
     socket._response.close()  # the browser dies
-    await none_left(stage_of(page))
+    await none_left(page.stage)
     await browser.close()
 
 

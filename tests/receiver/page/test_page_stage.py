@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+import cv2
 import numpy as np
 import pytest
 from call_examples import picture
@@ -12,6 +13,7 @@ from receiver.page.figures import AV1_KBPS, figures
 from receiver.page.stage import Stage
 from receiver.sinks import Sinks
 from shared.link.viewers import Viewers
+from shared.models.engine import Picture
 from shared.motion import keypoints
 
 
@@ -28,7 +30,7 @@ async def test_what_is_known_of_the_other_side_is_told() -> None:
         assert stage.state(0.0)["call"]["trust"] == {}
         words: list[str] = []
         stage.end("")
-        stage.begin(call.half, call._here, make_hello(), lambda: INDICATORS, 0.0, lambda: {"words": words})
+        stage.begin(call.half, call.here, make_hello(), lambda: INDICATORS, 0.0, lambda: {"words": words})
         words.append("tiger")
         assert stage.state(0.0)["call"]["trust"] == {"words": ["tiger"]}
 
@@ -40,7 +42,7 @@ async def test_a_call_is_shown_from_its_beginning_to_its_end() -> None:
         first = stage.call
         assert first is not None and first.source_jpeg(1) is not None and first.source_jpeg(2) is None
         with pytest.raises(RuntimeError, match="on already"):
-            stage.begin(call.half, call._here, first.hello, lambda: INDICATORS, 0.0)
+            stage.begin(call.half, call.here, first.hello, lambda: INDICATORS, 0.0)
         version, planes, _ = await stage.viewers.feed.newest(0)
         assert planes.shape == (96, 64) and version >= 1
         while call.half.timing.on_display is None:
@@ -54,16 +56,20 @@ async def test_a_call_is_shown_from_its_beginning_to_its_end() -> None:
         assert stage.call is not None and stage.call.number == 2
 
 
+def luma(shown: Picture) -> float:
+    return float(cv2.cvtColor(shown, cv2.COLOR_RGB2YUV_I420)[:64].mean())
+
+
 async def test_the_page_gets_what_the_window_would() -> None:
-    stage, one = Stage(Viewers()), picture(20)
-    async with ShownCall(stage, [picture(-20)]) as call:
-        call._playing.cancel()
-        await asyncio.gather(call._playing, return_exceptions=True)
+    stage, one, other = Stage(Viewers()), picture(20), picture(-20)
+    async with ShownCall(stage, [other]) as call:
+        await call.pause()
         stage.viewers.clear()
         sinks = Sinks(None, False, 25, 64, page=stage)
         assert await sinks.show(0, None, "")  # nothing to show yet
         assert await sinks.show(1, one, "")
-        assert stage.viewers.feed._rgb is one
+        version, seen, _ = await stage.viewers.feed.newest(0)
+        assert abs(float(seen[:64].mean()) - luma(one)) < 2 < abs(luma(one) - luma(other))
         assert await sinks.show(2, None, "no face")
-        assert stage.viewers.feed._rgb is one
+        assert (await stage.viewers.feed.newest(0))[0] == version
         await sinks.close()

@@ -12,7 +12,7 @@ from receiver.page.stage import Stage
 from shared.link.viewers import Viewers
 
 
-@pytest.mark.slow
+@pytest.mark.browser
 async def test_words_and_warnings_are_shown_until_the_call_ends() -> None:
     require_chromium()
     stage, trust = Stage(Viewers()), {"words": [], "compared": False, "warnings": []}  # type: ignore[var-annotated]
@@ -21,7 +21,7 @@ async def test_words_and_warnings_are_shown_until_the_call_ends() -> None:
         text = "document.getElementById('{}').textContent".format
         async with ShownCall(stage, [picture(0)]) as call:
             stage.end("")
-            stage.begin(call.half, call._here, make_hello(), lambda: INDICATORS, 0.0, lambda: trust)
+            stage.begin(call.half, call.here, make_hello(), lambda: INDICATORS, 0.0, lambda: trust)
             await tab.until(f"{text('fps')}.startsWith('24')")
             assert await tab.evaluate(text("words")) == "–"
             assert await tab.evaluate("document.getElementById('warning').hidden")

@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from shared.codec import av1, picture
 from shared.codec.errors import MalformedPicture
@@ -168,37 +166,6 @@ def test_messages_that_are_no_picture_are_refused() -> None:
 def test_differing_keypoints_are_not_packed() -> None:
     with pytest.raises(ValueError, match="differ"):
         replace(_message(), canonical=np.zeros((3, 3), np.float32)).pack()
-
-
-@given(st.binary(max_size=120))
-def test_random_messages_are_read_or_refused(data: bytes) -> None:
-    for message in (data, _with_checksum(data), _with_checksum(b"\x01" + data)):
-        try:
-            assert np.isfinite(Picture.unpack(message).canonical).all()
-        except MalformedPicture:
-            continue
-
-
-CODED = dict([encode_picture(_scene(64, 64), 50), encode_picture(_scene(64, 64), "max")])
-
-
-@settings(max_examples=60)
-@given(st.sampled_from(sorted(CODED)), st.integers(0, 10_000), st.integers(0, 255), st.integers(0, 20))
-def test_mutated_pictures_are_decoded_or_refused(codec: PictureCodec, at: int, value: int, cut: int) -> None:
-    data = bytearray(CODED[codec])
-    data[at % min(len(data), 60)] = value
-    for mutated in (bytes(data), bytes(data[: len(data) - cut])):
-        try:
-            assert decode_picture(codec, mutated, 64, 64).shape == (64, 64, 3)
-        except MalformedPicture:
-            continue
-
-
-@settings(max_examples=60)
-@given(st.sampled_from(list(PictureCodec)), st.binary(max_size=200))
-def test_random_pictures_are_refused(codec: PictureCodec, data: bytes) -> None:
-    with pytest.raises(MalformedPicture):
-        decode_picture(codec, data, 64, 64)
 
 
 def test_golden_picture_message(golden: Callable[[str, bytes], None]) -> None:

@@ -3,10 +3,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from memory_link import FAR_CLOSED, MemoryLink, memory_pair
+from virtual_time import in_virtual_time
 
 from shared.link.base import ACK_SIZE, Channel, Kind, LinkClosed, chunk_cost, wire_cost
 from shared.link.common import HELD_BYTES
-from shared.link.memory import MemoryLink, memory_pair
 
 COUNT = 400
 SENT = [n.to_bytes(2, "big") for n in range(COUNT)]
@@ -23,6 +24,7 @@ async def carry(a: MemoryLink, b: MemoryLink, channel: Channel) -> list[bytes]:
     return got
 
 
+@in_virtual_time
 async def test_perfect_by_default() -> None:
     for channel in Channel:
         a, b = memory_pair()
@@ -33,6 +35,7 @@ async def test_perfect_by_default() -> None:
         assert got == [(channel, b"x")]
 
 
+@in_virtual_time
 async def test_motion_is_lost_and_reordered() -> None:
     a, b = memory_pair(1, loss=0.2, jitter=0.003)
     got: list[bytes] = []
@@ -45,6 +48,7 @@ async def test_motion_is_lost_and_reordered() -> None:
     assert got != sorted(got)
 
 
+@in_virtual_time
 async def test_reliable_motion_and_pictures_all_arrive_in_disorder() -> None:
     for channel in (Channel.MOTION, Channel.PICTURES):
         a, b = memory_pair(2, loss=0.2, delay=0.001, jitter=0.003, reliable=True)
@@ -58,11 +62,13 @@ async def test_reliable_motion_and_pictures_all_arrive_in_disorder() -> None:
         assert a.wire().sent.size > COUNT * wire_cost(2)  # losses are sent again
 
 
+@in_virtual_time
 async def test_control_keeps_its_order_and_comes_before_the_end() -> None:
     a, b = memory_pair(3, loss=0.5, delay=0.001, jitter=0.003, duplicate=0.5)
     assert await carry(a, b, Channel.CONTROL) == SENT
 
 
+@in_virtual_time
 async def test_duplicates() -> None:
     a, b = memory_pair(4, duplicate=0.5)
     got: list[bytes] = []
@@ -74,6 +80,7 @@ async def test_duplicates() -> None:
     assert 1.3 * COUNT < len(got) < 1.7 * COUNT
 
 
+@in_virtual_time
 async def test_counts_messages_and_their_acknowledgements() -> None:
     a, b = memory_pair()
     b.on_message(lambda channel, data: None)
@@ -89,6 +96,7 @@ async def test_counts_messages_and_their_acknowledgements() -> None:
     assert a.payload().sent[Channel.MOTION].size == 300
 
 
+@in_virtual_time
 async def test_early_messages_wait_for_a_handler_within_bounds(caplog: pytest.LogCaptureFixture) -> None:
     a, b = memory_pair()
     for data in (b"1", b"2", bytes(HELD_BYTES), b"3"):
@@ -103,10 +111,11 @@ async def test_early_messages_wait_for_a_handler_within_bounds(caplog: pytest.Lo
     assert got == [b"1", b"2", b"3", b"4"]
 
 
+@in_virtual_time
 async def test_closed_link_refuses_and_says_why() -> None:
     a, b = memory_pair()
     await a.close()
-    assert await b.wait_closed() == "the other side closed the connection"
+    assert await b.wait_closed() == FAR_CLOSED
     with pytest.raises(LinkClosed, match="the other side closed"):
         b.send(Channel.MOTION, b"x")
     with pytest.raises(LinkClosed, match="on this side"):

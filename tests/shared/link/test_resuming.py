@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from memory_link import FAR_CLOSED, MemoryLink, memory_pair
+from virtual_time import in_virtual_time
 
 from shared.link.base import Channel, LinkClosed
-from shared.link.memory import MemoryLink, memory_pair
 from shared.link.resuming import NOTHING_GOES, Change, ResumingLink
 
 
@@ -38,6 +39,7 @@ async def broken() -> tuple[ResumingLink, list[bytes], list[Change]]:
     return link, got, changes
 
 
+@in_virtual_time
 async def test_it_goes_on_over_another_connection() -> None:
     link, got, changes = await broken()
     near, far = memory_pair()
@@ -52,6 +54,7 @@ async def test_it_goes_on_over_another_connection() -> None:
     await link.close()
 
 
+@in_virtual_time
 async def test_messages_are_dropped_and_held_back_while_there_is_none() -> None:
     link, _, _ = await broken()
     assert link.queued == NOTHING_GOES
@@ -67,6 +70,7 @@ async def test_messages_are_dropped_and_held_back_while_there_is_none() -> None:
     await link.close()
 
 
+@in_virtual_time
 async def test_bytes_are_those_of_all_connections() -> None:
     link, _, _ = await broken()
     for round_ in range(3):
@@ -88,6 +92,7 @@ async def test_bytes_are_those_of_all_connections() -> None:
     assert link.payload().sent[Channel.PICTURES].size == 300
 
 
+@in_virtual_time
 async def test_an_old_connection_has_no_more_to_say() -> None:
     near, old = memory_pair(delay=0.02)
     link, got = ResumingLink(near), list[bytes]()
@@ -103,6 +108,7 @@ async def test_an_old_connection_has_no_more_to_say() -> None:
     await link.close()
 
 
+@in_virtual_time
 async def test_changes_are_told_before_the_first_message() -> None:
     link, _, _ = await broken()
     near, far = memory_pair()
@@ -117,16 +123,18 @@ async def test_changes_are_told_before_the_first_message() -> None:
     await link.close()
 
 
+@in_virtual_time
 async def test_one_that_cannot_be_made_again_ends_with_its_connection() -> None:
     near, far = memory_pair()
     link = ResumingLink(near, lasting=False)
     link.on_message(lambda channel, data: None)
     await far.close()
-    assert await asyncio.wait_for(link.wait_closed(), 30) == "the other side closed the connection"
-    with pytest.raises(LinkClosed, match="the other side closed the connection"):
+    assert await asyncio.wait_for(link.wait_closed(), 30) == FAR_CLOSED
+    with pytest.raises(LinkClosed, match=FAR_CLOSED):
         link.send(Channel.MOTION, b"x")
 
 
+@in_virtual_time
 async def test_it_can_be_given_up_and_takes_no_connection_then() -> None:
     link, _, changes = await broken()
     link.give_up("the receiver refused")
@@ -139,6 +147,7 @@ async def test_it_can_be_given_up_and_takes_no_connection_then() -> None:
     assert await link.wait_closed() == "the receiver refused"
 
 
+@in_virtual_time
 async def test_the_end_of_the_connection_alone_does_not_end_it() -> None:
     link, _, _ = await broken()
     waiting = asyncio.ensure_future(link.wait_closed())
@@ -148,6 +157,7 @@ async def test_the_end_of_the_connection_alone_does_not_end_it() -> None:
     assert await waiting == "closed on this side"
 
 
+@in_virtual_time
 async def test_a_call_of_before_tells_so_at_once() -> None:
     near, _ = memory_pair()
     changes: list[Change] = []

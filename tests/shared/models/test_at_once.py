@@ -22,7 +22,7 @@ from shared.models.graphs import StaticFrames, repeated
 from shared.models.registry import load_engine
 from shared.motion import FloatArray, Motion
 
-ROUNDS = 3
+ROUNDS = 2
 """In which every thread does all that it does."""
 Result = list[FloatArray | Picture]
 Work = Callable[[int], Result]
@@ -96,9 +96,8 @@ def pictures(person: list[Picture]) -> list[Picture]:
     return person[::13][:4]
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("size", [256, 512])
-def test_extraction_and_drawing_do_not_disturb_each_other(precision: str, size: int, pictures: list[Picture]) -> None:
+@pytest.mark.parametrize(("size", "precision"), [(256, "fp32"), (512, "bf16")])
+def test_extraction_and_drawing_do_not_disturb_each_other(size: int, precision: str, pictures: list[Picture]) -> None:
     torch.set_num_threads(1)
     engine = load_engine("compact", "cpu", size=size, precision=precision)
     shown = pictures if size == 256 else [p.repeat(2, 0).repeat(2, 1) for p in pictures]

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from call_examples import psnr
+from call_examples import ColourEngine, psnr
 from safetensors.torch import load_file, save_file
 
 from sender.sample import sample_frames
@@ -73,8 +73,10 @@ def test_sources_of_another_shape_are_refused(engine: Engine, person: list[Pictu
         engine.prepare(np.zeros(shape, np.uint8), canonical, motion)
 
 
-def test_warm_up_draws(engine: Engine) -> None:
+def test_warm_up_draws() -> None:
+    engine = ColourEngine()
     warm_up(engine, 1)
+    assert engine.drawn
 
 
 def damaged(folder: Path, kind: str) -> Path:

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 
 import pytest
 from call_examples import FPS, incoming_half, make_basis, outgoing_half, picture
+from memory_link import FAR_CLOSED, memory_pair
+from virtual_time import in_virtual_time
 
 from receiver.incoming import IncomingHalf
 from sender.outgoing import OutgoingHalf
 from sender.refresh import EveryN
 from shared.codec.bundle import decode_bundle
 from shared.link.base import Channel, LinkClosed
-from shared.link.memory import MemoryLink, memory_pair
 from shared.session import call as module
 from shared.session.call import TooManyErrors, run_call
 from shared.session.heartbeat import Silence
@@ -49,6 +50,7 @@ def now_set() -> asyncio.Event:
     return event
 
 
+@in_virtual_time
 async def test_who_ends_says_goodbye_and_both_know_why() -> None:
     a, b = memory_pair(delay=0.005)
     one, other, ended = Talker(), Talker(), asyncio.Event()
@@ -60,6 +62,7 @@ async def test_who_ends_says_goodbye_and_both_know_why() -> None:
     assert b"word" in other.heard
 
 
+@in_virtual_time
 async def test_both_may_end_at_once() -> None:
     a, b = memory_pair(delay=0.005)
     halves = Talker(), Talker()
@@ -67,6 +70,7 @@ async def test_both_may_end_at_once() -> None:
     assert all("ended the call" in each for each in results)
 
 
+@in_virtual_time
 async def test_a_goodbye_counts_even_if_the_link_is_gone_before_the_answer() -> None:
     a, b = memory_pair()
     half = Talker()
@@ -77,15 +81,17 @@ async def test_a_goodbye_counts_even_if_the_link_is_gone_before_the_answer() -> 
     assert await calling == "the other side ended the call: it had enough"
 
 
+@in_virtual_time
 async def test_a_link_that_breaks_is_an_error_with_its_reason() -> None:
     a, b = memory_pair()
     calling = asyncio.ensure_future(run_call(a, Talker(), asyncio.Event()))
     await asyncio.sleep(0.05)
     await b.close()
-    with pytest.raises(LinkClosed, match="the other side closed the connection"):
+    with pytest.raises(LinkClosed, match=FAR_CLOSED):
         await calling
 
 
+@in_virtual_time
 async def test_garbage_ends_the_call_with_a_goodbye() -> None:
     a, b = memory_pair()
     heard: list[bytes] = []
@@ -101,6 +107,7 @@ async def test_garbage_ends_the_call_with_a_goodbye() -> None:
     assert b"bye" in heard
 
 
+@in_virtual_time
 async def test_an_interrupted_call_says_goodbye(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "GOODBYE_SECONDS", 0.05)
     a, b = memory_pair()
@@ -116,6 +123,7 @@ async def test_an_interrupted_call_says_goodbye(monkeypatch: pytest.MonkeyPatch)
     assert heard[-1] == b"bye"
 
 
+@in_virtual_time
 async def test_silence_is_told_forgiven_and_in_the_end_fatal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "Silence", functools.partial(Silence, silent_after=0.15, dead_after=0.5))
     a, b = memory_pair()
@@ -131,6 +139,7 @@ async def test_silence_is_told_forgiven_and_in_the_end_fatal(monkeypatch: pytest
     assert told == [True, False, True]
 
 
+@in_virtual_time
 async def test_a_call_that_waits_outlives_any_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "Silence", functools.partial(Silence, silent_after=0.05, dead_after=0.1))
     a, b = memory_pair()
@@ -184,22 +193,23 @@ async def show_frames(half: IncomingHalf, talk: Conversation) -> None:
         await asyncio.sleep(0.005)
 
 
-def spy(link: MemoryLink, talk: Conversation) -> None:
-    deliver = link._deliver
+def spy(half: IncomingHalf, talk: Conversation) -> None:
+    receive = half.receive
 
-    def count(channel: Channel, data: bytes) -> None:
+    def count(channel: Channel, data: bytes, now: float) -> None:
         if channel is Channel.MOTION:
             talk.bundles.append(len(decode_bundle(data, make_basis()).frames))
-        deliver(channel, data)
+        receive(channel, data, now)
 
-    link._deliver = count  # type: ignore[method-assign]
+    half.receive = count  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("seed", [1, 2])
+@in_virtual_time
 async def test_a_call_over_a_link_that_loses_and_reorders(seed: int) -> None:
     a, b = memory_pair(seed, loss=0.2, delay=0.01, jitter=0.06)
     outgoing, incoming, ended, talk = outgoing_half(EveryN(40), 2), incoming_half(), asyncio.Event(), Conversation()
-    spy(b, talk)
+    spy(incoming, talk)
     shower = asyncio.ensure_future(show_frames(incoming, talk))
     async with asyncio.timeout(30):
         sending, receiving, _ = await asyncio.gather(

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from memory_link import MemoryLink, memory_pair
+from virtual_time import in_virtual_time
 
 from shared.link.base import Channel, LinkClosed
 from shared.link.ice import IceSettings
-from shared.link.memory import MemoryLink, memory_pair
 from shared.link.resuming import Change, ResumingLink
 from shared.session import calling as module
 from shared.session.calling import Caller, calling, keep_connected
@@ -77,6 +78,7 @@ class Kept:
         await self.link.close()
 
 
+@in_virtual_time
 async def test_a_connection_that_ends_is_made_anew_however_often_it_takes() -> None:
     attempts = Attempts(7, [SignallingError("not now"), LinkClosed("no path"), None])
     kept = Kept(attempts)
@@ -89,6 +91,7 @@ async def test_a_connection_that_ends_is_made_anew_however_often_it_takes() -> N
     await kept.close()
 
 
+@in_virtual_time
 async def test_one_that_is_silent_is_made_anew_too() -> None:
     attempts = Attempts()
     kept = Kept(attempts)
@@ -97,9 +100,11 @@ async def test_one_that_is_silent_is_made_anew_too() -> None:
         await asyncio.sleep(0.01)
     await until(lambda: kept.link.renewals == 1)
     await until(lambda: attempts.far != [])
+    assert kept.link.alive
     await kept.close()
 
 
+@in_virtual_time
 async def test_one_that_is_heard_again_is_kept() -> None:
     attempts = Attempts()
     kept = Kept(attempts)
@@ -130,6 +135,7 @@ async def test_one_that_is_heard_again_is_kept() -> None:
     await kept.close()
 
 
+@in_virtual_time
 async def test_a_receiver_that_refuses_for_good_ends_it() -> None:
     kept = Kept(Attempts(outcomes=[RefusedForGood("the receiver refused: it knows no such call")]))
     await kept.far.close()
@@ -138,12 +144,14 @@ async def test_a_receiver_that_refuses_for_good_ends_it() -> None:
     await kept.close()
 
 
+@in_virtual_time
 async def test_a_call_by_hand_keeps_no_state(tmp_path: Path) -> None:
     with pytest.raises(SignallingError, match="joined by hand cannot be resumed"):
         async with calling("by-hand", HELLO, IceSettings(), state=tmp_path / "state"):
             pass
 
 
+@in_virtual_time
 async def test_what_nobody_expected_is_another_attempt(caplog: pytest.LogCaptureFixture) -> None:
     attempts = Attempts(outcomes=[RuntimeError("no such\n transport"), None])
     probe, probed = attempts.reachable, list[float]()
@@ -165,6 +173,7 @@ async def test_what_nobody_expected_is_another_attempt(caplog: pytest.LogCapture
     await kept.close()
 
 
+@in_virtual_time
 async def test_what_keeps_a_link_connected_does_not_die_in_silence() -> None:
     kept = Kept(Attempts())
 

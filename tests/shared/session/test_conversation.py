@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from memory_link import memory_pair
+from virtual_time import in_virtual_time
 
 from shared.link.base import Channel, LinkClosed
-from shared.link.memory import memory_pair
 from shared.session.call import Half, Outgoing, run_call
 from shared.session.conversation import Part, converse, status_text
 
@@ -71,6 +72,7 @@ async def other_side(link: Any, half: Half | None = None) -> str:
 
 
 @pytest.mark.parametrize("which", [0, 1])
+@in_virtual_time
 async def test_either_part_ends_the_call_and_both_are_closed(tmp_path: Path, which: int) -> None:
     a, b = memory_pair()
     sides = Side("sent"), Side("received")
@@ -85,6 +87,7 @@ async def test_either_part_ends_the_call_and_both_are_closed(tmp_path: Path, whi
     assert await peer == "the other side ended the call: the end"
 
 
+@in_virtual_time
 async def test_what_goes_wrong_in_a_part_is_raised_once_all_is_closed(tmp_path: Path) -> None:
     a, b = memory_pair()
     one, two = Side("sent", broken_close=True), Side("received")
@@ -98,6 +101,7 @@ async def test_what_goes_wrong_in_a_part_is_raised_once_all_is_closed(tmp_path: 
     await peer
 
 
+@in_virtual_time
 async def test_a_link_that_breaks_leaves_a_report(tmp_path: Path) -> None:
     a, b = memory_pair()
     side = Side("received")
@@ -109,6 +113,7 @@ async def test_a_link_that_breaks_leaves_a_report(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "r.json").read_text())["ended"].startswith("the link broke")
 
 
+@in_virtual_time
 async def test_an_interrupted_call_says_goodbye_and_leaves_a_report(tmp_path: Path) -> None:
     a, b = memory_pair()
     side, half = Side("sent"), Quiet()
@@ -127,6 +132,7 @@ def test_the_status_of_both_ways_fits_one_line() -> None:
     assert status_text(parts(Side("sent"), Side("received"))) == "sent well | received too"
 
 
+@in_virtual_time
 async def test_an_end_that_is_interrupted_is_still_an_end(tmp_path: Path) -> None:
     a, b = memory_pair()
     closing, may_close = asyncio.Event(), asyncio.Event()
@@ -152,6 +158,7 @@ async def test_an_end_that_is_interrupted_is_still_an_end(tmp_path: Path) -> Non
     await peer
 
 
+@in_virtual_time
 async def test_parts_are_closed_although_the_call_could_not_begin(tmp_path: Path) -> None:
     one, two = Side("sent"), Side("sent")  # which make no pair
     with pytest.raises(KeyError):
@@ -159,6 +166,7 @@ async def test_parts_are_closed_although_the_call_could_not_begin(tmp_path: Path
     assert one.done == two.done == ["closed: interrupted"]
 
 
+@in_virtual_time
 async def test_what_fails_beside_the_link_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     a, b = memory_pair()
     side = Side("received", broken_close=True)

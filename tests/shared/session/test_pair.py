@@ -6,13 +6,14 @@ import asyncio
 
 import pytest
 from call_examples import FPS, incoming_half, outgoing_half, picture
+from memory_link import memory_pair
+from virtual_time import in_virtual_time
 
 from receiver.incoming import IncomingHalf
 from sender import outgoing as outgoing_module
 from sender.outgoing import OutgoingHalf
 from shared.codec import control
 from shared.link.base import Channel, Link
-from shared.link.memory import memory_pair
 from shared.link.resuming import ResumingLink
 from shared.session import call as module
 from shared.session.call import Outgoing, TooManyErrors, follow, run_call
@@ -58,6 +59,7 @@ async def converse(link: Link, both: tuple[Pair, OutgoingHalf, IncomingHalf], ya
     return seen
 
 
+@in_virtual_time
 async def test_each_side_sees_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TICK_SECONDS", 0.002)
     a, b = memory_pair(delay=0.002)
@@ -67,6 +69,7 @@ async def test_each_side_sees_the_other(monkeypatch: pytest.MonkeyPatch) -> None
     assert min(by_a) >= 19 and max(by_b) <= -19
 
 
+@in_virtual_time
 async def test_a_side_that_was_started_again_is_seen_again_and_sees(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TICK_SECONDS", 0.002)
     (a, b), (again, to_again) = memory_pair(delay=0.002), memory_pair(delay=0.002)

@@ -12,11 +12,13 @@ import aiohttp
 import pytest
 from certificate_examples import make_certificate
 
+from receiver.page import server as page_server
 from receiver.page.server import PageServer
 from receiver.page.stage import Stage
 from shared.link.viewers import Viewers
 from shared.session import signalling
 from shared.session.certificate import Https, named_host, trusting
+from shared.session.door import Door
 from shared.session.exchange import Answerer, Reply, SignallingError
 from shared.session.expiry import expire
 from shared.session.hello import Hello
@@ -37,6 +39,15 @@ async def accept(hello: Hello, sdp: str) -> tuple[Hello, str]:
 
 async def offer() -> str:
     return "the offer"
+
+
+@pytest.fixture
+def door(monkeypatch: pytest.MonkeyPatch) -> Door:
+    """Of the servers that are made after it."""
+    made = Door()
+    for module in (signalling, page_server):
+        monkeypatch.setattr(module, "Door", lambda *_: made)
+    return made
 
 
 @pytest.fixture
@@ -143,30 +154,32 @@ async def test_a_compressed_offer_is_not_unpacked(server: SignallingServer, clie
         assert response.status == 400
 
 
-async def test_slow_requests_are_cut(server: SignallingServer) -> None:
-    server._door.seconds = 0.05
+async def test_slow_requests_are_cut(door: Door, server: SignallingServer) -> None:
+    door.seconds = 0.05
     assert await raw(server.port, b"POST /join/abc HTT") == b""
     assert await raw(server.port, b"") == b""
-    assert server._door.open == 0
+    assert door.open == 0
 
 
-async def test_connections_are_counted(server: SignallingServer) -> None:
-    server._door.each = 3
+async def test_connections_are_counted(door: Door, server: SignallingServer) -> None:
+    door.each = 3
     held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(3)]
     async with asyncio.timeout(WITHIN):
-        while server._door.open < 3:
+        while door.open < 3:
             await asyncio.sleep(0.01)
     assert await raw(server.port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") == b""
     for _, writer in held:
         writer.close()
     async with asyncio.timeout(WITHIN):
-        while server._door.open:
+        while door.open:
             await asyncio.sleep(0.01)
     assert (await join(server.join_url, SENDER, offer))[1] == "the answer"
 
 
-async def test_a_watching_browser_outlasts_the_limit(page: PageServer, client: aiohttp.ClientSession) -> None:
-    page._door.seconds = 0.2
+async def test_a_watching_browser_outlasts_the_limit(
+    door: Door, page: PageServer, client: aiohttp.ClientSession
+) -> None:
+    door.seconds = 0.2
     socket = await client.ws_connect(page.url + "live")
     for _ in range(3):  # half a second apart
         assert (await socket.receive(WITHIN)).type is aiohttp.WSMsgType.TEXT

@@ -26,10 +26,10 @@ class Wire:
         """`who` is whom Anna expects; `ben`: the folder of who is there."""
         self.fingerprints = Fingerprints(b"a" * 32, b"b" * 32)
         self.anna = Person(folder / "anna", lambda: self.fingerprints, offerer=True, who=who, identity=identities[0])
-        self.ben = Person(folder / ben, self._seen_by_ben, offerer=False, identity=identities[1])
+        self.ben = Person(folder / ben, self.seen_by_ben, offerer=False, identity=identities[1])
         self.said: list[Outgoing] = []
 
-    def _seen_by_ben(self) -> Fingerprints:
+    def seen_by_ben(self) -> Fingerprints:
         return Fingerprints(self.fingerprints.theirs, self.fingerprints.ours)
 
     def talk(self, now: float = 0.0) -> None:
@@ -159,7 +159,7 @@ def test_another_key_over_another_connection_is_shouted_about(tmp_path: Path, ot
     wire = Wire(tmp_path)
     wire.talk()
     wire.anna.verified.compare()
-    wire.ben = Person(tmp_path / "eve", wire._seen_by_ben, offerer=False, identity=other)
+    wire.ben = Person(tmp_path / "eve", wire.seen_by_ben, offerer=False, identity=other)
     for number in (1, 2, 3):
         wire.reconnect(number)
         wire.talk()

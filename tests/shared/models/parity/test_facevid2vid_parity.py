@@ -79,24 +79,22 @@ def test_parity_of_pose_expression_and_keypoints(golden: Golden) -> None:
         assert off(keypoints(golden["canonical"][0], motion), golden[f"kp_{name}"]) < KEYPOINT_TOLERANCE
 
 
-def generator(*prefixes: str) -> Generator:
-    """With weights for those parts of it only."""
-    network = Generator().eval()
-    left_out = network.load_state_dict(weights("generator", *prefixes), strict=False)
-    assert not left_out.unexpected_keys and bool(prefixes) == bool(left_out.missing_keys)
-    fold(network)
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    """Filled, which takes as long as drawing with it."""
+    network = filled_network("generator")
+    assert isinstance(network, Generator)
     return network
 
 
-def test_parity_of_the_dense_motion(golden: Golden) -> None:
-    network = generator("first", "down_blocks", "second", "resblocks_3d", "dense_motion_network")
+def test_parity_of_the_dense_motion(golden: Golden, generator: Generator) -> None:
     points = (torch.from_numpy(golden[f"kp_{name}"]) for name in ("source", "driving"))
-    flow, occlusion = network.dense_motion_network(network.encode(picture(golden, "source")), *points)
+    flow, occlusion = generator.dense_motion_network(generator.encode(picture(golden, "source")), *points)
     assert off(flow[:, ::4, ::4, ::4], golden["deformation"]) < KEYPOINT_TOLERANCE
     assert off(occlusion, golden["occlusion"]) < PICTURE_TOLERANCE
 
 
-def test_parity_of_the_picture(golden: Golden) -> None:
+def test_parity_of_the_picture(golden: Golden, generator: Generator) -> None:
     points = (torch.from_numpy(golden[f"kp_{name}"]) for name in ("source", "driving"))
-    drawn = generator()(picture(golden, "source"), *points)
+    drawn = generator(picture(golden, "source"), *points)
     assert off(drawn.picture[..., ::4, ::4], golden["prediction"]) < PICTURE_TOLERANCE

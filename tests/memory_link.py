@@ -12,6 +12,8 @@ from shared.link.acks import DelayedAck
 from shared.link.base import ACK_SIZE, Channel, Kind, LinkClosed, Traffic, WireBytes, wire_cost
 from shared.link.common import CommonLink
 
+FAR_CLOSED = "the other side closed the connection"
+
 
 @dataclass(frozen=True)
 class Impairment:
@@ -97,7 +99,7 @@ class MemoryLink(CommonLink):
         """Close both ends; the far one after what is already on its way on `control`."""
         if not self._ended.done():
             self._end("closed on this side")
-            self._later_in_order(lambda: self._far._end("the other side closed the connection"))
+            self._later_in_order(lambda: self._far._end(FAR_CLOSED))
 
     def _happens(self, share: float) -> bool:
         return self._chance.random() < share
