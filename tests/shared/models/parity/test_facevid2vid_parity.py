@@ -79,22 +79,11 @@ def test_parity_of_pose_expression_and_keypoints(golden: Golden) -> None:
         assert off(keypoints(golden["canonical"][0], motion), golden[f"kp_{name}"]) < KEYPOINT_TOLERANCE
 
 
-@pytest.fixture(scope="module")
-def generator() -> Generator:
-    """Filled, which takes as long as drawing with it."""
-    network = filled_network("generator")
-    assert isinstance(network, Generator)
-    return network
-
-
-def test_parity_of_the_dense_motion(golden: Golden, generator: Generator) -> None:
-    points = (torch.from_numpy(golden[f"kp_{name}"]) for name in ("source", "driving"))
-    flow, occlusion = generator.dense_motion_network(generator.encode(picture(golden, "source")), *points)
-    assert off(flow[:, ::4, ::4, ::4], golden["deformation"]) < KEYPOINT_TOLERANCE
-    assert off(occlusion, golden["occlusion"]) < PICTURE_TOLERANCE
-
-
-def test_parity_of_the_picture(golden: Golden, generator: Generator) -> None:
+def test_parity_of_the_dense_motion_and_of_the_picture(golden: Golden) -> None:
+    generator = filled_network("generator")
+    assert isinstance(generator, Generator)
     points = (torch.from_numpy(golden[f"kp_{name}"]) for name in ("source", "driving"))
     drawn = generator(picture(golden, "source"), *points)
+    assert off(drawn.flow[:, ::4, ::4, ::4], golden["deformation"]) < KEYPOINT_TOLERANCE
+    assert off(drawn.occlusion, golden["occlusion"]) < PICTURE_TOLERANCE
     assert off(drawn.picture[..., ::4, ::4], golden["prediction"]) < PICTURE_TOLERANCE
