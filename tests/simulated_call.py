@@ -18,8 +18,9 @@ import numpy as np
 from call_examples import KEYPOINTS, SYMBOLS, ColourEngine, make_motion
 
 from benchmarks.line import Conditions, Line
-from receiver.incoming import IncomingHalf, Mixed
+from receiver.incoming import IncomingHalf
 from receiver.playout import Frame
+from receiver.synthesis import Mixed
 from receiver.upscale import Bicubic
 from sender.analysis import Analysis
 from sender.crop import whole_square

@@ -12,10 +12,10 @@ from simulated_call import SimulatedCall, even
 from speech_examples import onsets
 
 from benchmarks.line import Conditions
-from receiver.incoming import Mixed
 from receiver.listening import Listening
 from receiver.playout import Frame
 from receiver.sinks import Sinks
+from receiver.synthesis import Mixed
 from sender.analysis import Analysis
 from sender.sound import FileSound
 from shared.sound.codec import RATE, Samples

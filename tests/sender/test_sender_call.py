@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import pytest
 from call_examples import ColourEngine, make_basis, picture
-from sender.sources import MadeSource, Result
 
 from sender.analysis import Analysis
 from sender.call import SenderSettings
@@ -20,6 +19,8 @@ from sender.outgoing import OutgoingHalf, OutgoingSettings, SentSource
 from sender.profile import PROFILES
 from sender.pump import Pump
 from sender.refresh import EveryN, First
+from sender.source_coder import MadeSource
+from sender.source_scheduler import Result
 from shared.codec.bundle import decode_bundle
 from shared.codec.picture import Picture as PictureMessage
 from shared.link.base import Channel
