@@ -1,1 +1,1 @@
-"""Speech at a few kbit/s: Opus, and the gate that leaves silence out."""
+"""Speech at a few kbit/s: Opus, the gate that leaves silence out, and the devices, whose echo is taken out."""

@@ -19,7 +19,7 @@ from sender.outgoing import OutgoingHalf, OutgoingSettings
 from sender.pump import Pump
 from sender.refresh import EveryN
 from sender.sending import Prepared, Sending
-from sender.sound import Sound
+from sender.sound import Played, Sound
 from sender.voice import Packet
 from shared.codec import control
 from shared.models.engine import Picture
@@ -58,6 +58,9 @@ class Microphone(Sound):
 
     def take(self, stamp: float, start: float) -> list[Packet]:
         return []
+
+    def cancel_echo(self, played: Played, say: Callable[[str], None]) -> None:
+        say(f"hears {played()}")
 
     def close(self) -> None:
         self.closed.set()
@@ -147,6 +150,13 @@ async def test_what_fails_in_the_thread_is_raised_here(
 def sending(camera: Camera, goes_on: Callable[[str], None] | None) -> tuple[Sending, OutgoingHalf]:
     half = outgoing_half()
     return Sending(Prepared("camera:0", camera, None, half, HELLO), memory_pair()[0], goes_on=goes_on), half
+
+
+async def test_a_microphone_is_told_of_the_speaker_beside_it() -> None:
+    for sound, told in ((Microphone(), ["hears []"]), (None, [])):
+        prepared, said = Prepared("camera:0", Camera(), sound, outgoing_half(), HELLO), list[str]()
+        Sending(prepared, memory_pair()[0], two_way=True).cancel_echo(list, said.append)
+        assert said == told
 
 
 @pytest.mark.parametrize("frames", [0, 3])
