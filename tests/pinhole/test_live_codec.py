@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from api_examples import PLAIN, call, colour_codec, yaw
 from call_examples import ColourEngine, make_basis, picture
-from codec_examples import PLAIN, call, colour_codec, yaw
 
 from pinhole import Channel, Codec, EncoderOptions, EngineError, Incompatible, PinholeError, TooManyErrors
 from receiver.call import Studio

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from api_examples import PLAIN, colour_codec, yaw
 from call_examples import ColourEngine, make_basis, picture, psnr
-from codec_examples import PLAIN, colour_codec, yaw
 
 from pinhole import CallFileError, Codec, EncoderOptions, Incompatible, NoFaceError
 from receiver.call import Studio
