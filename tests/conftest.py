@@ -11,7 +11,6 @@ from call_examples import CLIP_FRAMES, write_clip
 from hypothesis import settings
 
 from sender.sample import sample_frames
-from shared.codec import av1, base_video
 from shared.models import precision
 from shared.models.engine import Engine, Picture
 from shared.models.registry import load_engine
@@ -45,15 +44,6 @@ def _a_plain_processor() -> Iterator[None]:
     """Nothing here is chosen by what the processor multiplies: tests of bf16 ask for it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(precision, "_cpu_multiplies_bf16", lambda: False)
-        yield
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _a_patient_encoder() -> Iterator[None]:
-    """One that is slow because this machine is busy has not hung: tests of one that has say how long they wait."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (av1, base_video):
-            patch.setattr(module, "ENCODE_SECONDS", 60.0)
         yield
 
 

@@ -11,6 +11,7 @@ from base_examples import Hanging, scene
 from call_examples import FPS, SIDE, ColourEngine, make_basis, make_motion
 
 from receiver.base_track import BaseTrack
+from sender import base_layer
 from sender.adaptation import BACKLOG
 from sender.analysis import Analysis
 from sender.base_layer import KEY_EVERY, MOST_STUCK, BaseLayer
@@ -22,6 +23,7 @@ from sender.quality import Probe
 from sender.refresh import First, RefreshPolicy, WhenWorse
 from shared.codec import base_video
 from shared.codec.base_key import BaseKey, is_base_key
+from shared.codec.base_video import CodedBase
 from shared.codec.bounded import EncoderStuck
 from shared.codec.bundle import Bundle, decode_bundle
 from shared.codec.control import BASE_KEY, SENDS, BaseHeld, Held, Note, Request, Stats, pack_control, unpack_control
@@ -401,7 +403,23 @@ def test_pictures_of_more_than_a_packet_may_have_are_soon_coded_coarser() -> Non
     assert layer.crf >= 36
 
 
-def test_a_rate_that_was_too_much_for_a_while_becomes_fine_again() -> None:
+class PlainEncoder:
+    """Takes bytes for what differs from line to line, the more the finer it is; and never hangs."""
+
+    def __init__(self, size: int, crf: int) -> None:
+        self.size, self.crf, self._begun = size, crf, False
+
+    def encode(self, rgb: np.ndarray, key: bool = False) -> CodedBase:
+        key, self._begun = key or not self._begun, True
+        detail = float(np.abs(np.diff(rgb.astype(int), axis=0)).mean())
+        return CodedBase(bytes(20 + round(detail * (71 - self.crf))), key, False)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_rate_that_was_too_much_for_a_while_becomes_fine_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base_layer, "BaseEncoder", PlainEncoder)
     layer = BaseLayer(BasePoint(64, 12.5, 60, 4.0))
     layer.accepted = True
     now = alone(layer, 6, 0.0)

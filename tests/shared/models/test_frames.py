@@ -241,7 +241,8 @@ class NoHost(TorchDispatchMode):
 
 def test_a_frame_never_touches_the_host(scene: Scene) -> None:
     frame = halved(scene).to("meta")
-    for count, size, bases in itertools.product((1, 2, 3), (256, 512), (0, 1, 2)):
+    kinds = [*itertools.product((1, 2, 3), (256,), (0, 1, 2)), (1, 512, 0), (2, 512, 1), (3, 512, 2)]
+    for count, size, bases in kinds:
         inputs = [each.to("meta") for each in frame_inputs(frame, count, size, bases)]
         with torch.inference_mode(), NoHost(), NarrowConvolutions():
             assert frame(*inputs).shape == (1, size, size, 3)
@@ -412,10 +413,9 @@ def test_openvino_draws_the_same(scene: Scene, tmp_path: Path, caplog: pytest.Lo
             most, mean = differ(list(drawn), eagerly(scene, count, [1, 3]))
             assert most <= 2 and mean < 0.01
     assert caplog.text.count("converting") == 3 * len(COUNTS)
-    for model in tmp_path.glob("*/network.xml"):
-        model.write_text("damaged")
+    next(tmp_path.glob("*/network.xml")).write_text("damaged")
     OpenVinoFrames(Frame(scene.network), 256, tmp_path)  # type: ignore[arg-type]
-    assert caplog.text.count("it is made again") == 3 * len(COUNTS)
+    assert caplog.text.count("it is made again") == 1
 
 
 @pytest.mark.usefixtures("openvino")
