@@ -46,7 +46,7 @@ def test_each_picture_gets_its_hint(portrait: Image) -> None:
     assert settled(scene(portrait, 400, light=0.25)) is Hint.TOO_DARK
     assert settled(scene(portrait, 400, light=0.05)) is Hint.TOO_DARK  # no face can be found in it
     assert settled(np.full((480, 640, 3), 120, np.uint8)) is Hint.NO_FACE
-    large = cv2.resize(portrait[54:182, 62:190], (480, 480), interpolation=cv2.INTER_CUBIC)
+    large = cv2.resize(portrait[60:176, 68:184], (480, 480), interpolation=cv2.INTER_CUBIC)
     assert settled(np.asarray(large, np.uint8)) is Hint.MOVE_BACK
     two = scene(portrait, 300, (0, 100))
     two[:, 320:] = scene(portrait, 300, (0, 100))[:, :320]

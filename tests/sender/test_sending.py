@@ -17,7 +17,7 @@ from sender.effort import Spare
 from sender.outgoing import OutgoingHalf
 from sender.preview import Preview
 from sender.sending import VIEW_SIDE, Prepared, Sending, Watch
-from sender.sound import Sound
+from sender.sound import Played, Sound
 from sender.voice import Packet, Voice
 from shared.codec import control
 from shared.link.base import Channel, Kind, Link, PayloadBytes, Tally, Traffic, WireBytes
@@ -73,6 +73,9 @@ class Microphone(Sound):
 
     def take(self, stamp: float, start: float) -> list[Packet]:
         return []
+
+    def cancel_echo(self, played: Played, say: Callable[[str], None]) -> None:
+        pass
 
     def close(self) -> None:
         pass
