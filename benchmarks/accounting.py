@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from math import ceil
 
-from shared.link.base import Channel, WireBytes
-from shared.link.computed import CONSENT_BYTES_PER_SECOND, ComputedWire
+from shared.transport.link import Channel, WireBytes
+from shared.transport.metering import CONSENT_BYTES_PER_SECOND, ComputedWire
 
 RTP_PAYLOAD = 1100
 """Payload bytes of a full RTP packet."""

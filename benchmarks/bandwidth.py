@@ -32,11 +32,11 @@ from benchmarks.tables import OURS
 from receiver.upscale import DEFAULT_UPSCALER, UPSCALERS
 from sender.capture import SourceError
 from sender.options import picture_quality, refresh_policy
-from sender.profile import DEFAULT_PROFILE, PROFILES, USUAL_BASE
+from sender.profiles import DEFAULT_PROFILE, PROFILES, USUAL_BASE
 from sender.refresh import WhenWorse
+from shared.call.report import report_path, write_report
 from shared.models.engine import NATIVE_SIZE, EngineError
 from shared.models.registry import ENGINES, wire_hash
-from shared.session.report import report_path, write_report
 
 QUICK_SECONDS = 4.0
 SMALL = 64

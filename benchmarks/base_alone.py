@@ -17,15 +17,15 @@ from benchmarks.codecs import scaled, versions
 from benchmarks.curves import Point, point_of
 from benchmarks.measure import Measurer, Shown
 from benchmarks.metrics import Picture
-from sender.profile import BasePoint
+from sender.profiles import BasePoint
 from shared.codec.base_key import BaseKey
 from shared.codec.base_section import SEQUENCES, BasePacket
 from shared.codec.base_video import BaseDecoder, BaseEncoder
 from shared.codec.bundle import Bundle, encode_bundle
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.pieces import split
-from shared.link.base import Channel
 from shared.models.registry import load_basis
+from shared.transport.link import Channel
 
 LADDER = (70, 66, 62, 57, 51)
 """crf of the curve, from the lowest rate up."""

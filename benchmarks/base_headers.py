@@ -1,4 +1,4 @@
-"""python -m benchmarks.base_headers: counts what base packets begin with, for `shared.codec.base_headers`."""
+"""python -m benchmarks.base_headers: counts what base packets begin with, for `shared.codec.av1_headers`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmarks.base_loss import code
 from benchmarks.clip import read_clip
 from benchmarks.command import command
 from sender.capture import SourceError
-from shared.codec.base_headers import PHASES, known_apart, pack_tables, phase
+from shared.codec.av1_headers import PHASES, known_apart, pack_tables, phase
 from shared.codec.base_video import SIZES
 
 QUANTISERS, STEPS = (50, 55, 60, 63, 66, 70), (1, 2, 3, 4)

@@ -22,14 +22,14 @@ from receiver.playout import Frame
 from receiver.synthesis import Mixed
 from receiver.upscale import DEFAULT_UPSCALER, load_upscaler
 from sender.capture import SourceError, open_source
-from sender.outgoing import OutgoingSettings
+from sender.encoder import OutgoingSettings
+from shared.call.report import write_report
 from shared.codec.base_section import BasePacket, pack_base
 from shared.codec.base_video import MAX_CRF, SIZES, BaseDecoder, BaseEncoder
+from shared.models.base_fusion import BasePicture, LaterPicture, exchange
 from shared.models.engine import NATIVE_SIZE, Engine, EngineError
-from shared.models.exchange import BasePicture, LaterPicture, exchange
 from shared.models.registry import load_basis, load_engine
 from shared.motion import Motion
-from shared.session.report import write_report
 
 ABOUT = """\
 Draws clips as a call does (sources by a policy, motion through its codec) without a base layer, and then with layers of

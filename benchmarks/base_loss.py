@@ -22,11 +22,11 @@ from benchmarks.line import Conditions, Line
 from benchmarks.metrics import Picture
 from receiver.base_track import BaseTrack
 from sender.capture import SourceError
+from shared.call.report import report_path, write_report
 from shared.codec.base_key import BaseKey
 from shared.codec.base_section import BasePacket, pack_base
 from shared.codec.base_video import MAX_CRF, SIZES, BaseDecoder, BaseEncoder, CodedBase
 from shared.codec.bundle import Bundle
-from shared.session.report import report_path, write_report
 
 ABOUT = """\
 Codes the base layer of clips, puts it into bundles, loses some, repairs them after a while, and asks the receiving side

@@ -17,11 +17,11 @@ from benchmarks.processes import POLL_SECONDS, CallFailed, call
 from benchmarks.progress import Progress
 from benchmarks.quality import find_clips
 from benchmarks.tables import markdown
+from sender.call_recording import limited
 from sender.capture import SourceError, open_source
-from sender.profile import PROFILES
-from sender.recording import limited
+from sender.profiles import PROFILES
+from shared.call.report import report_path, write_report
 from shared.models.registry import wire_hash
-from shared.session.report import report_path, write_report
 
 ABOUT = """\
 Makes a real call of every clip with every profile: sender and receiver run as two processes of this machine, as a

@@ -12,9 +12,9 @@ from benchmarks.cache import Figures, digest
 from benchmarks.face_figures import Box, boxes, sharpness
 from benchmarks.metrics import Picture, luma, ms_ssim, psnr
 from benchmarks.vmaf import EVERY, Vmaf
+from sender.call_recording import limited
 from sender.capture import open_source
 from sender.crop import cut, whole_square
-from sender.recording import limited
 from shared.models.layers import LANDMARKS
 from weights.training.data import read_mesh
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from benchmarks.metrics import Picture
-from shared.codec.svt import calm_threads
+from shared.codec.av1 import calm_threads
 
 os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints a banner for every encoder otherwise
 

@@ -16,7 +16,7 @@ from benchmarks.measure import Measurer, Shown
 from benchmarks.ours import CallSettings, OurSide
 from benchmarks.progress import Progress
 from benchmarks.tables import both_ways, calls
-from sender.profile import BasePoint
+from sender.profiles import BasePoint
 
 _CALL_WORK, _POINT_WORK, _JUDGE_WORK = 12.0, 3.0, 6.0
 """Seconds that each takes for ten seconds of video, roughly: what the progress bar goes by."""

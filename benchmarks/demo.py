@@ -18,14 +18,14 @@ import numpy as np
 
 from benchmarks.command import command
 from benchmarks.processes import CallFailed, call
-from receiver.record import Recorder, RecordError
+from receiver.output.recorder import Recorder, RecordError
 from sender.capture import Capture, SourceError, open_source
-from sender.outgoing import OutgoingHalf, OutgoingSettings
+from sender.encoder import OutgoingHalf, OutgoingSettings
 from sender.refresh import First
-from shared.local_media import open_media
+from shared.call.report import write_report
+from shared.files import open_media
 from shared.models.engine import EngineError, Picture
 from shared.models.registry import load_basis, load_engine
-from shared.session.report import write_report
 
 SECONDS = 10.0
 _MOMENTS = 6

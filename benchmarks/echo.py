@@ -16,10 +16,10 @@ from benchmarks.command import command
 from benchmarks.progress import Progress
 from benchmarks.room import Room, blocks
 from benchmarks.voice import speech
-from shared.session.report import report_path, write_report
-from shared.sound.codec import PACKET_SAMPLES, RATE, Samples
-from shared.sound.echo import LAG_SECONDS, EchoCanceller, EchoUnavailable, load
-from shared.sound.gate import Gate
+from shared.audio.codec import PACKET_SAMPLES, RATE, Samples
+from shared.audio.echo import LAG_SECONDS, EchoCanceller, EchoUnavailable, load
+from shared.audio.packetizer import Gate
+from shared.call.report import report_path, write_report
 
 ABOUT = """\
 A speaker and a microphone in a simulated room, with the clocks of their devices: 10 s of the far end alone, 10 s of the

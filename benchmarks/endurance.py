@@ -23,22 +23,22 @@ from benchmarks.endurance_rows import Process, Row, outcome, rows
 from benchmarks.progress import Progress
 from benchmarks.relay import Relay
 from benchmarks.thin_link import Log, NotDrawing, Prepared, base_figures, look_ahead, receive
-from receiver.incoming import IncomingHalf
+from receiver.decoder import IncomingHalf
 from receiver.upscale import Bicubic
 from sender.call import SenderSettings, prepare
 from sender.capture import SourceError
-from sender.outgoing import OutgoingHalf
-from sender.profile import DEFAULT_PROFILE, PROFILES
+from sender.encoder import OutgoingHalf
+from sender.microphone import SoundSettings
+from sender.profiles import DEFAULT_PROFILE, PROFILES
 from sender.pump import Pump
 from sender.refresh import EveryN, First, RefreshPolicy
-from sender.sound import SoundSettings
-from shared.link.base import LinkClosed
-from shared.link.webrtc import Peer
+from shared.call.loop import TooManyErrors, run_call
+from shared.call.report import report_path, write_report
 from shared.models.engine import EngineError
 from shared.models.registry import ENGINES, load_basis, load_engine
-from shared.session.call import TooManyErrors, run_call
-from shared.session.exchange import SignallingError
-from shared.session.report import report_path, write_report
+from shared.signalling.offer_answer import SignallingError
+from shared.transport.link import LinkClosed
+from shared.transport.webrtc import Peer
 
 ABOUT = """\
 Calls one after the other, each under one condition: loss, bursts, stalls, thin and long links, disorder, a side killed

@@ -12,16 +12,15 @@ from typing import Any, TextIO
 import numpy as np
 
 from benchmarks.thin_link import NotDrawing
-from receiver.call import ReceiverSettings, Studio
-from receiver.incoming import IncomingHalf
+from receiver.decoder import IncomingHalf
 from receiver.playout import Frame
-from receiver.reception import Receiver
+from receiver.server import Receiver
+from receiver.settings import ReceiverSettings, Studio
 from receiver.upscale import Bicubic
+from shared.call.report import StatusLine
 from shared.models.engine import Picture
 from shared.models.registry import ENGINES, load_basis, load_engine
-from shared.session.interrupt import interruptible
-from shared.session.status import StatusLine
-from shared.signals import ended_by_signals
+from shared.signals import ended_by_signals, interruptible
 
 
 class LoggingStudio(Studio):

@@ -19,16 +19,16 @@ import aioice.ice
 from benchmarks.endurance_rows import Process, outcome
 from sender.call import SenderSettings
 from sender.capture import Capture
-from sender.outgoing import OutgoingHalf
+from sender.encoder import OutgoingHalf
 from sender.pump import Pump
-from shared.link.base import LinkClosed
-from shared.link.ice import IceSettings
-from shared.link.resuming import ResumingLink
-from shared.link.webrtc import Peer
-from shared.link.workarounds import ice_connection
-from shared.session.call import TooManyErrors, follow, run_call
-from shared.session.calling import calling
-from shared.session.hello import Hello
+from shared.call.loop import TooManyErrors, follow, run_call
+from shared.signalling.hello import Hello
+from shared.signalling.reconnect import calling
+from shared.transport.aiortc_patches.private_state import ice_connection
+from shared.transport.ice import IceSettings
+from shared.transport.link import LinkClosed
+from shared.transport.resuming import ResumingLink
+from shared.transport.webrtc import Peer
 
 _ROOT = Path(__file__).resolve().parents[1]
 _BEFORE_SECONDS = 6.0

@@ -15,17 +15,16 @@ import cv2
 import numpy as np
 import torch
 
-from receiver.display import compose
+from receiver.output.window import compose
 from receiver.upscale import DEFAULT_UPSCALER, Upscaler, load_upscaler
 from sender.sample import sample_frames
 from shared.cores import Work, settle
-from shared.models import openvino_models
-from shared.models.batching import DrawsMany, draw_many
+from shared.models import openvino_engine
+from shared.models.base_fusion import BasePicture
+from shared.models.batching import DrawsMany, draw_many, warm_up
 from shared.models.engine import Engine, EngineError, Picture, Request
-from shared.models.exchange import BasePicture
 from shared.models.precision import narrow_pays
 from shared.models.registry import ENGINES, load_engine
-from shared.models.warmup import warm_up
 from shared.motion import FloatArray, Motion
 
 BATCHES = (1, 8, 32)
@@ -176,7 +175,7 @@ def variants(name: str, device: str) -> dict[str, dict[str, Any]]:
     if name != ENGINES[0] or device != "cpu":
         return {name: {}}
     found: dict[str, dict[str, Any]] = {name: {"precision": "fp32"}}
-    if openvino_models.installed():
+    if openvino_engine.installed():
         found[f"{name}, openvino"] = {"backend": "openvino"}
     if narrow_pays(torch.device(device)):
         found[f"{name}, bf16"] = {"precision": "bf16"}

@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 
 from benchmarks.command import command
 from benchmarks.quality import find_clips
-from receiver.appearance import THRESHOLD, nearest
 from receiver.upscale import Upscaler, load_upscaler
 from sender.capture import SourceError
+from shared.call.report import report_path, write_report
 from shared.codec.picture import DEFAULT_QUALITY, decode_picture, encode_picture
-from shared.models.appearance import Appearances, load_appearances
+from shared.models.appearance import THRESHOLD, Appearances, load_appearances, nearest
 from shared.models.engine import NATIVE_SIZE, EngineError, Picture
 from shared.motion import FloatArray
 from shared.progress import Bar
-from shared.session.report import report_path, write_report
 from weights.training.appearance import coarse, frames, lit, shifted
 
 ABOUT = """\

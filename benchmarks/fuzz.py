@@ -23,7 +23,7 @@ from benchmarks.command import command
 from benchmarks.fuzz_targets import Target, targets
 from benchmarks.mutation import Mutator
 from benchmarks.progress import Progress
-from shared.session.report import report_path, write_report
+from shared.call.report import report_path, write_report
 
 ABOUT = """\
 Damages valid messages of every kind (bundles, sound, base layer, pictures, pieces, control messages, offers and

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 
 from receiver.base_track import BaseTrack
+from shared.codec import MalformedBase
 from shared.codec.base_key import BaseKey
 from shared.codec.base_section import BasePacket, pack_base, unpack_base
 from shared.codec.base_video import BaseDecoder
 from shared.codec.bundle import Bundle
-from shared.codec.errors import MalformedBase
 
 SIDE = 64
 _FIRST = bytes.fromhex(

@@ -9,24 +9,24 @@ from itertools import cycle
 import numpy as np
 
 from receiver.base_track import OLDEST
-from receiver.incoming import IncomingHalf
+from receiver.decoder import IncomingHalf
 from receiver.upscale import Bicubic
-from sender.outgoing import OutgoingHalf, OutgoingSettings
+from sender.encoder import OutgoingHalf, OutgoingSettings
 from sender.refresh import EveryN
+from shared.call.loop import Outgoing, TooManyErrors
+from shared.codec import MalformedMessage
 from shared.codec.av1 import available
 from shared.codec.base_key import BaseKey
 from shared.codec.base_section import SEQUENCES, BasePacket
 from shared.codec.base_video import BaseEncoder
 from shared.codec.bundle import decode_bundle, encode_bundle
-from shared.codec.errors import MalformedMessage
 from shared.codec.motion_basis import ANGLE_LIMIT, EXPRESSION_LIMIT, MotionBasis
 from shared.codec.pieces import split
 from shared.codec.range_coder import TOTAL
-from shared.link.base import Channel
+from shared.models.base_fusion import BasePicture
 from shared.models.engine import Picture, Weighted
-from shared.models.exchange import BasePicture
 from shared.motion import FloatArray, Motion
-from shared.session.call import Outgoing, TooManyErrors
+from shared.transport.link import Channel
 
 KEYPOINTS = 4
 MB = 1 << 20

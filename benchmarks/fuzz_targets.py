@@ -18,26 +18,25 @@ from safetensors.torch import save
 from benchmarks import fuzz_base
 from benchmarks.fuzz_calls import KEYPOINTS, hostile_receiver, hostile_sender, plain_basis
 from benchmarks.fuzz_pictures import picture_messages
-from shared.callfile import CallFileError, CallWriter, Message, Shown, Taken, read_call
-from shared.codec import control
+from shared.call.call_file import CallFileError, CallWriter, Message, Shown, Taken, read_call
+from shared.call.loop import TooManyErrors
+from shared.codec import MalformedBase, MalformedBundle, MalformedControl, MalformedPicture, control
+from shared.codec.audio_section import FURTHEST_MS, MAX_PACKETS, SoundPacket, pack_sound, packet_ms, unpack_sound
 from shared.codec.base_section import GENERATIONS, MAX_SECTION_BYTES, BasePacket, pack_base, unpack_base
 from shared.codec.base_section import MAX_PACKETS as MAX_BASE_PACKETS
 from shared.codec.base_video import MAX_KEY_BYTES, MAX_PACKET_BYTES
 from shared.codec.bundle import MAX_BUNDLE_BYTES, MAX_FRAMES, Bundle, decode_bundle, encode_bundle
-from shared.codec.errors import MalformedBase, MalformedBundle, MalformedControl, MalformedPicture
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import Picture, decode_picture
 from shared.codec.pieces import MAX_MESSAGE, MAX_PIECE, Reassembler, split
-from shared.codec.sound import FURTHEST_MS, MAX_PACKETS, SoundPacket, pack_sound, packet_ms, unpack_sound
-from shared.link.base import Channel
 from shared.models.engine import EngineError, load_strictly
 from shared.motion import Motion
-from shared.session.by_hand import TEXT_LIMIT, Unreadable, find_text, read_text, write_text
-from shared.session.call import TooManyErrors
-from shared.session.exchange import BODY_LIMIT, Answerer, Reply, SignallingError, read_answer, write_offer
-from shared.session.hello import Hello
-from shared.session.join_link import parse_link
-from shared.session.sealed import KEY_BYTES, NotOpened, seal, unseal
+from shared.signalling.hello import Hello
+from shared.signalling.links import parse_link
+from shared.signalling.offer_answer import BODY_LIMIT, Answerer, Reply, SignallingError, read_answer, write_offer
+from shared.signalling.pasting import TEXT_LIMIT, Unreadable, find_text, read_text, write_text
+from shared.signalling.sealing import KEY_BYTES, NotOpened, seal, unseal
+from shared.transport.link import Channel
 from weights.checkpoint import load
 from weights.errors import WeightsError
 from weights.published import parse

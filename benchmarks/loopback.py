@@ -10,25 +10,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.accounting import Message
-from receiver.incoming import IncomingHalf
+from receiver.decoder import IncomingHalf
 from receiver.playout import Frame
 from receiver.synthesis import Mixed
 from receiver.upscale import Upscaler
 from sender.analysis import Analysis
-from sender.budget import budget_for
 from sender.crop import cut, whole_square
-from sender.first_source import FirstSource
-from sender.outgoing import OutgoingHalf, OutgoingSettings
-from sender.profile import DEFAULT_PROFILE, PROFILES
-from sender.refresh import RefreshPolicy
+from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.profiles import DEFAULT_PROFILE, PROFILES
+from sender.refresh import FirstSource, RefreshPolicy, budget_for
 from sender.source_scheduler import Job
+from shared.call.loop import TICK_SECONDS
 from shared.codec.motion_basis import MotionBasis
-from shared.link.base import Channel
-from shared.link.computed import ComputedWire
-from shared.link.pacing import PicturePacer
-from shared.mixture import Mixture
+from shared.gallery import Mixture
 from shared.models.engine import Engine, Picture
-from shared.session.call import TICK_SECONDS
+from shared.transport.link import Channel
+from shared.transport.metering import ComputedWire
+from shared.transport.pacing import PicturePacer
 
 _PLAYS_OUT_SECONDS = 3.0
 HOLD_SECONDS = 20.0

@@ -22,13 +22,12 @@ from benchmarks.motions import SIZE, Recording, openings, record
 from benchmarks.one_euro import OneEuro, rise_frames
 from benchmarks.progress import Progress
 from benchmarks.quality import find_clips
+from shared.call.report import report_path, write_report
 from shared.codec.bundle import HOLD, Bundle, BundleEncoder, held, quantise
-from shared.codec.contexts import contexts
 from shared.codec.motion_basis import MotionBasis
-from shared.codec.range_coder import TOTAL, FrequencyTable
+from shared.codec.range_coder import TOTAL, FrequencyTable, contexts
 from shared.models.registry import load_basis, load_engine
 from shared.motion import FloatArray, Motion, keypoints
-from shared.session.report import report_path, write_report
 from weights.training.data import read_frames
 from weights.training.fit_codec import PIXELS, TARGET_ERROR, fit, keypoint_importance
 

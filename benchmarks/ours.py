@@ -22,16 +22,16 @@ from benchmarks.loopback import Loopback
 from benchmarks.measure import Measurer, Shown
 from benchmarks.metrics import Picture
 from receiver.upscale import load_upscaler
-from sender.outgoing import OutgoingSettings
-from sender.profile import PROFILES
+from sender.encoder import OutgoingSettings
+from sender.profiles import PROFILES
 from sender.refresh import WhenWorse, parse_policy
 from shared.codec.picture import Picture as PictureMessage
 from shared.codec.picture import Quality, decode_picture, encode_picture
 from shared.codec.pieces import split
-from shared.link.base import Channel
-from shared.link.pacing import PicturePacer
 from shared.models.registry import load_basis, load_engine
 from shared.motion import Motion
+from shared.transport.link import Channel
+from shared.transport.pacing import PicturePacer
 
 Advance = Callable[[], None]
 """Called after each frame."""

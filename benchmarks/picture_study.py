@@ -23,12 +23,12 @@ from benchmarks.tables import markdown
 from receiver.synthesis import Synthesis
 from receiver.upscale import DEFAULT_UPSCALER, load_upscaler
 from sender.capture import SourceError
-from sender.profile import DEFAULT_PROFILE, PROFILES
+from sender.profiles import DEFAULT_PROFILE, PROFILES
+from shared.call.report import report_path, write_report
 from shared.codec import av1
 from shared.codec.picture import DEFAULT_QUALITY
 from shared.models.engine import EngineError
 from shared.models.registry import load_engine, locate, wire_hash
-from shared.session.report import report_path, write_report
 
 PROGRAM = "python -m benchmarks.picture_study"
 ENGINE = "compact"

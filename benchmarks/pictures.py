@@ -15,7 +15,7 @@ from receiver.synthesis import PreparedSource, Synthesis, WeightedSources
 from receiver.upscale import DEFAULT_UPSCALER
 from sender.analysis import Analysis
 from sender.crop import whole_square
-from sender.first_source import FirstSource
+from sender.refresh import FirstSource
 from sender.source_coder import code_source
 from shared.codec.picture import Picture as PictureMessage
 from shared.models.engine import Engine

@@ -20,22 +20,22 @@ from benchmarks.face_figures import figures as figures_of
 from benchmarks.loopback import Loopback, Unpaced
 from benchmarks.metrics import Picture, luma, psnr
 from benchmarks.sheet import moments, row, write_sheet
-from receiver.record import Recorder, RecordError
+from receiver.output.recorder import Recorder, RecordError
 from receiver.upscale import DEFAULT_UPSCALER, UPSCALERS, Upscaler, load_upscaler
 from sender.capture import SourceError, open_source
+from sender.encoder import OutgoingSettings
 from sender.options import picture_quality, refresh_policy
-from sender.outgoing import OutgoingSettings
-from sender.profile import DEFAULT_PROFILE, PROFILES, BasePoint
+from sender.profiles import DEFAULT_PROFILE, PROFILES, BasePoint
 from sender.refresh import RefreshPolicy
+from shared.call.report import write_report
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import DEFAULT_QUALITY
-from shared.link.base import Channel
-from shared.mixture import FADE_FRAMES, MOST, Mixture
+from shared.gallery import FADE_FRAMES, MOST, Mixture
 from shared.models.engine import NATIVE_SIZE, SIZES, Engine, EngineError
 from shared.models.layers import LANDMARKS
 from shared.models.registry import ENGINES, choose_device, load_basis, load_engine, locate, wire_hash
 from shared.motion import FloatArray, keypoints
-from shared.session.report import write_report
+from shared.transport.link import Channel
 from weights.training.data import read_mesh
 
 ABOUT = """\

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from benchmarks.line import Conditions, Line
-from shared.link.webrtc import Peer
-from shared.link.workarounds import UDP_HEADERS
+from shared.transport.aiortc_patches.byte_counting import UDP_HEADERS
+from shared.transport.webrtc import Peer
 
 _HOST_CANDIDATE = re.compile(r"(a=candidate:\S+ 1 udp \d+) ([\d.]+) (\d+) typ host", re.IGNORECASE)
 Address = tuple[str, int]

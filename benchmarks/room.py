@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shared.sound.codec import RATE, Samples
-from shared.sound.resampling import between
+from shared.audio.codec import RATE, Samples
+from shared.audio.resampling import between
 
 BLOCK = RATE // 50
 _TAKEN_LATE = 0.004

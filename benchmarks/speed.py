@@ -21,25 +21,25 @@ import torch
 
 from benchmarks.command import command
 from benchmarks.engine_speed import BATCHES, UPSCALED_FROM, Budget, Stage, engine_figures, engine_table, stage
-from receiver.record import Recorder
+from receiver.output.recorder import Recorder
 from receiver.upscale import DEFAULT_UPSCALER, load_upscaler
+from sender.call_recording import play
 from sender.capture import SampleCapture
 from sender.crop import cut, whole_square
+from sender.encoder import OutgoingHalf, OutgoingSettings
 from sender.framing import Framer
-from sender.outgoing import OutgoingHalf, OutgoingSettings
-from sender.recording import play
 from sender.refresh import DEFAULT_POSE_THRESHOLD, PoseMoved
 from sender.sample import sample_frames
+from shared.call.report import write_report
 from shared.codec.bundle import Bundle, decode_bundle, encode_bundle
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import decode_picture, encode_picture
 from shared.cores import DRAWERS, Work, available, settle, workers
-from shared.link.pacing import FIRST_RATE, PicturePacer
+from shared.models.batching import warm_up
 from shared.models.engine import SIZES, Engine, EngineError, Picture
 from shared.models.registry import ENGINES, choose_device, load_basis, load_engine
-from shared.models.warmup import warm_up
 from shared.motion import FloatArray, Motion, keypoints
-from shared.session.report import write_report
+from shared.transport.pacing import FIRST_RATE, PicturePacer
 
 ABOUT = """\
 Times each stage of a call on the built-in sample, one after the other with nothing else going on: median and 95th

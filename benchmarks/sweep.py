@@ -24,8 +24,8 @@ from shared.codec.picture import Picture as PictureMessage
 from shared.codec.picture import encode_picture
 from shared.codec.pieces import split
 from shared.gallery import EPOCHS, Gallery, Held
-from shared.link.base import Channel
 from shared.motion import FloatArray, Motion
+from shared.transport.link import Channel
 
 FRAMES = 600
 WORK = 15.0

@@ -22,24 +22,24 @@ import numpy as np
 from benchmarks.command import command
 from benchmarks.progress import Progress
 from benchmarks.relay import Conditions, Relay
-from receiver.incoming import IncomingHalf
+from receiver.decoder import IncomingHalf
 from receiver.upscale import Bicubic
 from sender.analysis import Analysis
 from sender.call import SenderSettings, prepare
+from sender.call_recording import limited
 from sender.capture import Capture, Frame, SourceError
-from sender.outgoing import OutgoingHalf
-from sender.profile import DEFAULT_PROFILE, PROFILES
+from sender.encoder import OutgoingHalf
+from sender.microphone import SoundSettings
+from sender.profiles import DEFAULT_PROFILE, PROFILES
 from sender.pump import Pump
-from sender.recording import limited
 from sender.refresh import EveryN
-from sender.sound import SoundSettings
+from shared.call.loop import run_call
+from shared.call.report import Meter, Snapshot, report_path, write_report
 from shared.codec.bundle import CLOCK_WRAP_MS
-from shared.link.base import LinkClosed
-from shared.link.webrtc import Peer
 from shared.models.engine import Engine, EngineError, Picture
 from shared.models.registry import ENGINES, load_basis, load_engine
-from shared.session.call import run_call
-from shared.session.report import Meter, Snapshot, report_path, write_report
+from shared.transport.link import LinkClosed
+from shared.transport.webrtc import Peer
 
 ABOUT = """\
 Two peers in this process call each other by WebRTC through a UDP relay that is as thin, slow and lossy as asked. All

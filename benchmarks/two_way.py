@@ -20,22 +20,21 @@ from benchmarks.progress import Progress
 from benchmarks.tables import markdown
 from benchmarks.thin_link import NotDrawing, Prepared, look_ahead
 from benchmarks.voice import speech, write_wav
-from receiver.incoming import IncomingHalf
+from receiver.decoder import IncomingHalf
 from receiver.upscale import Bicubic
 from sender.call import SenderSettings
 from sender.capture import SourceError, open_source
-from sender.first_source import FirstSource
-from sender.outgoing import OutgoingHalf, OutgoingSettings
+from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.microphone import FileSound
 from sender.pump import Pump
-from sender.refresh import First
-from sender.sound import FileSound
-from shared.link.base import LinkClosed, WireBytes
-from shared.link.webrtc import Peer
+from sender.refresh import First, FirstSource
+from shared.call.directions import Pair
+from shared.call.loop import Half, run_call
+from shared.call.report import report_path, write_report
 from shared.models.engine import EngineError
 from shared.models.registry import load_basis, load_engine
-from shared.session.call import Half, run_call
-from shared.session.pair import Pair
-from shared.session.report import report_path, write_report
+from shared.transport.link import LinkClosed, WireBytes
+from shared.transport.webrtc import Peer
 
 ABOUT = """\
 Makes real calls over WebRTC on loopback in one process, one way and both ways, with every length of bundle, silent and

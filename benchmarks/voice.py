@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.sound.codec import RATE, Samples
+from shared.audio.codec import RATE, Samples
 
 
 def speech(seconds: float, seed: int = 0, pauses: bool = True) -> Samples:

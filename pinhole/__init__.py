@@ -7,13 +7,13 @@ docs/api.md shows it in ten lines and says what there is.
 from pinhole.codec import Codec, EncoderOptions
 from pinhole.decoder import Decoder, Frame
 from pinhole.encoder import Encoder, Message, NoFaceError
-from shared.callfile import CallFileError
+from shared.call.call_file import CallFileError
+from shared.call.loop import TooManyErrors
 from shared.errors import PinholeError
-from shared.link.base import Channel
 from shared.models.engine import EngineError
 from shared.motion import Motion
-from shared.session.call import TooManyErrors
-from shared.session.hello import Incompatible
+from shared.signalling.hello import Incompatible
+from shared.transport.link import Channel
 
 __all__ = [
     "CallFileError",

@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 
 from pinhole.decoder import Decoder, Frame, frames_of
 from pinhole.encoder import Encoder, write_call
-from receiver.call import Studio
-from receiver.incoming import IncomingHalf
+from receiver.decoder import IncomingHalf
+from receiver.settings import Studio
 from receiver.upscale import DEFAULT_UPSCALER, load_upscaler
 from sender.call import SenderSettings, assemble
-from sender.outgoing import OutgoingHalf
-from sender.pace import LARGEST_RATE, LEAST_RATE
-from sender.profile import DEFAULT_PROFILE, PROFILES
+from sender.encoder import OutgoingHalf
+from sender.frame_rate import LARGEST_RATE, LEAST_RATE
+from sender.profiles import DEFAULT_PROFILE, PROFILES
 from sender.refresh import parse_policy
-from shared.callfile import read_stream
+from shared.call.call_file import read_stream
 from shared.codec.av1 import decodable
 from shared.codec.picture import Quality
+from shared.models.batching import warm_up
 from shared.models.engine import NATIVE_SIZE, SIZES, Engine, EngineError
 from shared.models.registry import choose_device, load_basis, load_engine, usual_size, wire_hash
-from shared.models.warmup import warm_up
-from shared.session.hello import Hello, Incompatible, SourceKind
+from shared.signalling.hello import Hello, Incompatible, SourceKind
 
 _OWN_LINK = "a link of the caller's own"
 

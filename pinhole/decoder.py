@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pinhole.jobs import submitted
-from receiver.incoming import IncomingHalf
+from receiver.decoder import IncomingHalf
 from receiver.playout import Frame as DueFrame
 from receiver.replay import pictures
-from shared.callfile import Entry
-from shared.codec.errors import MalformedMessage
+from shared.call.call_file import Entry
+from shared.codec import MalformedMessage
 from shared.codec.picture import Picture as PictureMessage
-from shared.link.base import Channel
 from shared.motion import Motion
+from shared.transport.link import Channel
 
 
 @dataclass(frozen=True, eq=False)

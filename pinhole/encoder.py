@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pinhole.jobs import submitted
+from sender.call_recording import play
 from sender.capture import LARGEST_SIDE, Capture
-from sender.outgoing import OutgoingHalf
-from sender.pace import without_pauses
-from sender.recording import play
-from shared.callfile import CallStream
+from sender.encoder import OutgoingHalf
+from sender.frame_rate import without_pauses
+from shared.call.call_file import CallStream
+from shared.call.loop import Outgoing
 from shared.errors import PinholeError
-from shared.link.base import Channel
-from shared.link.computed import ComputedWire
-from shared.session.call import Outgoing
-from shared.session.hello import Hello
+from shared.signalling.hello import Hello
+from shared.transport.link import Channel
+from shared.transport.metering import ComputedWire
 
 _SMALLEST_SIDE = 16
 
@@ -152,7 +152,7 @@ class _Frames(Capture):
 
 
 def write_call(half: OutgoingHalf, hello: Hello, frames: Iterable[NDArray[np.uint8]]) -> bytes:
-    """A whole call file, as `sender.recording` writes it. Raises NoFaceError, and ValueError for what is no picture."""
+    """A whole call file, as `sender.call_recording` writes it. Raises NoFaceError, and ValueError for what is no picture."""
     half.accept_base(True)
     stream = BytesIO()
     file, stamp = CallStream(stream, hello), 0.0

@@ -11,40 +11,36 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from receiver.call import ReceiverSettings, Studio
-from receiver.options import add_showing_options, idle_showing, showing_settings
-from receiver.page.server import page
-from receiver.reception import CannotSend, Receiver
-from receiver.record import RecordError
+from receiver.output.page.server import page
+from receiver.output.recorder import RecordError
+from receiver.output.virtual_camera import VirtualCameraError
 from receiver.replay import replay_call
-from receiver.virtual_camera import VirtualCameraError
+from receiver.server import CannotSend, Receiver
+from receiver.settings import ReceiverSettings, Studio, add_showing_options, idle_showing, showing_settings
 from sender.call import SenderSettings, load_sending, prepare_aside
 from sender.capture import SourceError
 from sender.options import add_sending_options, idle_echo, sending_settings
 from sender.sending import Prepared
-from shared.callfile import CallFileError
+from shared.audio.devices import SoundDeviceError
+from shared.call.call_file import CallFileError
+from shared.call.exit_status import FAILED, OUT_OF_MEMORY, WELL, sentence
+from shared.call.loop import TooManyErrors
+from shared.call.options import NETWORK, TRUST, add_options, check_apart, check_endings, check_free, chosen, idle
+from shared.call.report import StatusLine
 from shared.desktop import DisplayError
-from shared.link.base import LinkClosed
-from shared.link.ice import IceSettings
+from shared.files import CALL, FILM, WAVE
 from shared.loading import INTERRUPTED
 from shared.models.engine import Engine, EngineError
-from shared.part_file import CALL, FILM, WAVE
-from shared.session.call import TooManyErrors
-from shared.session.certificate import add_server_options, https_settings
-from shared.session.command import add_options, chosen
-from shared.session.ending import FAILED, OUT_OF_MEMORY, WELL, sentence
-from shared.session.exchange import SignallingError
-from shared.session.hello import Incompatible
-from shared.session.idle_options import NETWORK, TRUST, idle
-from shared.session.interrupt import interruptible
-from shared.session.join_link import parse_server
-from shared.session.named_files import check_apart, check_endings, check_free
-from shared.session.reaching import helped_by
-from shared.session.signalling import CannotListen
-from shared.session.status import StatusLine
-from shared.session.trust import add_trust_options, trust_settings
-from shared.signals import ended_by_signals
-from shared.sound.devices import SoundDeviceError
+from shared.rendezvous.stun_server import helped_by
+from shared.signalling.direct import CannotListen
+from shared.signalling.hello import Incompatible
+from shared.signalling.links import parse_server
+from shared.signalling.offer_answer import SignallingError
+from shared.signals import ended_by_signals, interruptible
+from shared.transport.ice import IceSettings
+from shared.transport.link import LinkClosed
+from shared.trust.certificate import add_server_options, https_settings
+from shared.trust.identity import add_trust_options, trust_settings
 
 EXAMPLES = """\
 examples:
@@ -87,7 +83,7 @@ def parse(arguments: list[str] | None = None) -> Asked:
     meeting = parser.add_mutually_exclusive_group()
     meeting.add_argument("--rendezvous", metavar="https://HOST",
                          help="wait at a rendezvous server instead, which works from behind a router; it sees who "
-                         "meets, not what they say (run one: python -m shared.session.rendezvous)")  # fmt: skip
+                         "meets, not what they say (run one: python -m shared.rendezvous)")  # fmt: skip
     meeting.add_argument("--by-hand", action="store_true",
                          help="no server at all: you and the sender paste two short texts to each other")  # fmt: skip
     parser.add_argument("--no-qr", dest="qr", action="store_false",
@@ -175,7 +171,7 @@ def _idle(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
 
 @ended_by_signals("receiver")
 def main() -> int:
-    """Takes a call; its exit status comes back, as `shared.session.ending` has it."""
+    """Takes a call; its exit status comes back, as `shared.call.exit_status` has it."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("shared.models").setLevel(logging.INFO)  # what takes its time before the call
     try:

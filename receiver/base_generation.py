@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from shared.codec import MalformedBase
+from shared.codec.av1 import RgbImage
 from shared.codec.base_key import BaseKey
 from shared.codec.base_section import SEQUENCES, BasePacket
 from shared.codec.base_video import BaseDecoder
-from shared.codec.errors import MalformedBase
-from shared.codec.planes import RgbImage
 
 WAITING = 64
 """Packets of one generation that wait for another."""

@@ -16,11 +16,11 @@ from receiver.base_generation import DecodedBase
 from receiver.base_track import BaseTrack
 from receiver.playout import Frame, Placed, Playout
 from shared.codec import control
+from shared.codec.av1 import RgbImage
 from shared.codec.base_key import BaseKey
 from shared.codec.bundle import Bundle
-from shared.codec.planes import RgbImage
 from shared.gallery import Gallery
-from shared.models.exchange import BasePicture, LaterPicture
+from shared.models.base_fusion import BasePicture, LaterPicture
 from shared.motion import Motion
 
 

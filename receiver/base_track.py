@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Iterator
 
 from receiver.base_generation import WAITING, DecodedBase, Generation, Placed
+from shared.codec import MalformedBase
 from shared.codec.base_key import BaseKey
 from shared.codec.bundle import CLOCK_WRAP_MS, Bundle
-from shared.codec.errors import MalformedBase
 
 OLDEST = 0.5
 """Seconds from the frame drawn beyond which a base says nothing about it."""

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from shared.audio.codec import PACKET_MS
 from shared.codec.bundle import CLOCK_WRAP_MS, Bundle
 from shared.motion import Motion, between
-from shared.sound.codec import PACKET_MS
 
 _WINDOW = 50
 """Bundles over which the delay is judged: ten seconds at five frames a bundle."""

@@ -10,26 +10,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from receiver.call import ReceiverSettings, Studio
-from receiver.incoming import IncomingHalf
-from receiver.indicators import Gauges, Indicators, Sample
-from receiver.listening import listen
-from receiver.marks import face_changed
-from receiver.page.stage import Stage
+from receiver.decoder import IncomingHalf
+from receiver.output.byte_log import CallRecording, TapeWorker
+from receiver.output.indicators import Gauges, Indicators, Sample
+from receiver.output.outputs import Sinks
+from receiver.output.page.view import Stage
+from receiver.output.recorder import check_place
+from receiver.output.speaker import listen
+from receiver.output.window import face_changed
 from receiver.player import Player
-from receiver.record import check_place
-from receiver.recording import CallRecording
-from receiver.sinks import Sinks
-from receiver.tape_worker import TapeWorker
-from shared.link.base import Link
+from receiver.settings import ReceiverSettings, Studio
+from shared.audio.codec import Samples
+from shared.audio.devices import open_speaker
+from shared.call.report import Meter, Snapshot
+from shared.files import WAVE
 from shared.models.engine import Picture
-from shared.part_file import WAVE
-from shared.session.hello import SOUND, Hello
-from shared.session.report import Meter, Snapshot
-from shared.session.verified import Verified
-from shared.sound.codec import Samples
-from shared.sound.devices import open_speaker
+from shared.signalling.hello import SOUND, Hello
 from shared.tasks import watched
+from shared.transport.link import Link
+from shared.trust.verified import Verified
 
 PLAY_OUT_SECONDS = 3.0
 """How long the last frames may take to be shown after the goodbye."""
@@ -151,7 +150,7 @@ class OwnSide(Protocol):
 
 
 class Receiving:
-    """The receiving part of a running call (see `shared.session.conversation.Part`)."""
+    """The receiving part of a running call (see `shared.call.directions.Part`)."""
 
     name = "received"
 

@@ -9,23 +9,21 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from receiver.call import ReceiverSettings, Studio
-from receiver.incoming import IncomingHalf
-from receiver.marks import face_changed, origin
-from receiver.places import film_rate
+from receiver.decoder import IncomingHalf
+from receiver.output.recorded_audio import RecordedSound, WavFile, film_rate, keep_sound
+from receiver.output.recorder import Recorder
+from receiver.output.window import face_changed, origin
 from receiver.playout import Frame
-from receiver.record import Recorder
-from receiver.recorded_sound import RecordedSound, WavFile, keep_sound
+from receiver.settings import ReceiverSettings, Studio
 from receiver.synthesis import Mixed
-from shared.callfile import Entry, Message, Resumed, Shown, Taken, read_call
-from shared.codec.errors import MalformedMessage
+from shared.call.call_file import Entry, Message, Resumed, Shown, Taken, read_call
+from shared.call.report import StatusLine, write_report
+from shared.codec import MalformedMessage
 from shared.codec.picture import Picture as PictureMessage
-from shared.link.resuming import Change
 from shared.models.engine import EngineError, Picture
 from shared.models.registry import ENGINES, wire_hash
-from shared.session.hello import SOUND, Incompatible
-from shared.session.report import write_report
-from shared.session.status import StatusLine
+from shared.signalling.hello import SOUND, Incompatible
+from shared.transport.resuming import Change
 
 _LONGEST_GAP_SECONDS = 30.0
 """That a hole in a recording is drawn as at most."""

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from receiver.upscale import Upscaler
-from shared.codec.errors import MalformedPicture
+from shared.codec import MalformedPicture
 from shared.codec.picture import Picture as PictureMessage
 from shared.codec.picture import decode_picture
-from shared.gallery import Gallery, Held
-from shared.mixture import Mixture
+from shared.gallery import Gallery, Held, Mixture
+from shared.models.base_fusion import BasePicture
 from shared.models.engine import Engine, Picture
-from shared.models.exchange import BasePicture
 from shared.motion import FloatArray, Motion
 
 

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from statistics import median
 
-from receiver.attention import Attention
-from receiver.clock import ClockOffset
-from receiver.delays import Delays
-from receiver.lag import URGENT, URGENT_EVERY, LinkLag
+from receiver.delay import URGENT, URGENT_EVERY, Attention, ClockOffset, Delays, LinkLag
 from receiver.playout import Frame, Playout
 from shared.codec import control
 from shared.codec.bundle import CLOCK_WRAP_MS

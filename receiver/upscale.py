@@ -9,7 +9,7 @@ from shared.models.engine import EngineError, Picture
 from shared.models.esrgan import Esrgan, resampled
 from shared.models.esrgan_layouts import FILE
 from shared.models.registry import locate
-from shared.models.store import stored
+from shared.models.stored_weights import stored
 from shared.models.tfhub import HubEsrgan
 
 UPSCALERS = ("compact", "bicubic", "esrgan", "tfhub")

@@ -12,41 +12,47 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from receiver.call import ReceiverSettings, Studio
-from receiver.options import add_showing_options, idle_showing, showing_settings
-from receiver.page.server import page
+from receiver.output.page.server import page
+from receiver.output.recorder import RecordError
+from receiver.output.virtual_camera import VirtualCameraError
 from receiver.receiving import Place, Receiving
-from receiver.record import RecordError
-from receiver.virtual_camera import VirtualCameraError
+from receiver.settings import ReceiverSettings, Studio, add_showing_options, idle_showing, showing_settings
 from sender.call import SenderSettings, send_call
+from sender.call_recording import record_call
 from sender.capture import SourceError, open_source
 from sender.devices import cameras, listing
 from sender.hints import WITHOUT_FACE, no_face
 from sender.options import SENDING, add_sending_options, idle_echo, sending_settings
 from sender.preview import Preview, preview_alone
-from sender.recording import record_call
 from sender.sending import Sending
-from shared.callfile import CallFileError
+from shared.audio.devices import SoundDeviceError
+from shared.call.call_file import CallFileError
+from shared.call.directions import Part
+from shared.call.exit_status import FAILED, OUT_OF_MEMORY, WELL, sentence
+from shared.call.loop import TooManyErrors
+from shared.call.options import (
+    NETWORK,
+    TRUST,
+    add_options,
+    check_apart,
+    check_endings,
+    check_free,
+    chosen,
+    idle,
+    seconds,
+)
 from shared.desktop import DisplayError
-from shared.link.base import Link, LinkClosed
-from shared.link.ice import IceSettings
+from shared.files import CALL, FILM, WAVE
 from shared.loading import INTERRUPTED
 from shared.models.engine import EngineError
-from shared.part_file import CALL, FILM, WAVE
-from shared.session.call import TooManyErrors
-from shared.session.certificate import https_settings
-from shared.session.command import add_options, chosen
-from shared.session.conversation import Part
-from shared.session.ending import FAILED, OUT_OF_MEMORY, WELL, sentence
-from shared.session.exchange import SignallingError
-from shared.session.hello import Hello
-from shared.session.idle_options import NETWORK, TRUST, idle, seconds
-from shared.session.interrupt import interruptible
-from shared.session.named_files import check_apart, check_endings, check_free
-from shared.session.signalling import CannotListen
-from shared.session.trust import add_trust_options, trust_settings
-from shared.signals import ended_by_signals
-from shared.sound.devices import SoundDeviceError
+from shared.signalling.direct import CannotListen
+from shared.signalling.hello import Hello
+from shared.signalling.offer_answer import SignallingError
+from shared.signals import ended_by_signals, interruptible
+from shared.transport.ice import IceSettings
+from shared.transport.link import Link, LinkClosed
+from shared.trust.certificate import https_settings
+from shared.trust.identity import add_trust_options, trust_settings
 
 EXAMPLES = """\
 examples:
@@ -186,7 +192,7 @@ def _receiving(args: argparse.Namespace) -> ReceiverSettings | None:
 
 @ended_by_signals("sender")
 def main() -> int:
-    """Runs a call; its exit status comes back, as `shared.session.ending` has it."""
+    """Runs a call; its exit status comes back, as `shared.call.exit_status` has it."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
         return _run(*parse())

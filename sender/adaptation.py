@@ -14,12 +14,12 @@ from collections import deque
 from math import inf
 from typing import NamedTuple
 
-from sender.cadence import LONGEST_SPAN
-from sender.profile import LARGEST_BUNDLE, BasePoint
-from sender.spacing import LONGEST_INTERVAL
+from sender.bundler import LONGEST_INTERVAL
+from sender.frame_rate import LONGEST_SPAN
+from sender.profiles import LARGEST_BUNDLE, BasePoint
 from shared.codec.control import Stats
-from shared.link.base import CHUNK_HEADER, PACKET_HEADERS
-from shared.link.pacing import LATER_RATE
+from shared.transport.link import CHUNK_HEADER, PACKET_HEADERS
+from shared.transport.pacing import LATER_RATE
 
 BUSY_MS = 250
 """Bundles this much behind: the link is full. A bundle alone at 8 kbit/s takes 150 longer than at 64."""

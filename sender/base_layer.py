@@ -10,16 +10,15 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from sender.base_generation import Coded, Generation
-from sender.base_mirror import BaseMirror
+from sender.base_generation import BaseMirror, Coded, Generation
 from sender.base_rate import BaseRate
 from sender.crop import Crop, Cutter
-from sender.profile import BasePoint
+from sender.profiles import BasePoint
+from shared.codec.av1 import EncoderStuck
 from shared.codec.base_key import BaseKey
 from shared.codec.base_section import GENERATIONS, MAX_PACKETS
 from shared.codec.base_video import BaseEncoder
-from shared.codec.bounded import EncoderStuck
-from shared.models.exchange import BasePicture
+from shared.models.base_fusion import BasePicture
 from shared.motion import Motion
 
 KEY_EVERY = 2.0

@@ -6,7 +6,7 @@ none. A quantiser changes with a key, so it is that of the next one.
 
 from __future__ import annotations
 
-from sender.profile import BasePoint
+from sender.profiles import BasePoint
 from shared.codec.base_video import MAX_CRF
 
 BUCKET_SECONDS = 2.0

@@ -13,32 +13,29 @@ from typing import Any
 
 import numpy as np
 
-from sender.budget import Budget, budget_for
 from sender.capture import open_source
-from sender.first_source import FirstSource
-from sender.outgoing import OutgoingHalf, OutgoingSettings
+from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.microphone import SoundSettings, bundle_with_sound, open_sound
 from sender.preview import Preview
-from sender.profile import DEFAULT_PROFILE, PROFILES, USUAL_BASE, BasePoint
-from sender.refresh import PoseMoved, RefreshPolicy, WhenWorse
+from sender.profiles import DEFAULT_PROFILE, PROFILES, USUAL_BASE, BasePoint
+from sender.refresh import Budget, FirstSource, PoseMoved, RefreshPolicy, WhenWorse, budget_for
 from sender.sending import Prepared, Sending
-from sender.sound import SoundSettings, bundle_with_sound, open_sound
+from shared.call.directions import Part, converse, status_text
+from shared.call.report import StatusLine
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import Quality
 from shared.cores import Work, settle
-from shared.link.base import Link
-from shared.link.ice import IceSettings
-from shared.link.pacing import FIRST_RATE, PicturePacer
 from shared.models.engine import NATIVE_SIZE, Engine
 from shared.models.registry import choose_device, draws_quickly, load_basis, load_engine, wire_hash
-from shared.session.calling import calling
-from shared.session.certificate import Https
-from shared.session.conversation import Part, converse, status_text
-from shared.session.hello import BASE, SOUND, Hello, SourceKind
-from shared.session.joining import check_peer
-from shared.session.reaching import helped_by_link
-from shared.session.status import StatusLine
-from shared.session.trust import Trust, TrustSettings
+from shared.rendezvous.stun_server import helped_by_link
+from shared.signalling.hello import BASE, SOUND, Hello, SourceKind
+from shared.signalling.reconnect import calling, check_peer
 from shared.tasks import aside, watched
+from shared.transport.ice import IceSettings
+from shared.transport.link import Link
+from shared.transport.pacing import FIRST_RATE, PicturePacer
+from shared.trust.certificate import Https
+from shared.trust.identity import Trust, TrustSettings
 
 logger = logging.getLogger(__name__)
 

@@ -20,15 +20,13 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from sender.camera import CameraDevice, CameraError, open_camera
-from sender.decoding import Decoding, first_stamps, picture_stream
-from sender.devices import cameras, find_camera
-from sender.pace import Thinner, announced, usual_rate, without_pauses
+from sender.decoding import Decoding, Upright, first_stamps, picture_stream
+from sender.devices import CameraDevice, CameraError, cameras, find_camera, open_camera
+from sender.frame_rate import Thinner, announced, usual_rate, without_pauses
 from sender.sample import sample_frames
-from sender.upright import Upright
 from shared.cores import available, unhurried
-from shared.local_media import open_media
-from shared.session.hello import SourceKind
+from shared.files import open_media
+from shared.signalling.hello import SourceKind
 
 log = logging.getLogger(__name__)
 

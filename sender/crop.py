@@ -27,7 +27,7 @@ HEAD_BAND = (0.33, 0.72)
 LARGEST = 0.66
 """Share of the crop's side that the head box has at most where the picture is too small for more room. Beside the
 picture there is nothing to see, but keypoints of a face that fills the crop are read wrongly: with 0.72 their
-strangeness (`sender.presence`) is 0.15 to 0.34 in close-ups, with 0.49 it is 0.02 to 0.14, as in other pictures."""
+strangeness (`sender.detect`) is 0.15 to 0.34 in close-ups, with 0.49 it is 0.02 to 0.14, as in other pictures."""
 MESH_POINTS = 23
 """The compact engine's first keypoints follow face landmarks from forehead to chin and cheek to cheek."""
 FACE_TO_HEAD = (1.03, 0.09)

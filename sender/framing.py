@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sender.crop import Crop, crop_around, head_of_keypoints, is_safe, nearly_same
-from sender.detect import Box, Image, find_heads, find_near
-from sender.presence import Presence, face_view
+from sender.detect import Box, Image, Presence, face_view, find_heads, find_near
 from shared.motion import FloatArray
 
 PATIENCE = 3
 """Frames in a row that the head must be outside before the crop moves: one wild keypoint moves nothing."""
 ALIKE, STRANGE = 0.6, 0.2
-"""Likeness and strangeness (`sender.presence`) from which on the detector is asked. In the 12 dev clips and two raw
+"""Likeness and strangeness (`sender.detect`) from which on the detector is asked. In the 12 dev clips and two raw
 ones one frame in a hundred is beyond one of them, and of 3656 frames one is held for want of a face. In a black
 picture, a coloured one, a wall and before a palm, made of six of them, likeness is at most 0.57 and strangeness 0.19 to
 0.72: none passes. All this takes 0.8 ms a frame, 5 where a face is missing (one core, on which `extract` takes 13)."""

@@ -9,17 +9,17 @@ from typing import NamedTuple
 from sender.adaptation import LinkAdaptation
 from sender.analysis import Analysis
 from sender.base_layer import BaseLayer
-from sender.bundling import Bundler
-from sender.cadence import Cadence
+from sender.bundler import Bundler
 from sender.crop import Crop, Cutter
-from sender.voice import Packet
+from sender.frame_rate import Cadence
+from shared.audio.packetizer import Packet
+from shared.call.loop import Outgoing
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.pieces import split
 from shared.gallery import Gallery
-from shared.link.base import Channel
-from shared.link.pacing import PIECE, PicturePacer
 from shared.motion import Motion
-from shared.session.call import Outgoing
+from shared.transport.link import Channel
+from shared.transport.pacing import PIECE, PicturePacer
 
 
 @dataclass

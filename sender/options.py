@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 
 from sender.call import SenderSettings
-from sender.profile import DEFAULT_PROFILE, LARGEST_BASE_RATE, LARGEST_BUNDLE, PROFILES
+from sender.microphone import SoundSettings
+from sender.profiles import DEFAULT_PROFILE, LARGEST_BASE_RATE, LARGEST_BUNDLE, PROFILES
 from sender.refresh import DEFAULT_POSE_THRESHOLD, RefreshPolicy, WhenWorse, parse_policy
-from sender.sound import SoundSettings
+from shared.call.options import idle
 from shared.codec.base_video import MAX_CRF, SIZES
 from shared.codec.picture import Quality
-from shared.link.ice import IceSettings
-from shared.session.idle_options import idle
+from shared.transport.ice import IceSettings
 
 SENDING = (
     "refresh", "budget", "profile", "picture_size", "picture_quality", "bundle", "framing",

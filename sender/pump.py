@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 
 from sender.analysis import Analysis
 from sender.capture import Capture, Frame
-from sender.effort import Spare
-from sender.outgoing import OutgoingHalf
-from sender.pace import LONGEST_STILL
-from sender.sound import Sound
+from sender.cpu_load import Spare
+from sender.encoder import OutgoingHalf
+from sender.frame_rate import LONGEST_STILL
+from sender.microphone import Sound
 from sender.source_scheduler import Job, Result
 from shared.cores import workers
 from shared.models.engine import Picture

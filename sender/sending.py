@@ -14,16 +14,16 @@ import numpy as np
 from sender.analysis import Analysis
 from sender.capture import Capture, SourceError
 from sender.crop import cut, whole_square
-from sender.outgoing import OutgoingHalf
+from sender.encoder import OutgoingHalf
+from sender.microphone import Played, Sound
 from sender.preview import Preview
 from sender.pump import Pump
-from sender.sound import Played, Sound
-from shared.link.base import Link
+from shared.call.report import Meter, Snapshot
 from shared.models.engine import Picture
-from shared.session.hello import Hello
-from shared.session.report import Meter, Snapshot
-from shared.session.verified import Verified
+from shared.signalling.hello import Hello
 from shared.tasks import aside
+from shared.transport.link import Link
+from shared.trust.verified import Verified
 
 VIEW_SIDE = 256
 """Pixels of this side's own picture in the window of a two-way call."""
@@ -118,7 +118,7 @@ def _spent(link: Link, two_way: bool) -> tuple[int, int]:
 
 
 class Sending:
-    """The sending part of a running call (see `shared.session.conversation.Part`)."""
+    """The sending part of a running call (see `shared.call.directions.Part`)."""
 
     name = "sent"
 

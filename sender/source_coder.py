@@ -8,25 +8,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sender.analysis import Analysis
-from sender.critic import Critic
+from sender.critic import Coder, Critic
 from sender.crop import cut, whole_square
-from shared.codec.bounded import EncoderStuck
+from shared.codec.av1 import EncoderStuck
 from shared.codec.picture import Picture as PictureMessage
 from shared.codec.picture import PictureCodec, Quality, encode_otherwise, encode_picture
 from shared.models.engine import Picture
 
 logger = logging.getLogger(__name__)
-
 MOST_STUCK = 3
 """Times that SVT-AV1 may hang in a call: each leaves a thread behind, and keeps a source back for seconds."""
 _COARSER = 15
 """Steps of quality by which a picture that is too large is coded anew: a quarter of its bytes each."""
 _COARSEST = 20
-
 Encode = Callable[[Picture, Quality], tuple[PictureCodec, bytes]]
 """Codes a picture, as `encode_picture` does."""
-Coder = Callable[[Analysis, int | None], PictureMessage]
-"""Makes a source of a frame, of at most so many bytes if it can; slow."""
 
 
 @dataclass(frozen=True, eq=False)

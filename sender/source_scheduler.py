@@ -14,22 +14,18 @@ from typing import NamedTuple
 
 from sender.adaptation import LinkAdaptation
 from sender.analysis import Analysis
-from sender.budget import Budget
-from sender.critic import Critic
+from sender.cpu_load import Spare
+from sender.critic import Coder, Critic, Probe, ProbeResult, QualityRefresh
 from sender.crop import Crop
-from sender.effort import Spare
-from sender.first_source import FirstSource
-from sender.quality import Probe, ProbeResult, QualityRefresh
-from sender.refresh import RefreshPolicy, WhenWorse
-from sender.source_coder import Coder, MadeSource, SourceCoder, SourceJob, code_source
-from shared.codec.errors import MalformedMessage
+from sender.refresh import Budget, FirstSource, RefreshPolicy, WhenWorse
+from sender.source_coder import MadeSource, SourceCoder, SourceJob, code_source
+from shared.codec import MalformedMessage
 from shared.codec.picture import Quality
 from shared.codec.pieces import split
-from shared.gallery import Gallery, Held
-from shared.link.pacing import FIRST_PIECE, PIECE, PicturePacer
-from shared.mixture import Mixture
+from shared.gallery import Gallery, Held, Mixture
+from shared.models.base_fusion import BasePicture
 from shared.models.engine import Engine
-from shared.models.exchange import BasePicture
+from shared.transport.pacing import FIRST_PIECE, PIECE, PicturePacer
 
 _RESEND_SECONDS = 20.0
 """A source not acknowledged by then is given up and another one sent."""

@@ -1,20 +1,44 @@
-"""The sources both ends hold: their bound, and which one goes when a new one comes.
+"""The gallery: the sources that both ends hold, and the mixture of them that draws a frame.
 
-The receiver numbers the states of its gallery by *epoch* and says each one in `held`; the sender mirrors it, and a
-bundle names the epoch its frames assume. `shared.mixture` says which of them draw a frame, for both ends.
+Pure: the gallery's bound and which source goes when a new one comes, and how much each one that is held counts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from shared.motion import FloatArray, Motion, pose_distance
+import numpy as np
+
+from shared.motion import FloatArray, Motion, keypoints, pose_distance
 
 BOUND = 6
 EPOCHS = 256
 """Epochs travel as one byte and wrap."""
 _REMEMBERED = 8
 """States kept for bundles still under way; older ones are drawn from the oldest remembered."""
+MOST = 2
+"""Sources that a frame is drawn from, but for those that fade out: each costs about a third of a frame more."""
+FADE_FRAMES = 10
+"""In which a source comes into use on a head that moves."""
+_MOVING = 0.0047
+"""Mean distance that the keypoints of a moving head go in a frame, in half picture widths: 0.6 px of 256."""
+_LATELY = 10
+"""Frames over which that is judged: coded motion moves by steps."""
+_SLOWEST = 1 / 6
+"""Share of a step that is taken on a head that does not move at all."""
+_AT_ONCE = MOST + 1
+"""Sources that a frame is drawn from while some fade out."""
+_AGE_DEGREES = 1.0
+"""A source counts as this much further away for each newer one: of equal poses the newest shows today's light."""
+_STAY_DEGREES = 4.0
+"""Sources older than those in use count as this much further away, or a head between two would change them all the
+time. Newer ones do not: they were sent because they show something better."""
+_FAR_DEGREES = 20.0
+"""A source so much further away than the nearest has nothing to add."""
+_APART_DEGREES = 5.0
+"""Nor has one so near to it: it shows the same, and if it is older, in yesterday's light."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,3 +105,93 @@ def _least_missed(sources: list[Held]) -> Held:
         return min(pose_distance(source.motion, other.motion) for other in sources if other is not source)
 
     return min(sources[:-1], key=nearest)
+
+
+class Share(NamedTuple):
+    """A source in use."""
+
+    held: Held
+    weight: float
+    """0..1; ratios matter."""
+
+
+@dataclass
+class Mixture:
+    """The sources in use, from frame to frame."""
+
+    most: int = MOST
+    fade_frames: int = FADE_FRAMES
+    """On a head that moves; 1 is a hard cut."""
+    wanted: tuple[Held, ...] = ()
+    """The sources that the last frame was to be drawn from, nearest first: what a fade leads to."""
+    _shares: list[Share] = field(default_factory=list)
+    _number: int | None = None
+    _before: Motion | None = None
+    _speed: float = 0.0
+
+    def step(self, sources: Sequence[Held], driving: Motion, number: int) -> tuple[Share, ...]:
+        """The shares of frame `number`, heaviest first, given what is held in order of arrival; none if nothing is.
+
+        Frames may be left out, then a fade takes fewer steps. Sources of another crop than the newest are dropped at
+        once: they show another part of the camera picture.
+        """
+        if not sources:
+            self.wanted, self._shares = (), []
+            self._number, self._before, self._speed = None, None, 0.0
+            return ()
+        passed = 1 if self._number is None else max(1, number - self._number)
+        pace = self._pace(sources[-1].canonical, driving, passed)
+        self._number, self._before = number, driving
+        in_use = [share for share in self._shares if share.held.crop == sources[-1].crop]
+        self.wanted = tuple(self._nearest(sources, driving, [share.held for share in in_use]))
+        if not in_use:
+            self._shares = [Share(held, 1.0) for held in self.wanted]
+            return tuple(self._shares)
+        self._shares = self._faded(in_use, self.wanted, pace * passed / self.fade_frames)
+        return tuple(self._shares)
+
+    def _pace(self, canonical: FloatArray, driving: Motion, passed: int) -> float:
+        """Share of a step to take each frame: what moves hides a change."""
+        if self.fade_frames == 1:
+            return 1.0
+        if self._before is not None:
+            moved = keypoints(canonical, driving) - keypoints(canonical, self._before)
+            speed = float(np.linalg.norm(moved[:, :2], axis=-1).mean()) / passed
+            self._speed += (speed - self._speed) * min(1.0, passed / _LATELY)
+        return min(1.0, max(_SLOWEST, self._speed / _MOVING))
+
+    def _nearest(self, sources: Sequence[Held], driving: Motion, in_use: Sequence[Held]) -> list[Held]:
+        """The nearest in head pose, newer before older; not two that show the same."""
+        newest_first = list(reversed(sources))
+        youngest = next((age for age, s in enumerate(newest_first) if _among(s, in_use)), len(newest_first))
+        cost = [
+            pose_distance(s.motion, driving)
+            + _AGE_DEGREES * age
+            + _STAY_DEGREES * (age > youngest and not _among(s, in_use))
+            for age, s in enumerate(newest_first)
+        ]
+        order = sorted(range(len(cost)), key=cost.__getitem__)
+        wanted: list[Held] = []
+        for i in order:
+            source, distinct = newest_first[i], True
+            for other in wanted:
+                distinct &= pose_distance(source.motion, other.motion) >= _APART_DEGREES
+            if distinct and len(wanted) < self.most and cost[i] <= cost[order[0]] + _FAR_DEGREES:
+                wanted.append(source)
+        return wanted
+
+    @staticmethod
+    def _faded(in_use: Sequence[Share], wanted: Sequence[Held], step: float) -> list[Share]:
+        shares = []
+        for held, weight in in_use:
+            weight = min(1.0, weight + step) if _among(held, wanted) else weight - step
+            if weight > 1e-6:
+                shares.append(Share(held, weight))
+        used = [share.held for share in shares]
+        room = _AT_ONCE - len(shares)  # who finds no room waits until another one has faded out
+        shares += [Share(held, min(1.0, step)) for held in wanted if not _among(held, used)][:room]
+        return sorted(shares, key=lambda share: (-share.weight, not _among(share.held, wanted[:1])))
+
+
+def _among(held: Held, others: Sequence[Held]) -> bool:
+    return any(held is other for other in others)

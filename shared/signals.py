@@ -1,10 +1,11 @@
-"""What Ctrl-C, SIGTERM and SIGHUP do to a program: the first one ends it in order, the second one at once.
+"""Signals: Ctrl-C, SIGTERM and SIGHUP end a program; the first one in order, the second one at once.
 
 A program that is ended so has the exit status 130. Until it listens, `shared.loading` ends it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import signal
@@ -12,20 +13,19 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import FrameType
-from typing import Any, NoReturn, ParamSpec
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from shared.loading import INTERRUPTED, NAMES
 
 P = ParamSpec("P")
-
 NUMBERS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
 """Of the signals that ask for an end, as far as the system has them."""
 SAME_SECONDS = 0.1
 """Signals that are closer together are one: a program that started this one may pass on what the terminal sent both."""
-
 Handler = Callable[[int, FrameType | None], None]
+T = TypeVar("T")
 
 
 def listen(handler: Handler) -> dict[signal.Signals, Any]:
@@ -134,3 +134,17 @@ def _leave_terminal() -> None:
                 os.close(nowhere)
         except OSError:
             continue
+
+
+async def interruptible(work: Coroutine[None, None, T]) -> T | None:
+    """The result of `work`; None if Ctrl-C, SIGTERM or SIGHUP cancelled it, after it has tidied up.
+
+    The second one ends the process at once.
+    """
+    task, loop = asyncio.ensure_future(work), asyncio.get_running_loop()
+    # no handler of the loop's own: that one would wait for the loop, which may be busy or stuck
+    with Ending(lambda: loop.call_soon_threadsafe(task.cancel)):
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return None

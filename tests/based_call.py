@@ -9,23 +9,22 @@ import numpy as np
 from base_examples import scene
 from call_examples import FPS, KEYPOINTS, SIDE, ColourEngine, make_basis, make_motion, picture
 
-from receiver.incoming import IncomingHalf
-from receiver.tape import Tape
+from receiver.decoder import IncomingHalf
+from receiver.output.byte_log import Tape
 from receiver.upscale import Bicubic
-from shared.codec import control
+from shared.call.loop import Outgoing
+from shared.codec import MalformedMessage, control
 from shared.codec.base_key import BaseKey
 from shared.codec.base_section import SEQUENCES, BasePacket
 from shared.codec.base_video import BaseEncoder
 from shared.codec.bundle import Bundle, encode_bundle
-from shared.codec.errors import MalformedMessage
 from shared.codec.picture import Picture as PictureMessage
 from shared.codec.picture import encode_picture
 from shared.codec.pieces import split
-from shared.link.base import Channel
+from shared.models.base_fusion import BasePicture, exchange
 from shared.models.engine import Picture, Weighted
-from shared.models.exchange import BasePicture, exchange
 from shared.motion import FloatArray, Motion
-from shared.session.call import Outgoing
+from shared.transport.link import Channel
 
 STEP = 1 / FPS
 CRF = 55

@@ -14,16 +14,15 @@ from typing import Self
 import av
 import numpy as np
 
-from receiver.incoming import IncomingHalf
+from receiver.decoder import IncomingHalf
 from receiver.upscale import Bicubic
-from sender.first_source import FirstSource
-from sender.outgoing import OutgoingHalf, OutgoingSettings
-from sender.refresh import First, RefreshPolicy
+from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.refresh import First, FirstSource, RefreshPolicy
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import Picture as PictureMessage
 from shared.codec.range_coder import TOTAL
+from shared.models.base_fusion import BasePicture
 from shared.models.engine import Picture, Weighted
-from shared.models.exchange import BasePicture
 from shared.motion import FloatArray, Motion
 
 ROOT = Path(__file__).parents[1]

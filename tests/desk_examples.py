@@ -6,7 +6,7 @@ import asyncio
 import io
 import os
 
-from shared.session.pasting import Terminal
+from shared.signalling.pasting import Terminal
 
 
 class Desk:

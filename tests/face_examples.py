@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from sender.detect import Image
-from sender.outgoing import OutgoingHalf, OutgoingSettings
+from sender.encoder import OutgoingHalf, OutgoingSettings
 from sender.refresh import EveryN
 from sender.sample import sample_frames
 from shared.models.engine import Engine, Picture

@@ -8,9 +8,8 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shared.link.acks import DelayedAck
-from shared.link.base import ACK_SIZE, Channel, Kind, LinkClosed, Traffic, WireBytes, wire_cost
-from shared.link.common import CommonLink
+from shared.transport.aiortc_patches.sack_bundling import DelayedAck
+from shared.transport.link import ACK_SIZE, Channel, CommonLink, Kind, LinkClosed, Traffic, WireBytes, wire_cost
 
 FAR_CLOSED = "the other side closed the connection"
 

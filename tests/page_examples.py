@@ -11,17 +11,17 @@ import numpy as np
 from call_examples import FPS, KEYPOINTS, incoming_half, make_basis, make_motion
 from memory_link import memory_pair
 
-from receiver.indicators import Indicators
-from receiver.page.stage import Stage
+from receiver.output.indicators import Indicators
+from receiver.output.page.view import Stage
 from receiver.playout import Frame
 from receiver.synthesis import PreparedSource
+from shared.audio.codec import PACKET_MS, PACKET_SAMPLES, Samples, SpeechEncoder
 from shared.codec.bundle import Bundle, encode_bundle
 from shared.gallery import Held
-from shared.link.base import Channel
 from shared.models.engine import Picture
 from shared.motion import FloatArray, Motion
-from shared.session.hello import SOUND, Hello, SourceKind
-from shared.sound.codec import PACKET_MS, PACKET_SAMPLES, Samples, SpeechEncoder
+from shared.signalling.hello import SOUND, Hello, SourceKind
+from shared.transport.link import Channel
 
 INDICATORS = Indicators("good", "motion only", 24.04, 6.94, 2.71, 2.93, 1, 398.4, True)
 MESSAGE = 40

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from receiver.call import ReceiverSettings, Studio
-from receiver.reception import Receiver
-from shared.session.status import StatusLine
+from receiver.server import Receiver
+from receiver.settings import ReceiverSettings, Studio
+from shared.call.report import StatusLine
 
 
 class Texts(StatusLine):

@@ -18,21 +18,21 @@ import numpy as np
 from call_examples import KEYPOINTS, SYMBOLS, ColourEngine, make_motion
 
 from benchmarks.line import Conditions, Line
-from receiver.incoming import IncomingHalf
+from receiver.decoder import IncomingHalf
 from receiver.playout import Frame
 from receiver.synthesis import Mixed
 from receiver.upscale import Bicubic
 from sender.analysis import Analysis
 from sender.crop import whole_square
-from sender.outgoing import OutgoingHalf, OutgoingSettings
-from sender.profile import BasePoint
+from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.profiles import BasePoint
 from sender.refresh import EveryN, RefreshPolicy
+from shared.call.loop import Outgoing
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.range_coder import TOTAL
 from shared.cores import DRAWERS
-from shared.link.base import ACK_SIZE, MAX_USER_DATA, PACKET_HEADERS, Channel, chunk_cost
-from shared.link.resuming import NOTHING_GOES, Change
-from shared.session.call import Outgoing
+from shared.transport.link import ACK_SIZE, MAX_USER_DATA, PACKET_HEADERS, Channel, chunk_cost
+from shared.transport.resuming import NOTHING_GOES, Change
 
 FPS = 25.0
 COMPONENTS = 8

@@ -12,13 +12,13 @@ from simulated_call import SimulatedCall, even
 from speech_examples import onsets
 
 from benchmarks.line import Conditions
-from receiver.listening import Listening
+from receiver.output.outputs import Sinks
+from receiver.output.speaker import Listening
 from receiver.playout import Frame
-from receiver.sinks import Sinks
 from receiver.synthesis import Mixed
 from sender.analysis import Analysis
-from sender.sound import FileSound
-from shared.sound.codec import RATE, Samples
+from sender.microphone import FileSound
+from shared.audio.codec import RATE, Samples
 
 DARK, FLASH = -60.0, 60.0
 """Yaws of the pictures of the colour engine."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.voice import speech, write_wav
-from shared.sound.codec import RATE, Samples
+from shared.audio.codec import RATE, Samples
 
 __all__ = ["beeps", "longest_gap", "onsets", "speech", "write_wav"]
 

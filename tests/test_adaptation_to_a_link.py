@@ -7,9 +7,9 @@ import itertools
 import pytest
 from simulated_call import AdaptingCall, Moment
 
-from sender.profile import BasePoint
+from sender.profiles import BasePoint
 from shared.codec.bundle import CLOCK_WRAP_MS
-from shared.link.pacing import LATER_RATE
+from shared.transport.pacing import LATER_RATE
 
 WIDE, THIN = 64_000.0, 8_000.0
 

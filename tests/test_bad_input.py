@@ -19,25 +19,25 @@ from call_examples import FPS, Program, outgoing_half, read_clip, write_clip
 from receiving_examples import Listening
 
 from receiver import __main__ as receiver_main
-from receiver.call import Studio
+from receiver.settings import Studio
 from receiver.upscale import Bicubic
 from sender import __main__ as sender_main
 from sender.call import SenderSettings, send_call
 from sender.capture import open_source
 from sender.pump import Pump
+from shared.call.exit_status import FAILED, INTERRUPTED, USAGE
+from shared.call.loop import TooManyErrors
 from shared.codec.picture import Picture as PictureMessage
 from shared.codec.picture import PictureCodec
 from shared.codec.pieces import split
-from shared.link.base import Channel, LinkClosed
-from shared.link.webrtc import Peer
 from shared.models import registry
 from shared.models.engine import Engine
 from shared.models.registry import load_basis, wire_hash
 from shared.motion import Motion
-from shared.session.call import TooManyErrors
-from shared.session.ending import FAILED, INTERRUPTED, USAGE
-from shared.session.hello import Hello, check
-from shared.session.signalling import SignallingServer, join
+from shared.signalling.direct import SignallingServer, join
+from shared.signalling.hello import Hello, check
+from shared.transport.link import Channel, LinkClosed
+from shared.transport.webrtc import Peer
 
 HELLO = Hello("compact", wire_hash("compact"), "sender", "file", FPS, 28, 256)
 
@@ -273,7 +273,7 @@ async def test_a_sender_of_garbage_is_sent_away(
     for n in range(200):  # of random pieces, half could be the first of a picture
         peer.send(channel, chance.bytes(1 + 7 * n % 300))
     with pytest.raises(TooManyErrors, match="the sender sent 51 malformed messages"):
-        await asyncio.wait_for(receiver.call, 30)
+        await asyncio.wait_for(receiver.settings, 30)
     await peer.close()
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["malformed"] >= 51
@@ -295,10 +295,10 @@ async def test_a_sender_of_pictures_that_are_none_is_sent_away(
             except LinkClosed:
                 break
             await asyncio.sleep(0.03)
-            if receiver.call.done():
+            if receiver.settings.done():
                 break
         with pytest.raises(TooManyErrors, match="a WebP picture is one RIFF file"):
-            await receiver.call
+            await receiver.settings
     await peer.close()
 
 
@@ -328,7 +328,7 @@ async def test_a_video_without_a_face_is_a_call(
     wall = write_clip(tmp_path / "wall.mp4", [np.full((240, 320, 3), 90 + n, np.uint8) for n in range(25)])
     receiver = Listening(studio, capsys, tmp_path / "o.mp4", tmp_path / "r.json")
     sent = await asyncio.wait_for(send_call(SenderSettings(await receiver.url(), str(wall), device="cpu")), 30)
-    shown = await asyncio.wait_for(receiver.call, 30)
+    shown = await asyncio.wait_for(receiver.settings, 30)
     assert any("no face at the other end" in text for text in receiver.status.texts)
     assert (sent["sources_sent"], shown["frames_shown"], shown["malformed"]) == (0, 0, 0)
     assert sent["ended"] == "this side ended the call"
@@ -366,7 +366,7 @@ def test_ctrl_c_ends_both_sides_properly(tmp_path: Path) -> None:
 def test_a_sender_that_dies_is_missed(tmp_path: Path) -> None:
     out, report = tmp_path / "o.mp4", tmp_path / "r.json"
     hurry = (
-        "import functools, shared.session.call as c\n"
+        "import functools, shared.call.loop as c\n"
         "c.Silence = functools.partial(c.Silence, silent_after=2.5, dead_after=4.0)"
     )
     listen = ("--listen", "127.0.0.1:0", "--out", out, "--report", report)

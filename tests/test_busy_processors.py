@@ -9,10 +9,10 @@ import pytest
 from simulated_call import FPS, AdaptingCall
 
 from receiver.playout import Frame
-from sender.effort import Spare
-from sender.profile import USUAL_BASE
+from sender.cpu_load import Spare
+from sender.profiles import USUAL_BASE
 from sender.refresh import EveryN
-from sender.voice import Packet
+from shared.audio.packetizer import Packet
 
 WIDE = 64_000.0
 SOUND_MS = 60

@@ -11,13 +11,13 @@ import pytest
 from call_examples import SIDE, ColourEngine, incoming_half, make_basis, picture
 
 from benchmarks.relay import Relay
-from receiver.incoming import IncomingHalf
-from sender.outgoing import OutgoingHalf, OutgoingSettings
+from receiver.decoder import IncomingHalf
+from sender.encoder import OutgoingHalf, OutgoingSettings
 from sender.refresh import EveryN
-from shared.link.acks import MAX_DELAY
-from shared.link.base import Channel, Kind
-from shared.link.webrtc import Peer
-from shared.session.call import run_call
+from shared.call.loop import run_call
+from shared.transport.aiortc_patches.sack_bundling import MAX_DELAY
+from shared.transport.link import Channel, Kind
+from shared.transport.webrtc import Peer
 
 FPS = 100.0
 """Four times as fast as life."""

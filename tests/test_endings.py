@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from call_examples import ROOT, Program, read_clip
 
-from shared.callfile import Message, read_call
-from shared.session.ending import INTERRUPTED, WELL
+from shared.call.call_file import Message, read_call
+from shared.call.exit_status import INTERRUPTED, WELL
 
 
 def wait_for_bytes(path: Path, size: int) -> None:
@@ -68,10 +68,10 @@ def test_files_are_whole_when_a_signal_ends_what_writes_them(tmp_path: Path) -> 
 
 
 def test_a_rendezvous_server_is_stopped() -> None:
-    command = [sys.executable, "-m", "shared.session.rendezvous", "--host", "127.0.0.1", "--port", "0", "--no-stun"]
+    command = [sys.executable, "-m", "shared.rendezvous", "--host", "127.0.0.1", "--port", "0", "--no-stun"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         assert "receivers wait with" in server.stdout.readline()
         server.send_signal(signal.SIGTERM)
         _, said = server.communicate(timeout=60)
-    assert (server.returncode, said) == (INTERRUPTED, "\npython -m shared.session.rendezvous: stopped\n")
+    assert (server.returncode, said) == (INTERRUPTED, "\npython -m shared.rendezvous: stopped\n")

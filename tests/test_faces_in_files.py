@@ -9,11 +9,11 @@ import pytest
 from call_examples import psnr, read_clip, write_clip
 from face_examples import people, placed, room
 
-from receiver.call import ReceiverSettings
 from receiver.replay import replay_call
+from receiver.settings import ReceiverSettings
 from sender.call import SenderSettings
+from sender.call_recording import record_call
 from sender.detect import Image
-from sender.recording import record_call
 from sender.refresh import First
 from shared.codec import av1
 

@@ -13,17 +13,17 @@ import pytest
 from call_examples import SIDE, ColourEngine, make_basis, picture, read_clip
 from speech_examples import beeps, onsets, write_wav
 
-from receiver.incoming import IncomingHalf
+from receiver.decoder import IncomingHalf
+from receiver.output.outputs import Sinks
 from receiver.replay import pictures
-from receiver.sinks import Sinks
 from receiver.upscale import Bicubic
+from sender.call_recording import play
 from sender.capture import open_source
-from sender.outgoing import OutgoingHalf, OutgoingSettings
-from sender.recording import play
+from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.microphone import FileSound
 from sender.refresh import First
-from sender.sound import FileSound
-from shared.callfile import CallFileError, CallWriter, Message, Shown, read_call
-from shared.session.hello import Hello
+from shared.call.call_file import CallFileError, CallWriter, Message, Shown, read_call
+from shared.signalling.hello import Hello
 
 FLASH, DARK = 50.0, -50.0
 

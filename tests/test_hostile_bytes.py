@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from benchmarks.fuzz import attack
 from benchmarks.fuzz_targets import Target, targets
-from shared.callfile import CallFileError
+from shared.call.call_file import CallFileError
+from shared.codec import MalformedControl
 from shared.codec.control import Bye, unpack_control
-from shared.codec.errors import MalformedControl
-from shared.session.hello import MAX_FPS, MIN_FPS, Hello, MalformedHello
+from shared.signalling.hello import MAX_FPS, MIN_FPS, Hello, MalformedHello
 
 NAMES = (
     *("bundle", "sound", "base", "base_key", "base_packet", "base_track"),

@@ -10,8 +10,8 @@ from certificate_examples import make_certificate
 
 from receiver.__main__ import parse as parse_receiver
 from sender.__main__ import parse as parse_sender
-from shared.session.certificate import Https
-from shared.session.rendezvous import parse as parse_rendezvous
+from shared.rendezvous.__main__ import parse as parse_rendezvous
+from shared.trust.certificate import Https
 
 
 def test_options_become_settings() -> None:

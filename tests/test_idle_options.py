@@ -11,8 +11,8 @@ import pytest
 from receiver import __main__ as receiver_main
 from receiver.replay import replay_call
 from sender import __main__ as sender_main
-from sender.recording import record_call
-from shared.session.ending import USAGE
+from sender.call_recording import record_call
+from shared.call.exit_status import USAGE
 
 FILE = "--source x.mp4 --out o.pinhole"
 CALL = "--peer http://h/join/t"

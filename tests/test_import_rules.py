@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,3 +18,10 @@ def test_imports_keep_to_the_rules() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 broken" in done.stdout
+
+
+def test_the_files_that_the_architecture_names_are_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\b(?:sender|receiver|shared|pinhole|tests)/[a-z0-9_/]+\.py\b", text))
+    assert len(named) >= 20
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []

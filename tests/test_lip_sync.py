@@ -12,10 +12,10 @@ from call_examples import FPS, SIDE
 from sound_examples import DARK, FLASH, SoundingCall
 from speech_examples import beeps, longest_gap, onsets, speech, write_wav
 
-from receiver.sinks import Sinks
-from shared.link.acks import MAX_PACKETS
-from shared.link.base import ACK_SIZE, wire_cost
-from shared.sound.codec import RATE, Samples
+from receiver.output.outputs import Sinks
+from shared.audio.codec import RATE, Samples
+from shared.transport.aiortc_patches.sack_bundling import MAX_PACKETS
+from shared.transport.link import ACK_SIZE, wire_cost
 
 BEEPS = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
 SECONDS = 8.0

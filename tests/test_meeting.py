@@ -13,22 +13,22 @@ from call_examples import FPS, ColourEngine, make_basis, outgoing_half, picture
 from desk_examples import Desk
 
 from receiver import __main__ as receiver_main
-from receiver import entrance, reception
-from receiver.call import ReceiverSettings, Studio
-from receiver.reception import Receiver
+from receiver import registry, server
+from receiver.server import Receiver
+from receiver.settings import ReceiverSettings, Studio
 from receiver.upscale import Bicubic
 from sender import __main__ as sender_main
 from sender.call import SenderSettings, send_call
-from shared.link.webrtc import Peer
-from shared.session.call import run_call
-from shared.session.exchange import SignallingError
-from shared.session.hello import Hello
-from shared.session.joining import meet
-from shared.session.passes import Passes
-from shared.session.pasting import Terminal, join_by_hand
-from shared.session.rendezvous import RendezvousServer
-from shared.session.rooms import Limits
-from shared.session.status import StatusLine
+from shared.call.loop import run_call
+from shared.call.report import StatusLine
+from shared.rendezvous.rooms import Limits
+from shared.rendezvous.server import RendezvousServer
+from shared.signalling.hello import Hello
+from shared.signalling.offer_answer import SignallingError
+from shared.signalling.pasting import Terminal, join_by_hand
+from shared.signalling.reconnect import meet
+from shared.signalling.tokens import Passes
+from shared.transport.webrtc import Peer
 
 HELLO = Hello("compact", "0123456789abcdef", "sender", "camera", FPS, 4, 64)
 
@@ -39,7 +39,7 @@ Join = Callable[[MakeOffer], Any]
 @asynccontextmanager
 async def receiving(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> AsyncIterator[asyncio.Task[dict[str, Any]]]:
     """A receiver with the colour engine."""
-    monkeypatch.setattr(reception, "wire_hash", lambda engine: HELLO.engine_hash)
+    monkeypatch.setattr(server, "wire_hash", lambda engine: HELLO.engine_hash)
     studio = Studio(ColourEngine(), make_basis(), Bicubic())
     work = asyncio.create_task(Receiver(ReceiverSettings(**settings), studio, StatusLine()).run())
     try:
@@ -104,7 +104,7 @@ async def test_a_call_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
         here.type(await there.shows("Waiting for the connection"))
         return await joining
 
-    monkeypatch.setattr(entrance, "Terminal", there.terminal)
+    monkeypatch.setattr(registry, "Terminal", there.terminal)
     try:
         async with receiving(monkeypatch, by_hand=True) as work:
             await call(join, by_hand=True)
@@ -117,7 +117,7 @@ async def test_a_call_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_nothing_pasted_ends_the_receiver(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk()
     desk.end()
-    monkeypatch.setattr(entrance, "Terminal", desk.terminal)
+    monkeypatch.setattr(registry, "Terminal", desk.terminal)
     async with receiving(monkeypatch, by_hand=True) as work:
         with pytest.raises(SignallingError, match="the input ended before an offer was pasted"):
             await asyncio.wait_for(work, 60)
@@ -186,8 +186,8 @@ async def test_a_link_that_nobody_used_ends_in_a_room_too(
     keep: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = 1e9
-    monkeypatch.setattr("receiver.guests.Passes", functools.partial(Passes, clock=lambda: now))
-    monkeypatch.setattr(entrance, "expire", functools.partial(entrance.expire, look=0.01))
+    monkeypatch.setattr("receiver.registry.Passes", functools.partial(Passes, clock=lambda: now))
+    monkeypatch.setattr(registry, "expire", functools.partial(registry.expire, look=0.01))
     async with (
         RendezvousServer("127.0.0.1", 0) as server,
         receiving(monkeypatch, rendezvous=server.url, keep=keep) as work,

@@ -17,22 +17,22 @@ import numpy as np
 import pytest
 from call_examples import outgoing_half
 
-from receiver.call import ReceiverSettings, Studio
-from receiver.incoming import IncomingHalf
-from receiver.page.stage import OnStage, Stage
+from receiver.decoder import IncomingHalf
+from receiver.output.outputs import Sinks
+from receiver.output.page.view import OnStage, Stage
 from receiver.receiving import Place
-from receiver.reception import Receiver
-from receiver.sinks import Sinks
+from receiver.server import Receiver
+from receiver.settings import ReceiverSettings, Studio
 from receiver.synthesis import PreparedSource
 from receiver.upscale import Bicubic
 from sender.analysis import Analysis
 from sender.call import SenderSettings, send_call
-from sender.outgoing import OutgoingHalf
-from sender.sound import SoundSettings
-from shared.link.viewers import Viewers
+from sender.encoder import OutgoingHalf
+from sender.microphone import SoundSettings
+from shared.call.report import StatusLine
 from shared.models.engine import Engine
 from shared.models.registry import load_basis
-from shared.session.status import StatusLine
+from shared.transport.viewers import Viewers
 
 HOLDERS = (IncomingHalf, OutgoingHalf, PreparedSource, Analysis, Sinks, OnStage)
 """What has pictures, keypoints or motions during a call."""

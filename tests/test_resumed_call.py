@@ -14,23 +14,23 @@ import pytest
 from call_examples import FPS, ColourEngine, make_basis, outgoing_half, picture
 from receiving_examples import Texts
 
-from receiver import reception
-from receiver.call import ReceiverSettings, Studio
-from receiver.reception import Receiver
+from receiver import server
+from receiver.server import Receiver
+from receiver.settings import ReceiverSettings, Studio
 from receiver.upscale import Bicubic
-from sender.outgoing import OutgoingHalf
-from shared.link.base import Channel
-from shared.link.ice import IceSettings
-from shared.link.resuming import ResumingLink
-from shared.link.webrtc import Peer
-from shared.link.workarounds import ice_connection
-from shared.session import calling as module
-from shared.session.call import follow, run_call
-from shared.session.calling import calling
-from shared.session.exchange import RefusedForGood
-from shared.session.hello import Hello
-from shared.session.rendezvous import RendezvousServer
-from shared.session.state import read_receiver, read_sender
+from sender.encoder import OutgoingHalf
+from shared.call.loop import follow, run_call
+from shared.call.state import read_receiver, read_sender
+from shared.rendezvous.server import RendezvousServer
+from shared.signalling import reconnect as module
+from shared.signalling.hello import Hello
+from shared.signalling.offer_answer import RefusedForGood
+from shared.signalling.reconnect import calling
+from shared.transport.aiortc_patches.private_state import ice_connection
+from shared.transport.ice import IceSettings
+from shared.transport.link import Channel
+from shared.transport.resuming import ResumingLink
+from shared.transport.webrtc import Peer
 
 HELLO = Hello("compact", "0123456789abcdef", "sender", "camera", FPS, 4, 64)
 
@@ -38,7 +38,7 @@ HELLO = Hello("compact", "0123456789abcdef", "sender", "camera", FPS, 4, 64)
 @pytest.fixture(autouse=True)
 def _loss_is_noticed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "QUIET_SECONDS", 1.0)
-    monkeypatch.setattr(reception, "wire_hash", lambda engine: HELLO.engine_hash)
+    monkeypatch.setattr(server, "wire_hash", lambda engine: HELLO.engine_hash)
 
 
 def unplug(link: ResumingLink) -> None:

@@ -7,13 +7,13 @@ import pytest
 from call_examples import FPS, SIDE, incoming_half, outgoing_half, picture, source_that_came
 from simulated_call import SimulatedCall, even
 
-from receiver.incoming import IncomingHalf
-from sender.outgoing import OutgoingHalf
-from sender.profile import LARGEST_BUNDLE
+from receiver.decoder import IncomingHalf
+from sender.encoder import OutgoingHalf
+from sender.profiles import LARGEST_BUNDLE
 from sender.refresh import EveryN
 from sender.source_coder import SourceJob
 from shared.codec import control
-from shared.link.resuming import Change
+from shared.transport.resuming import Change
 
 
 def call(outgoing: OutgoingHalf | None = None) -> SimulatedCall:

@@ -12,15 +12,15 @@ from simulated_call import Shown, SimulatedCall
 from simulated_call import even as clocks_at
 
 from benchmarks.line import Conditions
-from receiver.incoming import IncomingHalf
+from receiver.decoder import IncomingHalf
 from receiver.upscale import Bicubic
 from sender.analysis import Analysis
-from sender.outgoing import OutgoingHalf, OutgoingSettings
-from sender.pace import LONGEST_STILL
+from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.frame_rate import LONGEST_STILL
 from sender.refresh import First
 from shared.codec.bundle import decode_bundle
-from shared.link.base import Channel
 from shared.motion import Motion
+from shared.transport.link import Channel
 
 TICK = 0.005
 

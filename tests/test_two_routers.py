@@ -48,7 +48,7 @@ def met(network: TwoRouters, folder: Path) -> Iterator[tuple[subprocess.Popen[st
     """A rendezvous server in the middle, a receiver at one home and a sender at the other."""
     for name in ("one", "two"):
         (folder / name).mkdir()
-    server = running(network.inside("net"), "shared.session.rendezvous", "--host", SERVER, home=folder)
+    server = running(network.inside("net"), "shared.rendezvous.server", "--host", SERVER, home=folder)
     with server as meeting:
         url = printed(meeting.stdout, "receivers wait with")
         waiting = running(

@@ -14,12 +14,12 @@ from call_examples import CLIP_FRAMES, Program, psnr, read_clip, write_clip
 from receiving_examples import Listening
 from speech_examples import onsets, speech, write_wav
 
-from receiver.call import Studio
+from receiver.settings import Studio
 from receiver.upscale import Bicubic
 from sender.call import SenderSettings, send_call
 from shared.models.engine import Engine, Picture
 from shared.models.registry import load_basis
-from shared.session.hello import Hello
+from shared.signalling.hello import Hello
 
 
 def film_sound(path: Path) -> np.ndarray:

@@ -8,9 +8,9 @@ from datetime import date
 from pathlib import Path
 
 from shared.codec.control import Bye, Note, pack_control, unpack_control
-from shared.link.base import Channel, Fingerprints
-from shared.session.trust import Trust, TrustSettings
-from shared.session.verified import Verified
+from shared.transport.link import Channel, Fingerprints
+from shared.trust.identity import Trust, TrustSettings
+from shared.trust.verified import Verified
 
 MONDAY = date(2025, 11, 3)
 HELLO = pack_control(Note("hello"))

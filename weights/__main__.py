@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from shared.loading import INTERRUPTED
-from shared.models.store import folder, stored
+from shared.models.stored_weights import folder, stored
 from shared.signals import interrupting
 from weights.digest import sha256_of
 from weights.errors import WeightsError
@@ -135,7 +135,10 @@ def _fetch(args: argparse.Namespace) -> int:
         print(f"{args.name} comes with pinhole: there is nothing to fetch")
         return 0
     entry = _find(published(args.catalogue), args.name)
-    from weights.fetch import FetchSettings, fetch  # brings PyTorch, which takes seconds
+    from weights.fetch import (
+        FetchSettings,
+        fetch,  # brings PyTorch, which takes seconds
+    )
 
     settings = FetchSettings(args.source, args.accept_licence, args.keep, args.again, args.new_version)
     paths = fetch(entry, settings, _say, _ask if sys.stdin.isatty() else None)
@@ -145,7 +148,12 @@ def _fetch(args: argparse.Namespace) -> int:
 
 
 def _convert(args: argparse.Namespace) -> int:
-    from weights.convert import Origin, converted, keep, store_names  # brings PyTorch, which takes seconds
+    from weights.convert import (
+        Origin,
+        converted,
+        keep,
+        store_names,  # brings PyTorch, which takes seconds
+    )
 
     result = converted(args.file, args.name, say=_say)
     name = args.name or result.name

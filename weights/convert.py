@@ -11,10 +11,8 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from shared.models.converted import Converted
 from shared.models.esrgan_layouts import converted as esrgan
-from shared.models.finite import check_finite
-from shared.models.store import folder, stored
+from shared.models.stored_weights import Converted, check_finite, folder, stored
 from shared.models.vox256.convert import converted as vox256
 from weights.checkpoint import load
 from weights.digest import sha256_of, size_text

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from shared.models.store import folder, stored
+from shared.models.stored_weights import folder, stored
 from weights.convert import Converter, Origin, converted, keep, store_names
 from weights.download import Arrived, check, download, local_file
 from weights.errors import WeightsError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shared.models.store import stored
+from shared.models.stored_weights import stored
 from weights.digest import size_text
 from weights.published import Published
 from weights.record import Record

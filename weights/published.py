@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from shared.models.store import embedded
+from shared.models.stored_weights import embedded
 from weights.errors import WeightsError
 
 LARGEST = 2_000_000_000

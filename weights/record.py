@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from shared.models.store import folder
+from shared.models.stored_weights import folder
 from weights.digest import sha256_of
 from weights.errors import WeightsError
 from weights.published import safe_file

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.models import store
-from shared.models.store import stored
+from shared.models import stored_weights
+from shared.models.stored_weights import stored
 from weights.digest import sha256_of
 from weights.record import Record, Stored
 
@@ -45,13 +45,15 @@ def damage(file: Stored) -> str:
 
 def embedded() -> dict[str, dict[str, Any]]:
     """The entries of `catalogue.json` by name."""
-    entries: dict[str, dict[str, Any]] = json.loads(store.embedded("catalogue.json").read_text(encoding="utf-8"))
+    entries: dict[str, dict[str, Any]] = json.loads(
+        stored_weights.embedded("catalogue.json").read_text(encoding="utf-8")
+    )
     return entries
 
 
 def embedded_path(entry: dict[str, Any]) -> Path:
     """Where the file of an entry of `catalogue.json` is."""
-    return store.embedded(entry["file"])
+    return stored_weights.embedded(entry["file"])
 
 
 def _wrong(path: Path, sha256: str, size: int) -> str:

@@ -18,10 +18,10 @@ import struct
 import zlib
 from dataclasses import dataclass
 
+from shared.codec import MalformedBase
 from shared.codec.base_section import GENERATIONS
 from shared.codec.base_video import MAX_CRF, MAX_KEY_BYTES, SIZES
 from shared.codec.bundle import CLOCK_WRAP_MS
-from shared.codec.errors import MalformedBase
 
 KIND = 0xB1
 PIECES_ID = 0x8000

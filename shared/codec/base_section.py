@@ -21,9 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from shared.codec.base_headers import LENGTH, code_header, phase, read_header
+from shared.codec import MalformedBundle
+from shared.codec.av1_headers import LENGTH, code_header, phase, read_header
 from shared.codec.base_video import MAX_PACKET_BYTES
-from shared.codec.errors import MalformedBundle
 from shared.codec.range_coder import TOTAL, FrequencyTable, RangeDecoder, RangeEncoder
 
 BASE_SECTION = 3

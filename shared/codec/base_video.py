@@ -20,10 +20,9 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange
 
-from shared.codec.av1 import DECODER, ENCODER
-from shared.codec.bounded import Bounded, EncoderStuck
-from shared.codec.errors import MalformedBase
-from shared.codec.obu import (
+from shared.codec import MalformedBase
+from shared.codec.av1 import DECODER, ENCODER, Bounded, EncoderStuck, RgbImage, calm_threads, to_planes, to_rgb
+from shared.codec.av1_headers import (
     FRAME,
     INTER_FRAME,
     KEY_FRAME,
@@ -35,8 +34,6 @@ from shared.codec.obu import (
     unit,
     units,
 )
-from shared.codec.planes import RgbImage, to_planes, to_rgb
-from shared.codec.svt import calm_threads
 
 SIZES = (64, 96, 128, 192, 256)
 """Sides in pixels."""

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.codec import MalformedBundle
+from shared.codec.audio_section import MAX_SOUND_BYTES, SOUND_SECTION, SoundPacket, pack_sound, unpack_sound
 from shared.codec.base_section import BASE_SECTION, MAX_SECTION_BYTES, BasePacket, pack_base, unpack_base
-from shared.codec.errors import MalformedBundle
 from shared.codec.motion_basis import MAX_INTEGER, MotionBasis, Numbers
 from shared.codec.range_coder import TOTAL, FrequencyTable, RangeDecoder, RangeEncoder
-from shared.codec.sound import MAX_SOUND_BYTES, SOUND_SECTION, SoundPacket, pack_sound, unpack_sound
 from shared.motion import Motion
 
 VERSION = 3

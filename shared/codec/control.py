@@ -11,7 +11,7 @@ from typing import Any
 
 import msgpack
 
-from shared.codec.errors import MalformedControl
+from shared.codec import MalformedControl
 
 MAX_CONTROL_BYTES = 1024
 MAX_TEXT = 200
@@ -136,7 +136,7 @@ class BaseHeld:
 
 @dataclass(frozen=True)
 class Commitment:
-    """The offerer is bound to a nonce it does not show yet; see `shared.session.verification` for these three."""
+    """The offerer is bound to a nonce it does not show yet; see `short_authentication_string` for these three."""
 
     hash: bytes = _checked(_bytes(32))
 

@@ -1,15 +1,16 @@
-"""How a motion becomes integers and back: an expression basis, quantiser steps and the probabilities of the integers.
+"""The motion basis: how a motion becomes integers and back.
 
-A motion is described by the *numbers* that are coded: those of the seven pose numbers whose step is not zero (the
-scale as its logarithm), then the coefficients of the expression in a learned linear basis (PCA weighted by the effect
-on keypoints), each divided by its step. The bundle makes integers of them, and those travel; floating point starts
-after decoding, so both ends agree exactly on what was sent.
+An expression basis, quantiser steps and the probabilities of the integers; and a plain one for networks that nobody has
+fitted one to yet: a call works at once, `fit_codec` makes it cheaper.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
@@ -18,23 +19,37 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from shared.codec.contexts import Contexts
-from shared.codec.range_coder import FrequencyTable
+from shared.codec.range_coder import TOTAL, UNIT, Contexts, FrequencyTable
 from shared.motion import POSE_SIZE, FloatArray, Motion
 
 Numbers = NDArray[np.float64]
 """(D,) coded numbers of a motion in units of their steps."""
-
 MAX_INTEGER = 8191
 """Largest magnitude of a quantised number; a difference of two then fits 16 bits."""
-
 ANGLE_LIMIT = 90.0
 SCALE_LIMITS = (0.02, 5.0)
 TRANSLATION_LIMIT = 2.0
 EXPRESSION_LIMIT = 2.0
-
 _SCALE = 3
 """Index of the scale among the pose numbers."""
+REACH = 63
+_EFFECT = 0.295
+"""Pixels (of 256) that a step of any number moves the keypoints by, RMS: all roundings together come to about 0.5."""
+_PIXELS = 128.0
+_SPREAD = 0.35
+"""RMS of the canonical keypoints along each axis: what an angle or the scale moves."""
+_DEPTH_WEIGHT = 0.25
+"""Depth is coded more coarsely: the volume has 16 places along it, and 64 across."""
+_POSE_SIZES = (24.0, 16.0, 16.0, 0.0625, 24.0, 24.0, 6.0)
+_PLANE_SIZE, _DEPTH_SIZE = 6.0, 2.0
+"""Mean magnitudes of the integers: pose numbers, expression across, expression along the depth."""
+_POSE_CHANGES = (1.5, 1.5, 1.5, 0.0625, 1.0, 1.0, 0.5)
+_PLANE_CHANGE, _DEPTH_CHANGE = 0.5, 0.25
+"""The same of differences between frames at 25 a second. The scale changes with the crop, hardly ever."""
+_EDGES = (0.4, 0.8, 1.3)
+_ACTIVITIES = (Fraction(1, 4), Fraction(5, 8), Fraction(9, 8), Fraction(5, 2))
+"""Edges of the contexts, and how large differences are in each, in mean sizes."""
+_ESCAPES = TOTAL // 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,3 +194,50 @@ class MotionBasis:
 
     def _tensors(self) -> dict[str, NDArray[np.generic]]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+def plain_basis(keypoints: int) -> MotionBasis:
+    """The basis for motions of so many keypoints, all seven pose numbers coded."""
+    pixels_a_degree = math.pi / 180 * _SPREAD * _PIXELS
+    turned_in_plane = math.sqrt(2.0)  # yaw and pitch move one coordinate, roll and scale two
+    effects = (
+        pixels_a_degree, pixels_a_degree, turned_in_plane * pixels_a_degree, turned_in_plane * _SPREAD * _PIXELS,
+        _PIXELS, _PIXELS, _DEPTH_WEIGHT * _PIXELS,
+    )  # fmt: skip
+    plane = _EFFECT * math.sqrt(keypoints) / _PIXELS  # one of K keypoints moves
+    steps = [plane, plane, plane / _DEPTH_WEIGHT] * keypoints
+    sizes = [*_POSE_SIZES, *([_PLANE_SIZE, _PLANE_SIZE, _DEPTH_SIZE] * keypoints)]
+    changes = [*_POSE_CHANGES, *([_PLANE_CHANGE, _PLANE_CHANGE, _DEPTH_CHANGE] * keypoints)]
+    identity = np.eye(3 * keypoints, dtype=np.float32)
+    return MotionBasis(
+        pose_mean=np.zeros(POSE_SIZE, np.float32),
+        pose_steps=np.array([_rounded(_EFFECT / effect) for effect in effects], np.float32),
+        expression_mean=np.zeros(3 * keypoints, np.float32),
+        components=identity,
+        analysis=identity.copy(),
+        component_steps=np.array([_rounded(step) for step in steps], np.float32),
+        intra_frequencies=_tables(sizes, Fraction(1)),
+        inter_frequencies=np.stack([_tables(changes, activity) for activity in _ACTIVITIES]),
+        activity=np.array([round(UNIT / change) for change in changes], np.uint16),
+        context_edges=np.array([round(UNIT * edge) for edge in _EDGES], np.uint16),
+    )
+
+
+def _rounded(step: float) -> float:
+    """To a fraction of a power of two, so that the last digits of a machine's arithmetic do not matter."""
+    return round(step * 2**16) / 2**16
+
+
+def _tables(sizes: Sequence[float], factor: Fraction) -> NDArray[np.uint16]:
+    return np.stack([_geometric(Fraction(size) * factor) for size in sizes])
+
+
+def _geometric(size: Fraction) -> NDArray[np.uint16]:
+    """(2R + 2,) frequencies of integers whose mean magnitude is about `size`, and of the escape.
+
+    Each integer is 1 / (1 + 1 / size) times as likely as the one nearer to zero.
+    """
+    ratio = size / (size + 1)
+    weights = [ratio.numerator ** abs(n) * ratio.denominator ** (REACH - abs(n)) for n in range(-REACH, REACH + 1)]
+    frequencies = [weight * (TOTAL - _ESCAPES) // sum(weights) for weight in weights]
+    return np.array([*frequencies, TOTAL - sum(frequencies)], np.uint16)

@@ -1,18 +1,6 @@
 """Source pictures: their pixels as bytes, and the message that carries one with its keypoints and motion.
 
-Message, big-endian; arrays are float16:
-
-    offset  size
-    0       1     version
-    1       2     source id
-    3       1     number of the crop
-    4       1     codec
-    5       2+2   width, height
-    9       1     K
-    10      6K    canonical keypoints
-            14+6K motion of the source
-            ...   picture bytes
-            4     CRC-32 of everything before
+The size of a picture is read from its head before any library sees the data.
 """
 
 from __future__ import annotations
@@ -21,27 +9,23 @@ import struct
 import zlib
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.codec import av1
-from shared.codec.containers import webp_head
-from shared.codec.errors import MalformedPicture
+from shared.codec import MalformedPicture, av1
 from shared.motion import POSE_SIZE, FloatArray, Motion
 
 RgbImage = NDArray[np.uint8]
 Quality = int | Literal["max"]
-
 VERSION = 1
 MIN_SIDE, MAX_SIDE = 16, 1024
 MAX_LOSSLESS_SIDE = 256
 """A lossless WebP may bring tables of its own for every 4x4 pixels, 6 KB each: 400 MB at 1024x1024, 27 MB here."""
 DEFAULT_QUALITY = 65
 """About 37 dB PSNR-Y and 2 KB on a face at 256x256: sources are rare, and eyes and skin lose visibly below that."""
-
 _HEADER = struct.Struct(">BHBBHHB")
 _CRC = struct.Struct(">I")
 _MAX_CANONICAL = 100.0
@@ -50,6 +34,10 @@ _AVIF = 2
 """Codec of a picture in an AVIF file, which earlier versions sent where SVT-AV1 was missing."""
 _LOSSLESS = 101
 """OpenCV's WebP quality that means lossless."""
+_RIFF = 12
+_CHUNK = 8
+_LOSSY_START = b"\x9d\x01\x2a"
+_LOSSLESS_START = 0x2F
 
 
 class PictureCodec(IntEnum):
@@ -197,3 +185,34 @@ def _decode_webp(data: bytes, width: int, height: int) -> RgbImage:
     if bgr.shape != (height, width, 3):
         raise MalformedPicture(f"a WebP picture turned out to be {bgr.shape}")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+class WebpHead(NamedTuple):
+    """What a WebP picture says of itself."""
+
+    width: int
+    height: int
+    lossless: bool
+
+
+def webp_head(data: bytes) -> WebpHead:
+    """Size and kind of a WebP file that is one picture, without alpha, animation or metadata. Raises MalformedPicture.
+
+    RFC 9649, sections 2.4 to 2.6 and 3.4; RFC 6386, section 9.1.
+    """
+    chunk, length = data[_RIFF : _RIFF + 4], int.from_bytes(data[_RIFF + 4 : _RIFF + _CHUNK], "little")
+    body = data[_RIFF + _CHUNK :]
+    whole = int.from_bytes(data[4:8], "little") + _CHUNK == len(data) and length + length % 2 == len(body)
+    if data[:4] != b"RIFF" or data[8:_RIFF] != b"WEBP" or not whole:
+        raise MalformedPicture("a WebP picture is one RIFF file with one chunk, something else arrived")
+    if chunk == b"VP8 " and body[3:6] == _LOSSY_START and len(body) >= 10:
+        # the upper two bits of each side ask for enlargement on display
+        return WebpHead(_little(body[6:8]) & 0x3FFF, _little(body[8:10]) & 0x3FFF, lossless=False)
+    if chunk == b"VP8L" and body[:1] == bytes([_LOSSLESS_START]) and len(body) >= 5:
+        bits = _little(body[1:5])
+        return WebpHead((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, lossless=True)
+    raise MalformedPicture("a WebP picture in another form than Pinhole writes arrived")
+
+
+def _little(data: bytes) -> int:
+    return int.from_bytes(data, "little")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 
-from shared.codec.errors import MalformedPicture
+from shared.codec import MalformedPicture
 
 PIECE_SIZE = 300
 """Bytes of a piece, header included: 0.2 s at 16 kbit/s."""

@@ -1,12 +1,11 @@
-"""What a face looks like, as a short vector: to tell that another person sits there, not who anybody is.
+"""Appearance: a face as a short vector, to tell that another person sits there, not who anybody is.
 
-The `compact` motion network says where the face is. The picture is sampled there on a curved mask of canonical
-coordinates, so that turning, moving and the background count for little. The first stages of the same network describe
-that frontal view, cell by cell, and a linear discriminant (Fisher 1936; fitted by `python -m
-weights.training.appearance`) keeps what differs between people and not between pictures of one.
+And whether all sources of a call show one face: appearances and times are passed in.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -36,6 +35,12 @@ FEATURES = 48 * _CELLS**2
 """Numbers that describe a view before the discriminant: the channels of the third stage in every cell."""
 DIMENSIONS = 32
 """Numbers of an appearance."""
+THRESHOLD = 0.95
+"""A source at least this far from every earlier one shows another face (`python -m benchmarks.face_change`; the model
+card has what it costs and what it finds)."""
+_FIRST, _KEPT = 4, 16
+"""Appearances that are compared with, of which so many are the call's first: the light may change, and change back.
+So a face that is changed little by little is not noticed."""
 
 
 class FaceReader:
@@ -107,3 +112,34 @@ def load_appearances() -> Appearances:
     """Reads appearances by the embedded discriminant. Raises EngineError if weights are missing or damaged."""
     fitted = load_file(locate("compact-appearance"))
     return Appearances(face_reader(), *(fitted[name].float().numpy() for name in ("mean", "axes")))
+
+
+class FaceWatch:
+    """Compares each source with the earlier ones. What is found stays until the call ends: a short swap matters too."""
+
+    def __init__(self, threshold: float = THRESHOLD) -> None:
+        self.changed: float | None = None
+        """When the first source came that shows another face; None while there is none."""
+        self.changes = 0
+        """Sources that show another face."""
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when the first one came."""
+        self._threshold = threshold
+        self._known: list[FloatArray] = []
+
+    def take(self, appearance: FloatArray, now: float) -> None:
+        """The next source's appearance; one that departs is not compared with later."""
+        if self._known and nearest(appearance, self._known) >= self._threshold:
+            self.changes += 1
+            if self.changed is None:
+                self.changed = now
+                self.on_change()
+            return
+        self._known.append(appearance)
+        if len(self._known) > _KEPT:
+            del self._known[_FIRST]
+
+
+def nearest(appearance: FloatArray, known: list[FloatArray]) -> float:
+    """Distance to the nearest of at least one known appearance."""
+    return float(distance(np.stack(known), appearance).min())

@@ -20,10 +20,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from shared.errors import PinholeError
-from shared.models import compact, openvino_models
-from shared.models.batches import batches
-from shared.models.exchange import BasePicture
-from shared.models.finite import check_finite
+from shared.models import compact, dense_motion, openvino_engine
+from shared.models.base_fusion import BasePicture
 from shared.models.frame import (
     NATIVE_SIDE,
     EagerFrames,
@@ -33,14 +31,16 @@ from shared.models.frame import (
     Pictures,
     Reading,
     base_pixels,
+    batches,
     frame_numbers,
     parts_of,
 )
 from shared.models.graphs import StaticFrames
 from shared.models.layers import KEYPOINTS
 from shared.models.motion_network import MOTION_INPUT
-from shared.models.openvino_frames import OpenVinoFrames, OpenVinoReading
+from shared.models.openvino_engine import OpenVinoFrames, OpenVinoReading
 from shared.models.precision import NAMES, NarrowConvolutions, drawing_type, halve_weights, narrow_for_good
+from shared.models.stored_weights import check_finite
 from shared.motion import FloatArray, Motion
 
 logger = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class CompactEngine:
         """
         self._device, self.size = torch.device(device), size
         weights = {} if generator is None else _read(generator)
-        network = compact.CompactNetwork(compact.GENERATORS[generator_of(weights)])
+        network = compact.CompactNetwork(dense_motion.GENERATORS[generator_of(weights)])
         load_strictly(network.motion, motion)
         if generator is not None:
             # a generator that was trained before there was a base layer exchanges low frequencies, as an untrained one
@@ -168,7 +168,7 @@ class CompactEngine:
         with torch.inference_mode(), self._half():
             # planes, once a source: grid sampling would make them anew for every frame
             encoded = self._network.encoder(self._tensor(picture))
-            features = compact.SourceFeatures(*(part.float().contiguous() for part in encoded))
+            features = dense_motion.SourceFeatures(*(part.float().contiguous() for part in encoded))
             source = parts_of(features, canonical, motion, fine)
         if self._device.type == "cuda":
             torch.cuda.current_stream(self._device).synchronize()  # frames are drawn on another stream
@@ -217,11 +217,11 @@ def _takes_openvino(backend: str, device: torch.device, precision: str) -> bool:
     """Whether OpenVINO computes. Raises EngineError if it should and cannot."""
     if backend == "openvino" and device.type != "cpu":
         raise EngineError("--backend openvino computes on a CPU: leave it out, or use --device cpu")
-    if backend == "openvino" and not openvino_models.installed():
+    if backend == "openvino" and not openvino_engine.installed():
         raise EngineError("OpenVINO is not installed: pip install 'pinhole[fast]', or use --backend torch")
     if backend == "openvino" and precision == "bf16":
         raise EngineError("--backend openvino draws in fp32: leave --precision out, or use --backend torch")
-    return device.type == "cpu" and backend != "torch" and openvino_models.installed()
+    return device.type == "cpu" and backend != "torch" and openvino_engine.installed()
 
 
 def _frames(
@@ -313,7 +313,7 @@ def _is_checkpoint(path: Path) -> bool:
 def generator_of(weights: Mapping[str, Tensor]) -> str:
     """Which of `compact.GENERATORS` has weights of these shapes; `compact` if none has."""
     first = weights.get("encoder.layers.2.0.bias")
-    for name, widths in compact.GENERATORS.items():
+    for name, widths in dense_motion.GENERATORS.items():
         if first is not None and len(first) == widths.features:
             return name
     return "compact"

@@ -1,12 +1,14 @@
-"""The ESRGAN x4 generator: residual-in-residual dense blocks (Wang et al. 2018, section 3.1).
+"""ESRGAN (Wang et al. 2018): sources enlarged by residual-in-residual dense blocks.
 
-Parameter names are those of the published checkpoints (`RRDB_trunk.0.RDB1.conv1.weight`); `esrgan_layouts` brings
-others to them.
+In overlapping windows, so that the size of a picture does not bound the memory needed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -18,8 +20,7 @@ from torch import Tensor, nn
 
 from shared.models.engine import EngineError, Picture
 from shared.models.esrgan_layouts import FILE, PUBLISHED, converted, dimensions
-from shared.models.finite import check_finite
-from shared.models.tiles import tiled
+from shared.models.stored_weights import check_finite
 
 WINDOW = 256
 """Side in px of what passes the published network at once, in about a gigabyte; larger pictures pass in windows."""
@@ -27,8 +28,56 @@ MARGIN = 32
 """px that windows see beyond what is taken from them. A pixel depends on 349 px around it in the published network, but
 hardly on far ones: with 16 px the 23 blocks of the parity data and the embedded weights differ by 6e-6 from the whole
 picture, with 24 px by rounding only."""
-
 _RESIDUAL_SCALE = 0.2
+
+
+class Window(NamedTuple):
+    """One axis of a window: where it is read from, and which part of the whole is taken from it."""
+
+    start: int
+    keep_from: int
+    keep_to: int
+
+
+def windows(length: int, side: int, margin: int) -> list[Window]:
+    """Windows of `side` px, evenly spread over `length` px; parts kept meet in the middle of each overlap.
+
+    What is kept lies at least `margin` px from a window's edge, unless that is the picture's own. One window of
+    `length` px where it is no longer than `side`. Raises ValueError where the margins fill the whole window.
+    """
+    if length <= side:
+        return [Window(0, 0, length)]
+    if side <= 2 * margin:
+        raise ValueError(f"windows of {side} px keep nothing within margins of {margin} px on either side")
+    count = -(-(length - 2 * margin) // (side - 2 * margin))
+    starts = [i * (length - side) // (count - 1) for i in range(count)]
+    seams = [0, *((a + side + b) // 2 for a, b in pairwise(starts)), length]
+    return [Window(start, *span) for start, span in zip(starts, pairwise(seams), strict=True)]
+
+
+def tiled(network: Callable[[Tensor], Tensor], picture: Tensor, scale: int, side: int, margin: int) -> Tensor:
+    """(B, C', scale H, scale W) from (B, C, H, W): what the network makes of windows of at most `side` px.
+
+    It is what the network makes of the whole where `margin` px cover its receptive field. A picture that fits one
+    window passes whole.
+    """
+    rows, columns = (windows(length, side, margin) for length in picture.shape[2:])
+    if len(rows) == len(columns) == 1:
+        return network(picture)
+    whole: Tensor | None = None
+    for y in rows:
+        for x in columns:
+            part = network(picture[..., y.start : y.start + side, x.start : x.start + side])
+            if whole is None:
+                whole = part.new_empty(*part.shape[:2], *(scale * length for length in picture.shape[2:]))
+            kept = part[..., _kept(y, scale), _kept(x, scale)]
+            whole[..., scale * y.keep_from : scale * y.keep_to, scale * x.keep_from : scale * x.keep_to] = kept
+    assert whole is not None
+    return whole
+
+
+def _kept(window: Window, scale: int) -> slice:
+    return slice(scale * (window.keep_from - window.start), scale * (window.keep_to - window.start))
 
 
 class DenseBlock(nn.Module):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from shared.models.converted import Converted
+from shared.models.stored_weights import Converted
 
 FILE = "esrgan.safetensors"
 """Name of converted weights in the user's store."""

@@ -5,6 +5,7 @@ Nothing is decided and nothing is copied from or to the host on the way from `mo
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -14,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shared.models.base_fusion import STATE, After, Base, base_state
-from shared.models.compact import CompactNetwork, Source, SourceFeatures
-from shared.models.exchange import BasePicture
+from shared.models.base_fusion import STATE, After, Base, BasePicture, base_state
+from shared.models.compact import CompactNetwork
+from shared.models.dense_motion import Source, SourceFeatures
 from shared.models.layers import KEYPOINTS, MotionTensors
 from shared.models.motion_network import MotionNetwork
 from shared.motion import FloatArray, Motion
@@ -27,7 +28,6 @@ SOURCE_NUMBERS = _CANONICAL_NUMBERS + MOTION_NUMBERS
 BASE_NUMBERS, AFTER_NUMBERS = MOTION_NUMBERS + STATE, MOTION_NUMBERS + 1
 NATIVE_SIDE = 256
 """px of the source pictures that the networks see, whatever is drawn."""
-
 Pictures = NDArray[np.uint8]
 """(B, S, S, 3) RGB."""
 Parts = tuple[Tensor, ...]
@@ -168,3 +168,18 @@ def _base(numbers: Tensor, pixels: Tensor) -> Base:
 def _motion(canonical: Tensor, numbers: Tensor) -> MotionTensors:
     rotation, scale, shift, expression = torch.split(numbers, [3, 1, 2, 3 * KEYPOINTS], 1)  # type: ignore[no-untyped-call]
     return MotionTensors(canonical, rotation, scale, shift, expression.reshape(-1, KEYPOINTS, 3))
+
+
+def batches(kinds: Sequence[int], sizes: Sequence[int]) -> list[list[int]]:
+    """Indices of `kinds` in batches of one kind, each as large as one of `sizes` (ascending).
+
+    The last index of a batch is repeated until a size is reached.
+    """
+    out = []
+    for kind in sorted(set(kinds)):
+        alike = [index for index, each in enumerate(kinds) if each == kind]
+        for at in range(0, len(alike), sizes[-1]):
+            batch = alike[at : at + sizes[-1]]
+            size = sizes[bisect_left(sizes, len(batch))]
+            out.append(batch + batch[-1:] * (size - len(batch)))
+    return out

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 
 from shared.codec.motion_basis import MotionBasis
-from shared.models import store
+from shared.models import stored_weights
 from shared.models.engine import NATIVE_SIZE, SIZES, CompactEngine, Engine, EngineError
 from shared.models.vox256.convert import basis_file, generator_file, motion_file
 from shared.models.vox256.engine import TRAINED_SIZES, Vox256Engine
@@ -24,14 +24,16 @@ GENERATORS = ("auto", "compact", "standard")
 
 
 def _catalogue() -> dict[str, dict[str, Any]]:
-    entries: dict[str, dict[str, Any]] = json.loads(store.embedded("catalogue.json").read_text(encoding="utf-8"))
+    entries: dict[str, dict[str, Any]] = json.loads(
+        stored_weights.embedded("catalogue.json").read_text(encoding="utf-8")
+    )
     return entries
 
 
 def locate(name: str) -> Path:
     """Path of a catalogued weights file. Raises EngineError if it is missing or its SHA-256 is not the catalogue's."""
     entry = _catalogue()[name]
-    path = store.embedded(entry["file"])
+    path = stored_weights.embedded(entry["file"])
     if not path.is_file():
         raise EngineError(f"the weights file {entry['file']} is missing: install pinhole again, or restore it from git")
     found = _digest(path)
@@ -45,7 +47,7 @@ def locate(name: str) -> Path:
 
 def locate_stored(engine: str, file: str) -> Path:
     """Path of a weights file of a published engine in the user's store. Raises EngineError if it is not there."""
-    path = store.stored(file)
+    path = stored_weights.stored(file)
     if not path.is_file():
         raise EngineError(
             f"the weights of {engine} are not on this machine ({file} is missing): get them with `python -m weights "

@@ -12,9 +12,9 @@ from benchmarks.base_alone import measure_base, play
 from benchmarks.cache import Cache
 from benchmarks.clip import Clip
 from benchmarks.measure import Measurer
-from sender.profile import BasePoint
-from shared.link.base import Channel
+from sender.profiles import BasePoint
 from shared.models.engine import Picture
+from shared.transport.link import Channel
 
 BASE = BasePoint(128, 12.5, 63, 4.5)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 
 from benchmarks.accounting import Message, kbps, messages_on_wire, rtp_on_wire
-from shared.link.base import ACK_SIZE, Channel, Kind, wire_cost
-from shared.link.computed import CONSENT_BYTES_PER_SECOND
+from shared.transport.link import ACK_SIZE, Channel, Kind, wire_cost
+from shared.transport.metering import CONSENT_BYTES_PER_SECOND
 
 CONSENT = 10 * CONSENT_BYTES_PER_SECOND
 

@@ -5,8 +5,8 @@ import pytest
 
 from benchmarks import echo
 from benchmarks.room import Room
-from shared.sound.codec import RATE, Samples
-from shared.sound.echo import LAG_SECONDS, EchoCanceller
+from shared.audio.codec import RATE, Samples
+from shared.audio.echo import LAG_SECONDS, EchoCanceller
 
 
 class Fades:

@@ -18,13 +18,13 @@ from benchmarks.endurance_rows import Process, Row, outcome, rows
 from benchmarks.line import Bursts, Conditions
 from benchmarks.progress import Progress
 from benchmarks.relay import Relay
-from receiver.incoming import IncomingHalf
+from receiver.decoder import IncomingHalf
 from receiver.upscale import Bicubic
 from sender.capture import Capture, Frame
-from sender.outgoing import OutgoingHalf, OutgoingSettings
+from sender.encoder import OutgoingHalf, OutgoingSettings
 from sender.refresh import EveryN, First
 from shared.models.registry import wire_hash
-from shared.session.hello import Hello
+from shared.signalling.hello import Hello
 
 NOTHING = Process(None, None)
 
@@ -137,7 +137,7 @@ def test_a_name_that_no_row_has(capsys: pytest.CaptureFixture[str]) -> None:
 async def test_a_call_goes_on_after(dies: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endurance_resumed, "_BEFORE_SECONDS", 1.0)
     monkeypatch.setattr(endurance_resumed, "_AFTER_SECONDS", 1.0)
-    monkeypatch.setattr("shared.session.calling.QUIET_SECONDS", 1.0)
+    monkeypatch.setattr("shared.signalling.reconnect.QUIET_SECONDS", 1.0)
     monkeypatch.setattr(endurance, "LOOKED_AHEAD", 1.0)
     bench = endurance.Bench(parse([]), Progress(1.0))
     death = Death("x", dies, 2.0)

@@ -8,11 +8,11 @@ from call_examples import FPS, SIDE, ColourEngine, make_basis, picture
 
 from benchmarks.loopback import Loopback, Unpaced
 from receiver.upscale import Bicubic
-from sender.outgoing import OutgoingSettings
+from sender.encoder import OutgoingSettings
 from sender.refresh import EveryN, First, RefreshPolicy
-from shared.link.base import Channel
-from shared.link.pacing import PicturePacer
 from shared.models.engine import Picture
+from shared.transport.link import Channel
+from shared.transport.pacing import PicturePacer
 
 FRAMES = 23
 LEFT = [(i / FPS, picture(2 * (i - 10), 3 * i)) for i in range(FRAMES)]

@@ -13,7 +13,7 @@ from call_examples import read_clip
 
 from benchmarks.quality import find_clips, main, policy
 from benchmarks.sheet import moments
-from receiver.record import Recorder
+from receiver.output.recorder import Recorder
 from sender.refresh import EveryN, First, PoseMoved
 from sender.sample import sample_frames
 from shared.models.engine import Picture

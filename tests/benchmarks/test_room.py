@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.room import BLOCK, Room, blocks
-from shared.sound.codec import RATE, Samples
+from shared.audio.codec import RATE, Samples
 
 
 def noise(seconds: float, seed: int = 0) -> Samples:

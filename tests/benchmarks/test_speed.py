@@ -15,7 +15,7 @@ from benchmarks import engine_speed
 from benchmarks.engine_speed import Budget, engine_figures, engine_table, runs, variants
 from benchmarks.speed import main, timed
 from receiver.upscale import Bicubic
-from shared.models import openvino_models, precision
+from shared.models import openvino_engine, precision
 from shared.models.engine import Engine, EngineError
 
 
@@ -90,7 +90,7 @@ def test_engines_without_weights_are_left_out_and_those_without_batches_draw_one
 def test_every_way_to_draw_that_a_machine_has_is_measured(
     openvino: bool, bf16: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openvino_models, "_version", lambda package: "2026.4" if openvino else None)
+    monkeypatch.setattr(openvino_engine, "_version", lambda package: "2026.4" if openvino else None)
     monkeypatch.setattr(precision, "_cpu_multiplies_bf16", lambda: bf16)
     more = ["compact, openvino"] * openvino + ["compact, bf16"] * bf16
     assert list(variants("compact", "cpu")) == ["compact", *more]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from call_examples import ColourEngine, make_basis
 
 from pinhole import Codec, Decoder, Encoder, EncoderOptions, Frame
-from receiver.call import Studio
+from receiver.settings import Studio
 from receiver.upscale import Bicubic
 from shared.models.engine import Picture
 

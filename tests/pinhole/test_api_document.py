@@ -10,10 +10,10 @@ import pytest
 
 import pinhole
 from pinhole import Codec
-from receiver.call import Studio
+from receiver.settings import Studio
 from receiver.upscale import Bicubic
+from shared.models.base_fusion import BasePicture
 from shared.models.engine import Engine, Picture, Weighted
-from shared.models.exchange import BasePicture
 from shared.models.registry import load_basis
 from shared.motion import FloatArray, Motion
 

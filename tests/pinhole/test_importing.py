@@ -10,7 +10,7 @@ import pytest
 from shared.loading import end_while_loading
 
 
-@pytest.mark.parametrize(("program", "ends"), [("sender", True), ("shared.session.rendezvous", True), ("app", False)])
+@pytest.mark.parametrize(("program", "ends"), [("sender", True), ("shared.rendezvous.server", True), ("app", False)])
 def test_signals_of_another_program_stay_as_they_are(monkeypatch: pytest.MonkeyPatch, program: str, ends: bool) -> None:
     changed = []
     monkeypatch.setattr(signal, "signal", lambda number, _: changed.append(number))

@@ -12,10 +12,9 @@ from api_examples import PLAIN, call, colour_codec, yaw
 from call_examples import ColourEngine, make_basis, picture
 
 from pinhole import Channel, Codec, EncoderOptions, EngineError, Incompatible, PinholeError, TooManyErrors
-from receiver.call import Studio
+from receiver.settings import Studio
 from receiver.upscale import Bicubic
-from shared.codec import control
-from shared.codec.errors import MalformedPicture
+from shared.codec import MalformedPicture, control
 from shared.models.engine import Picture
 
 STILL: list[Picture | None] = [picture(0.0)] * 50

@@ -9,11 +9,11 @@ from api_examples import PLAIN, colour_codec, yaw
 from call_examples import ColourEngine, make_basis, picture, psnr
 
 from pinhole import CallFileError, Codec, EncoderOptions, Incompatible, NoFaceError
-from receiver.call import Studio
+from receiver.settings import Studio
 from receiver.upscale import Bicubic
 from sender.call import SenderSettings
+from sender.call_recording import record_call
 from sender.capture import open_source
-from sender.recording import record_call
 
 YAWS = [float(n % 80 - 40) for n in range(60)]
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from receiver.attention import Attention
-from shared.session.call import TICK_SECONDS
+from receiver.delay import Attention
+from shared.call.loop import TICK_SECONDS
 
 
 def looked(until: float, attention: Attention | None = None, every: float = TICK_SECONDS) -> Attention:

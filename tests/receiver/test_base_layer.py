@@ -9,17 +9,17 @@ import pytest
 from based_call import CRF, PER_BUNDLE, STEP, Filming, Watching, note, source, taking_half, yaw
 
 from receiver.base_track import OLDEST, REQUEST_EVERY
-from receiver.recording import CallRecording
+from receiver.output.byte_log import CallRecording
 from receiver.replay import pictures
-from shared.callfile import Resumed, read_call
+from shared.call.call_file import Resumed, read_call
+from shared.call.loop import TooManyErrors
 from shared.codec import av1, control
 from shared.codec.base_key import PIECES_ID
 from shared.codec.pieces import split
-from shared.link.base import Channel
-from shared.link.resuming import Change
 from shared.models.engine import Picture
-from shared.session.call import TooManyErrors
-from shared.session.hello import Hello
+from shared.signalling.hello import Hello
+from shared.transport.link import Channel
+from shared.transport.resuming import Change
 
 pytestmark = pytest.mark.skipif(not av1.available(), reason="this PyAV has no SVT-AV1 or dav1d")
 

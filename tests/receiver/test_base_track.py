@@ -10,12 +10,11 @@ from kept import elements
 
 from receiver import base_track
 from receiver.base_track import OLDEST, REQUEST_EVERY, BaseTrack
-from shared.codec import av1
+from shared.codec import MalformedBase, av1
 from shared.codec.base_key import BaseKey
 from shared.codec.base_section import BasePacket
 from shared.codec.base_video import BaseDecoder, BaseEncoder
 from shared.codec.bundle import Bundle
-from shared.codec.errors import MalformedBase
 
 pytestmark = pytest.mark.skipif(not av1.available(), reason="this PyAV has no SVT-AV1 or dav1d")
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from receiver.clock import ClockOffset
+from receiver.delay import ClockOffset
 
 
 def trip(clock: ClockOffset, now: float, offset: float, there: float = 0.05, back: float = 0.05) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from receiver.delays import KEPT, LATEST, Delays
+from receiver.delay import KEPT, LATEST, Delays
 
 
 def test_all_of_a_short_call_are_kept() -> None:

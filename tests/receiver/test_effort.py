@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from receiver.effort import RETRY_SECONDS, Effort
-from shared.mixture import MOST
+from receiver.player import RETRY_SECONDS, Effort
+from shared.gallery import MOST
 
 
 def drawn(effort: Effort, seconds: float, frames: int, start: float = 0.0, sources: int = 2) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from receiver.lag import LinkLag
+from receiver.delay import LinkLag
 
 EVERY = 0.2
 

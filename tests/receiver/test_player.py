@@ -15,10 +15,10 @@ from call_examples import make_motion
 from receiver.player import Player
 from receiver.playout import Frame
 from receiver.synthesis import Mixed
-from shared.codec.errors import MalformedPicture
+from shared.call.loop import TooManyErrors
+from shared.codec import MalformedPicture
 from shared.cores import DRAWERS
 from shared.models.engine import Picture
-from shared.session.call import TooManyErrors
 
 WITHIN = 60.0
 """Seconds after which a test that hangs fails."""

@@ -10,14 +10,14 @@ from call_examples import FPS, ColourEngine, make_basis
 from memory_link import memory_pair
 
 from receiver import receiving as module
-from receiver import sinks
-from receiver.call import Studio
+from receiver.output import outputs
+from receiver.output.outputs import Sinks
+from receiver.output.recorder import RecordError
 from receiver.receiving import Place, Receiving
-from receiver.record import RecordError
-from receiver.sinks import Sinks
+from receiver.settings import Studio
 from receiver.upscale import Bicubic
-from shared.callfile import read_call
-from shared.session.hello import SOUND, Hello
+from shared.call.call_file import read_call
+from shared.signalling.hello import SOUND, Hello
 
 HELLO = Hello("compact", "0123456789abcdef", "sender", "camera", FPS, 4, 64, {SOUND: True})
 
@@ -44,8 +44,8 @@ MADE: list[Closes] = []
 @pytest.fixture(autouse=True)
 def _devices(monkeypatch: pytest.MonkeyPatch) -> None:
     MADE.clear()
-    monkeypatch.setattr(sinks, "VirtualCamera", Closes)
-    monkeypatch.setattr("receiver.listening.open_speaker", Closes)
+    monkeypatch.setattr(outputs, "VirtualCamera", Closes)
+    monkeypatch.setattr("receiver.output.speaker.open_speaker", Closes)
 
 
 def receiving(folder: Path) -> Receiving:

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 from call_examples import incoming_half, make_basis, make_motion, outgoing_half, picture, psnr, read_clip
 
-from receiver.call import ReceiverSettings
 from receiver.playout import Frame
 from receiver.replay import pictures, replay_call
+from receiver.settings import ReceiverSettings
 from receiver.synthesis import PreparedSource
 from sender.call import SenderSettings
-from sender.recording import record_call
+from sender.call_recording import record_call
 from sender.refresh import EveryN
-from shared.callfile import CallFileError, CallWriter, Message
+from shared.call.call_file import CallFileError, CallWriter, Message
 from shared.codec.bundle import Bundle, encode_bundle
-from shared.link.base import Channel
 from shared.models.engine import EngineError, Picture
 from shared.models.registry import wire_hash
-from shared.session.hello import Hello, Incompatible
+from shared.signalling.hello import Hello, Incompatible
+from shared.transport.link import Channel
 
 FRAMES = 20
 """Of the sample person."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from call_examples import make_motion
 
-from receiver.lag import URGENT, URGENT_EVERY
+from receiver.delay import URGENT, URGENT_EVERY
 from receiver.playout import Frame, Playout
 from receiver.timing import STATISTICS_SECONDS, Timing
+from shared.call.loop import TICK_SECONDS
 from shared.codec import control
 from shared.codec.bundle import Bundle
-from shared.session.call import TICK_SECONDS
 
 
 def frame(number: int, capture: float) -> Frame:

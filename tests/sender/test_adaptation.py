@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sender.adaptation import BUSY_MS, CALM_MS, PICTURE_RATES, SILENCE_SECONDS, SMALL_PICTURE, LinkAdaptation
-from sender.profile import PROFILES, USUAL_BASE
+from sender.profiles import PROFILES, USUAL_BASE
 from shared.codec.control import Stats
-from shared.link.pacing import LATER_RATE
+from shared.transport.pacing import LATER_RATE
 
 
 def stats(behind_ms: int, highest_frame: int | None = None) -> Stats:

@@ -16,21 +16,21 @@ from sender.adaptation import BACKLOG
 from sender.analysis import Analysis
 from sender.base_layer import KEY_EVERY, MOST_STUCK, BaseLayer
 from sender.base_rate import JUDGED
+from sender.critic import Probe
 from sender.crop import Crop, cut
-from sender.outgoing import OutgoingHalf, OutgoingSettings
-from sender.profile import USUAL_BASE, BasePoint, words
-from sender.quality import Probe
+from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.profiles import USUAL_BASE, BasePoint, words
 from sender.refresh import First, RefreshPolicy, WhenWorse
 from shared.codec import base_video
+from shared.codec.av1 import EncoderStuck
 from shared.codec.base_key import BaseKey, is_base_key
 from shared.codec.base_video import CodedBase
-from shared.codec.bounded import EncoderStuck
 from shared.codec.bundle import Bundle, decode_bundle
 from shared.codec.control import BASE_KEY, SENDS, BaseHeld, Held, Note, Request, Stats, pack_control, unpack_control
 from shared.codec.picture import Picture as PictureMessage
 from shared.codec.pieces import Reassembler
-from shared.link.base import Channel
-from shared.link.resuming import Change
+from shared.transport.link import Channel
+from shared.transport.resuming import Change
 
 POINT = BasePoint(64, 12.5, 55, 40.0)
 SMALL = BasePoint(128, 12.5, 63, 4.5)

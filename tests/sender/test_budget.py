@@ -4,11 +4,10 @@ from math import inf, nan
 
 import pytest
 
-from sender.budget import AHEAD_SECONDS, BURST_BYTES, OUT_SHARE, Budget, budget_for
-from sender.refresh import EveryN, WhenWorse
+from sender.refresh import AHEAD_SECONDS, BURST_BYTES, OUT_SHARE, Budget, EveryN, WhenWorse, budget_for
 from shared.codec.pieces import split
-from shared.link.base import chunk_cost
-from shared.link.pacing import PIECE
+from shared.transport.link import chunk_cost
+from shared.transport.pacing import PIECE
 
 RATE = 13.0 * 125
 OUT, BACK = 600, 350

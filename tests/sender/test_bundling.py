@@ -6,9 +6,9 @@ import pytest
 from call_examples import make_basis, make_motion
 
 from sender.base_generation import Coded
-from sender.bundling import Bundler, Made, clock_ms
-from sender.profile import LARGEST_BUNDLE
-from sender.voice import Packet
+from sender.bundler import Bundler, Made, clock_ms
+from sender.profiles import LARGEST_BUNDLE
+from shared.audio.packetizer import Packet
 from shared.codec.base_section import MAX_BASE_BYTES
 from shared.codec.bundle import Bundle, decode_bundle
 from shared.motion import Motion

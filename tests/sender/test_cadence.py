@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from sender.cadence import Cadence
+from sender.frame_rate import Cadence
 
 
 def gone(cadence: Cadence, fps: float, step: int, seconds: float = 8.0, tremble: float = 0.0) -> list[float]:

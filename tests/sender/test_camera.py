@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from sender import camera as module
-from sender.camera import SETTINGS, CameraError, open_camera
+from sender import devices as module
+from sender.devices import SETTINGS, CameraError, open_camera
 
 PICTURE = np.zeros((480, 640, 3), np.uint8)
 

@@ -16,7 +16,7 @@ from av.stream import Disposition
 from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
-from sender import camera
+from sender import devices
 from sender.capture import CameraCapture, SourceError, open_source
 from sender.decoding import Decoding
 
@@ -426,7 +426,7 @@ def test_a_camera_that_cannot_be_set_up_is_given_back(monkeypatch: pytest.Monkey
         CameraCapture(device, "camera 0")
     assert device.released
     device.released, device.set = False, broken  # type: ignore[attr-defined]
-    monkeypatch.setattr(camera, "_require_node", lambda number, name: None)
+    monkeypatch.setattr(devices, "_require_node", lambda number, name: None)
     with pytest.raises(RuntimeError, match="no such property"):
-        camera.open_camera(0, "camera 0", lambda number: device)  # type: ignore[arg-type, return-value]
+        devices.open_camera(0, "camera 0", lambda number: device)  # type: ignore[arg-type, return-value]
     assert device.released

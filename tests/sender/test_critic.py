@@ -12,8 +12,8 @@ from sender.analysis import Analysis
 from sender.critic import Critic
 from sender.crop import whole_square
 from sender.source_coder import code_source
+from shared.models.base_fusion import BasePicture
 from shared.models.engine import Engine, Picture
-from shared.models.exchange import BasePicture
 from shared.motion import FloatArray
 
 

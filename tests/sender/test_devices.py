@@ -9,11 +9,10 @@ import cv2
 import pytest
 
 from sender import devices as module
-from sender.camera import CameraError
 from sender.capture import SourceError, open_source
-from sender.devices import PROBED, Camera, find_camera, linux_cameras, listing, probed_cameras
+from sender.devices import PROBED, Camera, CameraError, find_camera, linux_cameras, listing, probed_cameras
 from sender.video4linux import Mode, captures, has_virtual_driver, modes
-from shared.sound.devices import SoundDeviceError
+from shared.audio.devices import SoundDeviceError
 
 CAMERAS = [Camera(0, "Integrated Webcam: HD"), Camera(2, "Desk Cam"), Camera(4, "Desk Cam Pro")]
 
@@ -175,7 +174,7 @@ def test_elsewhere_numbers_are_tried() -> None:
 @pytest.mark.parametrize("available", [True, False])
 def test_the_list_says_what_to_write(available: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "names", lambda kind: [(3, "Headset")])
-    monkeypatch.setattr("shared.sound.echo.available", lambda: available)
+    monkeypatch.setattr("shared.audio.echo.available", lambda: available)
     text = listing([Camera(0, "Desk", (Mode("MJPG", 640, 480, (30, 15)),))])
     *devices, echo = text.splitlines()
     assert ("headphones" in echo) != available

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sender.expectation import AT_ONCE_DB, IN_THE_END_DB, PATIENCE_SECONDS, Expectation, required_gain
+from sender.critic import AT_ONCE_DB, IN_THE_END_DB, PATIENCE_SECONDS, Expectation, required_gain
 
 
 def test_what_a_source_must_repair_falls_with_time() -> None:

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from face_examples import HEIGHT, WIDTH, people, placed, room, sent, with_hand
 
-from receiver.appearance import FaceWatch
 from sender.crop import HEAD_BAND, cut, head_of_keypoints
 from sender.detect import find_heads, find_near
 from sender.framing import Framer, Sight
-from shared.models.appearance import load_appearances
+from shared.models.appearance import FaceWatch, load_appearances
 from shared.models.engine import Engine
 from shared.motion import keypoints, pose_distance
 

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from call_examples import FPS, KEYPOINTS, make_motion
 
-from sender.analysis import Analysis
+from sender.analysis import Analysis, FrameQuality
 from sender.crop import Crop
-from sender.first_source import WINDOW_SECONDS, FirstSource
-from sender.portrait import FrameQuality
+from sender.refresh import WINDOW_SECONDS, FirstSource
 
 BLANK = np.zeros((16, 16, 3), np.uint8)
 GOOD = (0.11, 100.0, 2.0)

@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from sender.pace import LONGEST_STILL, Thinner, announced, usual_rate, without_pauses
-from shared.session.hello import MAX_FPS, MIN_FPS
+from sender.frame_rate import LONGEST_STILL, Thinner, announced, usual_rate, without_pauses
+from shared.signalling.hello import MAX_FPS, MIN_FPS
 
 
 @pytest.mark.parametrize(

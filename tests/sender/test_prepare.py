@@ -15,15 +15,15 @@ from sender import call as module
 from sender.analysis import Analysis
 from sender.call import SenderSettings, prepare, prepare_aside
 from sender.capture import Capture, Frame, SourceError
-from sender.outgoing import OutgoingHalf, OutgoingSettings
+from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.microphone import Played, Sound
 from sender.pump import Pump
 from sender.refresh import EveryN
 from sender.sending import Prepared, Sending
-from sender.sound import Played, Sound
-from sender.voice import Packet
+from shared.audio.packetizer import Packet
 from shared.codec import control
 from shared.models.engine import Picture
-from shared.session.hello import Hello
+from shared.signalling.hello import Hello
 
 WITHIN = 60.0
 HELLO = Hello("compact", "0123456789abcdef", "sender", "camera", FPS, 4, 64)

@@ -13,18 +13,17 @@ from call_examples import ColourEngine, make_basis, picture
 from sender.analysis import Analysis
 from sender.call import SenderSettings
 from sender.capture import Capture, Frame
-from sender.effort import Spare
-from sender.first_source import FirstSource
-from sender.outgoing import OutgoingHalf, OutgoingSettings, SentSource
-from sender.profile import PROFILES
+from sender.cpu_load import Spare
+from sender.encoder import OutgoingHalf, OutgoingSettings, SentSource
+from sender.profiles import PROFILES
 from sender.pump import Pump
-from sender.refresh import EveryN, First
+from sender.refresh import EveryN, First, FirstSource
 from sender.source_coder import MadeSource
 from sender.source_scheduler import Result
 from shared.codec.bundle import decode_bundle
 from shared.codec.picture import Picture as PictureMessage
-from shared.link.base import Channel
 from shared.models.engine import Picture
+from shared.transport.link import Channel
 
 FPS = 200.0
 """Tests need not take their time."""

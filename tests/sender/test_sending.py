@@ -12,17 +12,17 @@ import numpy as np
 from call_examples import FPS, outgoing_half, picture
 
 from sender.capture import Capture, Frame
+from sender.cpu_load import Spare
 from sender.crop import Crop
-from sender.effort import Spare
-from sender.outgoing import OutgoingHalf
+from sender.encoder import OutgoingHalf
+from sender.microphone import Played, Sound
 from sender.preview import Preview
 from sender.sending import VIEW_SIDE, Prepared, Sending, Watch
-from sender.sound import Played, Sound
-from sender.voice import Packet, Voice
+from shared.audio.packetizer import Packet, Voice
 from shared.codec import control
-from shared.link.base import Channel, Kind, Link, PayloadBytes, Tally, Traffic, WireBytes
 from shared.models.engine import Picture
-from shared.session.hello import Hello
+from shared.signalling.hello import Hello
+from shared.transport.link import Channel, Kind, Link, PayloadBytes, Tally, Traffic, WireBytes
 
 HELLO = Hello("compact", "0123456789abcdef", "sender", "camera", FPS, 4, 64)
 SPLIT = np.concatenate([picture(20, 200), picture(-20, 40)], axis=1)

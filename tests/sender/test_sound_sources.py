@@ -11,12 +11,12 @@ from call_examples import picture
 from speech_examples import beeps, speech, write_wav
 
 from sender.capture import Capture, SourceError, open_source
-from sender.sound import FileSound, MicrophoneSound, SoundSettings, bundle_with_sound, open_sound
-from sender.voice import Packet
-from shared.local_media import open_media
-from shared.sound import echo
-from shared.sound.codec import RATE, Samples
-from shared.sound.devices import MicrophoneStream, SoundDeviceError
+from sender.microphone import FileSound, MicrophoneSound, SoundSettings, bundle_with_sound, open_sound
+from shared.audio import echo
+from shared.audio.codec import RATE, Samples
+from shared.audio.devices import MicrophoneStream, SoundDeviceError
+from shared.audio.packetizer import Packet
+from shared.files import open_media
 
 
 def write_talk(path: Path, samples: Samples, late: float = 0.0) -> Path:
@@ -110,7 +110,7 @@ class Camera(Capture):
 
 def test_a_microphone_speaks_by_its_own_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = MicrophoneStream()
-    monkeypatch.setattr("sender.sound.open_microphone", lambda name: stream)
+    monkeypatch.setattr("sender.microphone.open_microphone", lambda name: stream)
     sound = open_sound(SoundSettings(), "camera:0", Camera())
     assert isinstance(sound, MicrophoneSound)
     monkeypatch.setattr("time.monotonic", lambda: 77.0)
@@ -144,8 +144,8 @@ def hears_a_speaker(sound: MicrophoneSound, stream: MicrophoneStream, monkeypatc
 @pytest.mark.parametrize(("wanted", "packets"), [(True, range(4)), (False, range(45, 51))])
 def test_what_a_speaker_plays_is_not_sent(wanted: bool, packets: range, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = MicrophoneStream()
-    monkeypatch.setattr("sender.sound.load", Subtracts)
-    monkeypatch.setattr("sender.sound.open_microphone", lambda name: stream)
+    monkeypatch.setattr("sender.microphone.load", Subtracts)
+    monkeypatch.setattr("sender.microphone.open_microphone", lambda name: stream)
     sound = open_sound(SoundSettings(echo_cancellation=wanted), "camera:0", Camera())
     assert isinstance(sound, MicrophoneSound)
     assert hears_a_speaker(sound, stream, monkeypatch) in packets
@@ -155,7 +155,7 @@ def test_without_the_package_the_call_is_as_it_was_and_says_so(monkeypatch: pyte
     def missing() -> None:
         raise echo.EchoUnavailable("there is no echo cancellation")
 
-    monkeypatch.setattr("sender.sound.load", missing)
+    monkeypatch.setattr("sender.microphone.load", missing)
     stream, told = MicrophoneStream(), []
     sound = MicrophoneSound(stream)
     sound.cancel_echo(list, told.append)
@@ -165,7 +165,7 @@ def test_without_the_package_the_call_is_as_it_was_and_says_so(monkeypatch: pyte
 
 
 def test_a_file_hears_no_speaker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sender.sound.load", lambda: pytest.fail("nothing is to be cancelled"))
+    monkeypatch.setattr("sender.microphone.load", lambda: pytest.fail("nothing is to be cancelled"))
     FileSound(write_wav(tmp_path / "s.wav", speech(0.5))).cancel_echo(list, lambda text: None)
 
 
@@ -175,7 +175,7 @@ def test_without_a_microphone_a_camera_calls_without_sound_unless_one_was_asked_
     def missing(name: str) -> MicrophoneStream:
         raise SoundDeviceError("there is no microphone")
 
-    monkeypatch.setattr("sender.sound.open_microphone", missing)
+    monkeypatch.setattr("sender.microphone.open_microphone", missing)
     with caplog.at_level(logging.WARNING):
         assert open_sound(SoundSettings(), "camera:0", Camera()) is None
     assert "the call has no sound: there is no microphone" in caplog.text

@@ -10,19 +10,16 @@ import pytest
 from call_examples import FPS, SIDE, ColourEngine, picture
 
 from sender.adaptation import LinkAdaptation
-from sender.analysis import Analysis
-from sender.budget import Budget
+from sender.analysis import Analysis, FrameQuality
+from sender.cpu_load import Spare
+from sender.critic import Probe, ProbeResult
 from sender.crop import Crop, whole_square
-from sender.effort import Spare
-from sender.first_source import FirstSource
-from sender.portrait import FrameQuality
-from sender.quality import Probe, ProbeResult
-from sender.refresh import EveryN, First, RefreshPolicy, WhenWorse
+from sender.refresh import Budget, EveryN, First, FirstSource, RefreshPolicy, WhenWorse
 from sender.source_coder import MadeSource, SourceJob, code_source
 from sender.source_scheduler import SourceScheduler
-from shared.codec.errors import MalformedMessage
+from shared.codec import MalformedMessage
 from shared.codec.picture import decode_picture
-from shared.link.pacing import PicturePacer
+from shared.transport.pacing import PicturePacer
 
 LINK = LinkAdaptation(5, picture_size=SIDE)
 

@@ -5,7 +5,7 @@ from itertools import accumulate
 
 import pytest
 
-from sender.spacing import LONGEST_INTERVAL, Run, evenly
+from sender.bundler import LONGEST_INTERVAL, Run, evenly
 
 FRAME = 1 / 30
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-from sender.effort import IN_TIME, LATE, Effort, Spare
+from sender.cpu_load import IN_TIME, LATE, Effort, Spare
 
 EVERY = 0.04
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from call_examples import KEYPOINTS, make_motion
 
-from shared.gallery import Gallery, Held
-from shared.mixture import FADE_FRAMES, MOST, Mixture, Share
+from shared.gallery import FADE_FRAMES, MOST, Gallery, Held, Mixture, Share
 from shared.motion import Motion
 
 

@@ -7,14 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.models import compact
-from shared.motion import (
-    SHIFT_DEGREES,
-    SIZE_DEGREES,
-    Motion,
-    keypoints,
-    pose_distance,
-    rotation_matrix,
-)
+from shared.motion import SHIFT_DEGREES, SIZE_DEGREES, Motion, keypoints, pose_distance, rotation_matrix
 
 K = compact.KEYPOINTS
 

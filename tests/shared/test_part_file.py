@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.part_file import PartFile, PlaceError, write_whole
+from shared.files import PartFile, PlaceError, write_whole
 
 
 def test_a_file_comes_to_its_place_when_it_is_kept(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from shared.signals import Ending, ended_by_signals, interrupting, listen, resto
 ROOT = Path(__file__).parents[2]
 HANGUP = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
 ALL = [signal.SIGINT, signal.SIGTERM, *HANGUP]
-MODULES = ("sender", "receiver", "weights", "shared.session.rendezvous", "benchmarks.speed", "weights.training.pack")
+MODULES = ("sender", "receiver", "weights", "shared.rendezvous.server", "benchmarks.speed", "weights.training.pack")
 
 
 def started(
@@ -74,7 +74,7 @@ def test_the_second_ctrl_c_ends_at_once(first: signal.Signals) -> None:
 
 LOOP = """
 import asyncio, time
-from shared.session.interrupt import interruptible
+from shared.signals import interruptible
 async def call():
     try:
         print("ready", flush=True)
@@ -100,7 +100,7 @@ def test_what_runs_in_a_loop_ends_in_order(number: signal.Signals) -> None:
 STUCK = """
 import asyncio, itertools, time
 from shared import signals
-from shared.session.interrupt import interruptible
+from shared.signals import interruptible
 signals.SAME_SECONDS = 0.0
 async def stuck():
     print("ready", flush=True)

@@ -9,9 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from shared.models.converted import Converted
 from shared.models.esrgan_layouts import shapes
-from shared.models.store import folder, stored
+from shared.models.stored_weights import Converted, folder, stored
 from weights.convert import CONVERTERS, Origin, converted, family, keep, store_names
 from weights.errors import WeightsError
 from weights.record import Record

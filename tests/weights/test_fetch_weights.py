@@ -12,9 +12,8 @@ import torch
 from file_server import FileServer, cut, other, page
 from safetensors.torch import load_file
 
-from shared.models.converted import Converted
 from shared.models.esrgan_layouts import shapes
-from shared.models.store import folder, stored
+from shared.models.stored_weights import Converted, folder, stored
 from weights.__main__ import main
 from weights.errors import WeightsError
 from weights.fetch import FetchSettings, fetch

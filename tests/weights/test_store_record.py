@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.models.store import folder, stored
+from shared.models.stored_weights import folder, stored
 from weights.errors import WeightsError
 from weights.record import Record, Stored, renew
 from weights.verify import damage, embedded, verify

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from shared.models.esrgan_layouts import shapes
-from shared.models.store import folder, stored
+from shared.models.stored_weights import folder, stored
 from weights.__main__ import main
 from weights.published import published
 from weights.verify import embedded, embedded_path

@@ -22,11 +22,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shared.models.base_fusion import base_state
-from shared.models.exchange import FADE_SECONDS
+from shared.models.base_fusion import FADE_SECONDS, base_state
 from shared.signals import ended_by_signals
 from weights.training.clip_list import chosen_clips
-from weights.training.wire import picked_frames
+from weights.training.source_cache import picked_frames
 
 FPS = 25.0
 """Frames a second of the clips."""
@@ -129,7 +128,7 @@ class Bases:
 
 
 def presence(age: Tensor) -> Tensor:
-    """How much base pictures of these ages in seconds count, as `shared.models.exchange.BasePicture` has it."""
+    """How much base pictures of these ages in seconds count, as `shared.models.base_fusion.BasePicture` has it."""
     return ((FADE_SECONDS - age) / (FADE_SECONDS - 0.2)).clamp(0, 1)
 
 
@@ -159,7 +158,10 @@ def prepare(folders: Sequence[Path], without: Sequence[str], out: Path, kind: st
 
 def layer(path: Path, kind: Kind, rng: np.random.Generator) -> list[tuple[int, int, int, NDArray[np.uint8]]]:
     """(number of its frame, side, crf, decoded picture) of one random layer of a clip."""
-    from shared.codec.base_video import BaseDecoder, BaseEncoder  # a machine that only reads them has no PyAV
+    from shared.codec.base_video import (
+        BaseDecoder,
+        BaseEncoder,  # a machine that only reads them has no PyAV
+    )
 
     side, step = int(rng.choice(kind.sides)), int(rng.choice(kind.steps))
     crf = int(rng.integers(kind.crfs[0], kind.crfs[1] + 1))

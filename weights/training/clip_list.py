@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from weights.training.wire import clip_paths
+from weights.training.source_cache import clip_paths
 
 
 def chosen_clips(folders: Sequence[Path], without: Sequence[str], limit: int | None) -> list[tuple[Path, str]]:

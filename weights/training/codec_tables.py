@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.codec.bundle import held
-from shared.codec.contexts import UNIT, contexts
 from shared.codec.motion_basis import MotionBasis
-from shared.codec.range_coder import TOTAL
+from shared.codec.range_coder import TOTAL, UNIT, contexts
 
 Floats = NDArray[np.float64]
 

@@ -22,7 +22,7 @@ from shared.models.base_fusion import STATE
 from weights.training import face
 from weights.training.bases import ODDS, STALE, Bases, base_states, presence
 from weights.training.clip_list import chosen_clips
-from weights.training.wire import WireSources
+from weights.training.source_cache import WireSources
 
 RARE_SHARE = 0.35
 """Share of driving frames taken from those with shut eyes or an open mouth: few, and what a viewer watches."""

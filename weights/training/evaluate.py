@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from shared.models.base_fusion import Base
-from shared.models.compact import GENERATORS, CompactNetwork, Source, SourceFeatures
+from shared.models.compact import CompactNetwork
+from shared.models.dense_motion import GENERATORS, Source, SourceFeatures
 from shared.models.layers import LANDMARKS, MotionTensors, keypoints
 from weights.training.data import Clips
 from weights.training.trainer import TrainedNetwork, motion_input

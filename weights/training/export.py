@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from shared.models.engine import generator_of
-from shared.models.finite import check_finite
+from shared.models.stored_weights import check_finite
 from shared.signals import ended_by_signals
 
 _FOLDER = Path(__file__).parent.parent

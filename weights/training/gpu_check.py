@@ -25,13 +25,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from shared.models.compact import GENERATORS, CompactNetwork
+from shared.models.base_fusion import BasePicture
+from shared.models.compact import CompactNetwork
+from shared.models.dense_motion import GENERATORS
 from shared.models.engine import SIZES, CompactEngine, EngineError, Picture, Request
-from shared.models.exchange import BasePicture
 from shared.models.frame import Frame, frame_numbers
 from shared.models.graphs import StaticFrames, repeated
 from shared.models.vox256.generator import Generator
-from shared.models.vox256.keypoint_detector import KEYPOINTS as VOX_KEYPOINTS
+from shared.models.vox256.motion import KEYPOINTS as VOX_KEYPOINTS
 from shared.signals import ended_by_signals
 from weights.training.export import export
 from weights.training.pieces import read_pieces

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from shared.models.compact import GENERATORS
+from shared.models.dense_motion import GENERATORS
 from weights.training.stages import RECIPE, Stage
 
 

@@ -10,7 +10,7 @@ import torch
 
 from weights.training.bases import KINDS, Bases
 from weights.training.data import Clips, by_person, head_poses, rare_frames
-from weights.training.wire import WireSources
+from weights.training.source_cache import WireSources
 
 
 def packed_clips(folder: Path, layout: dict[str, Any], section: str = "train") -> Clips:

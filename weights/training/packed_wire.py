@@ -1,4 +1,4 @@
-"""Coded sources of `weights.training.wire` as near-lossless video, for packing."""
+"""Coded sources of `weights.training.source_cache` as near-lossless video, for packing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weights.training import video
-from weights.training.wire import _KEYS, read_cache, unpacked
+from weights.training.source_cache import _KEYS, read_cache, unpacked
 
 _CRF = 12.0
 """What the codec has made of them is to be seen, what H.264 adds to it is not."""
@@ -55,7 +55,7 @@ def read_coded(paths: Sequence[Path]) -> CodedSources:
     """The sources of some caches. Raises ValueError if one is damaged."""
     sources = defaultdict(list)
     for path in paths:
-        arrays = read_cache(path, _KEYS, "weights.training.wire")
+        arrays = read_cache(path, _KEYS, "weights.training.source_cache")
         begins = np.concatenate([[0], arrays["ends"][:-1]])
         for index, frame, begin, end in zip(arrays["index"], arrays["frame"], begins, arrays["ends"], strict=True):
             sources[str(arrays["clip"][index])].append((int(frame), arrays["data"][begin:end]))

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from shared.models.compact import GENERATORS
+from shared.models.dense_motion import GENERATORS
 from weights.training.data import Clips
 from weights.training.evaluate import evaluate
 from weights.training.stages import RECIPE, Stage, chosen
@@ -133,7 +133,7 @@ def main() -> int:
     parser.add_argument("--without", nargs="*", default=[], metavar="COLUMN=TEXT",
                         help="leave out clips of which clips.csv says so, as upstream=Multiface")  # fmt: skip
     parser.add_argument("--dev", type=Path, help="folder of clips of other people, for the metrics in the log")
-    parser.add_argument("--wire", type=Path, help="cache of coded sources, see python -m weights.training.wire")
+    parser.add_argument("--wire", type=Path, help="cache of coded sources, see python -m weights.training.source_cache")
     parser.add_argument("--bases", type=Path, help="folder of coded base layers, see python -m weights.training.bases")
     parser.add_argument("--dev-bases", type=Path, help="the same of the clips of --dev")
     parser.add_argument("--perceptual", type=Path, metavar="FILE",

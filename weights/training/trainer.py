@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from shared.models.base_fusion import Base
-from shared.models.compact import GENERATORS, CompactNetwork, Source, SourceFeatures, Widths
+from shared.models.compact import CompactNetwork
+from shared.models.dense_motion import GENERATORS, Source, SourceFeatures, Widths
 from shared.models.layers import KEYPOINTS, LANDMARKS, MotionTensors, grid, keypoints, warp
 from shared.models.motion_network import HIDDEN, MOTION_INPUT, MotionNetwork
 from shared.models.precision import NarrowConvolutions, narrow_pays

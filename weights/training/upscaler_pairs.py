@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from shared.call.report import StatusLine
 from shared.models.engine import Picture
 from shared.models.esrgan import resampled
-from shared.session.status import StatusLine
-from weights.training.wire import (
+from weights.training.source_cache import (
     QUALITIES,
     packed,
     picked_frames,

@@ -14,12 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from shared.codec.plain_basis import plain_basis
-from shared.models.converted import Converted
+from shared.codec.motion_basis import plain_basis
+from shared.models.stored_weights import Converted
 from shared.models.vox256.blocks import absent_norms
 from shared.models.vox256.generator import Generator
-from shared.models.vox256.keypoint_detector import KEYPOINTS, KeypointDetector
-from shared.models.vox256.pose_estimator import PoseEstimator
+from shared.models.vox256.motion import KEYPOINTS, KeypointDetector, PoseEstimator
 
 NAMES = ("vox256", "adasr")
 PARTS: dict[str, type[nn.Module]] = {

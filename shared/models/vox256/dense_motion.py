@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from shared.models.vox256.blocks import DownBlock3d, Foldable, UpBlock3d, volume_grid
-from shared.models.vox256.keypoint_detector import DEPTH, KEYPOINTS
+from shared.models.vox256.motion import DEPTH, KEYPOINTS
 
 CHANNELS = 32
 """Of the feature volume."""

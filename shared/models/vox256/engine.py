@@ -15,12 +15,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from shared.models.base_fusion import BasePicture, exchange
 from shared.models.engine import EngineError, Picture, Weighted, load_strictly
-from shared.models.exchange import BasePicture, exchange
 from shared.models.vox256.blocks import absent_norms, fold, without
 from shared.models.vox256.generator import Generator
-from shared.models.vox256.keypoint_detector import KEYPOINTS, KeypointDetector
-from shared.models.vox256.pose_estimator import PoseEstimator, angles
+from shared.models.vox256.motion import KEYPOINTS, KeypointDetector, PoseEstimator, angles
 from shared.motion import FloatArray, Motion, keypoints
 
 Network = TypeVar("Network", bound=nn.Module)

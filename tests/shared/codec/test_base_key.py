@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from shared.codec import MalformedBase, MalformedPicture
 from shared.codec.base_key import BaseKey, is_base_key
 from shared.codec.base_video import MAX_KEY_BYTES
-from shared.codec.errors import MalformedBase, MalformedPicture
 from shared.codec.picture import Picture
 from shared.codec.pieces import Reassembler, split
 

@@ -6,7 +6,9 @@ from base_examples import coded
 from codec_examples import make_basis, make_motions
 
 from benchmarks import fuzz_base
-from shared.codec import av1
+from shared.codec import MalformedBundle, av1
+from shared.codec.audio_section import MAX_PACKETS as MAX_SOUND_PACKETS
+from shared.codec.audio_section import SoundPacket
 from shared.codec.base_section import (
     FURTHEST,
     MAX_BASE_BYTES,
@@ -17,18 +19,8 @@ from shared.codec.base_section import (
     unpack_base,
 )
 from shared.codec.base_video import MAX_PACKET_BYTES
-from shared.codec.bundle import (
-    MAX_BUNDLE_BYTES,
-    MAX_MOTION_BYTES,
-    Bundle,
-    BundleEncoder,
-    decode_bundle,
-    encode_bundle,
-)
-from shared.codec.errors import MalformedBundle
+from shared.codec.bundle import MAX_BUNDLE_BYTES, MAX_MOTION_BYTES, Bundle, BundleEncoder, decode_bundle, encode_bundle
 from shared.codec.motion_basis import MotionBasis
-from shared.codec.sound import MAX_PACKETS as MAX_SOUND_PACKETS
-from shared.codec.sound import SoundPacket
 
 BASIS = make_basis()
 

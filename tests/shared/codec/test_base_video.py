@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from base_examples import Hanging, coded, scene
 
-from shared.codec import av1, base_video
+from shared.codec import MalformedBase, av1, base_video
+from shared.codec.av1 import Bounded, EncoderStuck
+from shared.codec.av1_headers import FRAME, SEQUENCE_HEADER, sequence_header, unit, units
 from shared.codec.base_video import MAX_KEY_BYTES, MAX_PACKET_BYTES, SIZES, BaseDecoder, BaseEncoder
-from shared.codec.bounded import Bounded, EncoderStuck
-from shared.codec.errors import MalformedBase
-from shared.codec.obu import FRAME, SEQUENCE_HEADER, sequence_header, unit, units
 
 pytestmark = pytest.mark.skipif(not av1.available(), reason="this PyAV has no SVT-AV1 or dav1d")
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.codec.bounded import Bounded, EncoderStuck
+from shared.codec.av1 import Bounded, EncoderStuck
 
 WITHIN = 60.0
 

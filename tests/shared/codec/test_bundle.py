@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from codec_examples import make_basis, make_motions
 
+from shared.codec import MalformedBundle
 from shared.codec.bundle import (
     CLOCK_WRAP_MS,
     MAX_BUNDLE_BYTES,
@@ -16,9 +17,8 @@ from shared.codec.bundle import (
     held,
     quantise,
 )
-from shared.codec.contexts import Contexts, contexts
-from shared.codec.errors import MalformedBundle
 from shared.codec.motion_basis import MAX_INTEGER, MotionBasis
+from shared.codec.range_coder import Contexts, contexts
 from shared.motion import Motion
 
 BASIS = make_basis()

@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 
 from benchmarks.fuzz_pictures import scene, webp, webp_bomb
-from shared.codec import av1, picture
-from shared.codec.containers import WebpHead, webp_head
-from shared.codec.errors import MalformedPicture
-from shared.codec.picture import MAX_LOSSLESS_SIDE, PictureCodec, decode_picture, encode_picture
+from shared.codec import MalformedPicture, av1, picture
+from shared.codec.picture import MAX_LOSSLESS_SIDE, PictureCodec, WebpHead, decode_picture, encode_picture, webp_head
 
 
 @pytest.mark.parametrize("lossless", [False, True])

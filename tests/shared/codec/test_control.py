@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.codec import MalformedControl
 from shared.codec.control import (
     MAX_CONTROL_BYTES,
     Answer,
@@ -22,7 +23,6 @@ from shared.codec.control import (
     pack_control,
     unpack_control,
 )
-from shared.codec.errors import MalformedControl
 
 MESSAGES: list[Control] = [
     Held(epoch=255, sources=(1, 65535)),

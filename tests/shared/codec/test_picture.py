@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shared.codec import av1, picture
-from shared.codec.errors import MalformedPicture
+from shared.codec import MalformedPicture, av1, picture
 from shared.codec.picture import Picture, PictureCodec, decode_picture, encode_picture
 from shared.motion import Motion
 

@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.codec.errors import MalformedPicture
+from shared.codec import MalformedPicture
 from shared.codec.pieces import MAX_MESSAGE, MAX_PIECE, PIECE_SIZE, Reassembler, split
 
 

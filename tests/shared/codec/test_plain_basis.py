@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from shared.codec.bundle import Bundle, decode_bundle, encode_bundle
-from shared.codec.plain_basis import REACH, plain_basis
+from shared.codec.motion_basis import REACH, plain_basis
 from shared.codec.range_coder import TOTAL
 from shared.motion import FloatArray, Motion, keypoints
 

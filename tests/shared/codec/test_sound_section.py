@@ -4,10 +4,10 @@ from dataclasses import replace
 import pytest
 from codec_examples import make_basis, make_motions
 
+from shared.codec import MalformedBundle
+from shared.codec.audio_section import FURTHEST_MS, MAX_PACKETS, SoundPacket, pack_sound, packet_ms, unpack_sound
 from shared.codec.bundle import Bundle, decode_bundle, encode_bundle
-from shared.codec.errors import MalformedBundle
 from shared.codec.motion_basis import MotionBasis
-from shared.codec.sound import FURTHEST_MS, MAX_PACKETS, SoundPacket, pack_sound, packet_ms, unpack_sound
 
 WIDE_60 = 11 << 3
 """First byte of a packet of 60 ms, wide band."""

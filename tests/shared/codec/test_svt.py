@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.codec import av1, svt
+from shared.codec import av1
+from shared.codec import av1 as svt
 from shared.codec.base_video import BaseEncoder
 
 LINUX = pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="this system has no such scheduling")

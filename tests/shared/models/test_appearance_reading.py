@@ -5,8 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from receiver.appearance import THRESHOLD
-from shared.models.appearance import DIMENSIONS, FEATURES, Appearances, distance, face_reader, load_appearances, project
+from shared.models.appearance import (
+    DIMENSIONS,
+    FEATURES,
+    THRESHOLD,
+    Appearances,
+    distance,
+    face_reader,
+    load_appearances,
+    project,
+)
 from shared.models.engine import Picture
 from weights.training.appearance import coarse, discriminant, lit, shifted
 

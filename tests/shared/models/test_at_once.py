@@ -13,11 +13,11 @@ import torch
 
 from receiver.upscale import load_upscaler
 from sender.detect import find_heads
-from shared.models import openvino_models
+from shared.models import openvino_engine
 from shared.models.appearance import load_appearances
+from shared.models.base_fusion import BasePicture, LaterPicture
 from shared.models.batching import Batcher
 from shared.models.engine import Engine, Picture
-from shared.models.exchange import BasePicture, LaterPicture
 from shared.models.graphs import StaticFrames, repeated
 from shared.models.registry import load_engine
 from shared.motion import FloatArray, Motion
@@ -115,7 +115,7 @@ def test_calls_that_share_an_engine_share_nothing_else(engine: Engine, pictures:
     same([drawing(Batcher(engine, at_once=2), pictures[:2])], threads=3)
 
 
-@pytest.mark.skipif(not openvino_models.installed(), reason="needs OpenVINO")
+@pytest.mark.skipif(not openvino_engine.installed(), reason="needs OpenVINO")
 def test_openvino_does_not_either(pictures: list[Picture]) -> None:
     engine = load_engine("compact", "cpu", backend="openvino")
     same([extracting(engine, pictures), drawing(engine, pictures[:2])], threads=2)

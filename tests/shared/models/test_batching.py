@@ -12,11 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.models import batching
-from shared.models.batches import batches
-from shared.models.batching import Batcher, draw_many, largest_batch
+from shared.models.base_fusion import BasePicture
+from shared.models.batching import Batcher, draw_many, largest_batch, warm_up
 from shared.models.engine import Picture, Request, Weighted
-from shared.models.exchange import BasePicture
-from shared.models.warmup import warm_up
+from shared.models.frame import batches
 from shared.motion import Motion
 
 

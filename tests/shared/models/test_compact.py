@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from shared.models import base_fusion, compact, layers
+from shared.models import base_fusion, compact, dense_motion, layers
 
 
 def motions(batch: int, seed: int = 0) -> layers.MotionTensors:
@@ -26,7 +26,7 @@ def draw(
     driving: layers.MotionTensors,
     weights: tuple[float, ...] = (1.0,),
 ) -> compact.Drawn:
-    given = [compact.Source(network.encoder(picture), motion.canonical, motion) for picture, motion in sources]
+    given = [dense_motion.Source(network.encoder(picture), motion.canonical, motion) for picture, motion in sources]
     return network.draw(given, torch.tensor([weights]).expand(len(driving.scale), -1), driving)
 
 
@@ -70,7 +70,7 @@ def test_shapes_of_a_drawing(network: compact.CompactNetwork, size: int) -> None
     picture = torch.rand(2, 3, size, size)
     features = network.encoder(picture)
     assert features.features.shape == (2, 48, size // 4, size // 4)
-    assert features.compressed.shape == (2, compact.COMPRESSED, size // 8, size // 8)
+    assert features.compressed.shape == (2, dense_motion.COMPRESSED, size // 8, size // 8)
     source, driving = motions(2), motions(2, 1)
     drawn, warped, painted, copied, gain, correction = draw(network, [(picture, source)], driving)
     assert drawn.shape == warped.shape == painted.shape == (2, 3, size, size)
@@ -108,8 +108,8 @@ def test_batches_do_not_mix(network: compact.CompactNetwork) -> None:
 
 
 def test_painted_keypoints_are_supervised_ones() -> None:
-    assert max(compact.PAINTED) < len(layers.LANDMARKS) <= layers.KEYPOINTS
-    assert len(set(compact.PAINTED)) == len(compact.PAINTED)
+    assert max(dense_motion.PAINTED) < len(layers.LANDMARKS) <= layers.KEYPOINTS
+    assert len(set(dense_motion.PAINTED)) == len(dense_motion.PAINTED)
     assert len(set(layers.LANDMARKS)) == len(layers.LANDMARKS)
 
 
@@ -165,7 +165,7 @@ def test_order_does_not_matter(network: compact.CompactNetwork) -> None:
 
 def test_the_larger_generator_is_about_ten_times_the_compact_one() -> None:
     def size(name: str) -> int:
-        network = compact.CompactNetwork(compact.GENERATORS[name])
+        network = compact.CompactNetwork(dense_motion.GENERATORS[name])
         return sum(p.numel() for key, p in network.named_parameters() if not key.startswith("motion."))
 
     assert 8 < size("standard") / size("compact") < 16
@@ -201,7 +201,7 @@ def with_base(
 ) -> compact.Drawn:
     torch.manual_seed(3)
     given = [
-        compact.Source(network.encoder(torch.rand(2, 3, 128, 128)), motion.canonical, motion)
+        dense_motion.Source(network.encoder(torch.rand(2, 3, 128, 128)), motion.canonical, motion)
         for motion in (motions(2, seed) for seed in range(len(weights)))
     ]
     return network.draw(given, torch.tensor([weights]).expand(2, -1), motions(2, 1), base)
@@ -254,7 +254,7 @@ def test_a_large_base_finely_coded_is_the_picture_and_a_coarse_one_leaves_the_fi
         told = network.base(base_fusion.Base(true, motions(2), state), motions(2).canonical, motions(2))
         told = told._replace(carried=true)
         drawn = smooth + network.base.exchanged(
-            smooth, told, torch.zeros(2, compact.GENERATORS["compact"].half, 64, 64)
+            smooth, told, torch.zeros(2, dense_motion.GENERATORS["compact"].half, 64, 64)
         )
         apart = true - drawn
         return float(apart.abs().mean()), float((apart - layers.softened(apart)).abs().mean())
@@ -282,7 +282,7 @@ def test_a_larger_drawing_takes_the_same_correction(network: compact.CompactNetw
     encoded = network.encoder(torch.rand(2, 3, 128, 128))
     small, large = (
         network.draw(
-            [compact.Source(encoded, motions(2).canonical, motions(2), fine)], torch.ones(2, 1), motions(2), base
+            [dense_motion.Source(encoded, motions(2).canonical, motions(2), fine)], torch.ones(2, 1), motions(2), base
         )
         for fine in (None, torch.rand(2, 3, 256, 256))
     )

@@ -10,9 +10,9 @@ from call_examples import ColourEngine, psnr
 from safetensors.torch import load_file, save_file
 
 from sender.sample import sample_frames
+from shared.models.batching import warm_up
 from shared.models.engine import CompactEngine, Engine, EngineError, Picture
 from shared.models.registry import load_engine, locate
-from shared.models.warmup import warm_up
 from shared.motion import keypoints
 from weights.training.export import export
 

@@ -20,10 +20,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from shared.models import engine as engine_module
-from shared.models import openvino_models, precision
+from shared.models import openvino_engine, precision
+from shared.models.base_fusion import BasePicture, LaterPicture
 from shared.models.batching import Batcher
 from shared.models.engine import CompactEngine, Engine, EngineError, Picture, Request
-from shared.models.exchange import BasePicture, LaterPicture
 from shared.models.frame import (
     EagerFrames,
     Frame,
@@ -36,7 +36,7 @@ from shared.models.frame import (
     stacked,
 )
 from shared.models.graphs import Recorded, Run, StaticFrames, repeated
-from shared.models.openvino_frames import COUNTS, OpenVinoFrames, OpenVinoReading, frame_inputs
+from shared.models.openvino_engine import COUNTS, OpenVinoFrames, OpenVinoReading, frame_inputs
 from shared.models.precision import (
     HALF,
     NAMES,
@@ -276,13 +276,13 @@ def test_rows_are_stacked_part_by_part(scene: Scene) -> None:
 
 @pytest.mark.parametrize("draws", [True, False])
 def test_openvino_that_is_not_there_is_asked_for_in_vain(monkeypatch: pytest.MonkeyPatch, draws: bool) -> None:
-    monkeypatch.setattr(openvino_models, "_version", lambda package: None)
+    monkeypatch.setattr(openvino_engine, "_version", lambda package: None)
     with pytest.raises(EngineError, match=r"pip install 'pinhole\[fast\]', or use --backend torch"):
         load_engine("compact", "cpu", draws, backend="openvino")
 
 
 def test_openvino_does_not_draw_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openvino_models, "_version", lambda package: "2026.4")
+    monkeypatch.setattr(openvino_engine, "_version", lambda package: "2026.4")
     with pytest.raises(EngineError, match="--backend openvino draws in fp32: leave --precision out, or"):
         load_engine("compact", "cpu", backend="openvino", precision="bf16")
     drawing = load_engine("compact", "cpu", backend="auto", precision="bf16")
@@ -291,7 +291,7 @@ def test_openvino_does_not_draw_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_openvino_that_cannot_be_imported_is_an_error_if_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)  # makes importing it fail
-    monkeypatch.setattr(openvino_models, "_version", lambda package: "2026.4")
+    monkeypatch.setattr(openvino_engine, "_version", lambda package: "2026.4")
     with pytest.raises(EngineError, match=r"OpenVINO does not draw here \(.*openvino.*\): use --backend torch"):
         load_engine("compact", "cpu", backend="openvino")
 
@@ -300,7 +300,7 @@ def test_a_sender_reads_without_openvino_if_that_fails(
     engine: Engine, person: list[Picture], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    monkeypatch.setattr(openvino_models, "_version", lambda package: "2026.4")
+    monkeypatch.setattr(openvino_engine, "_version", lambda package: "2026.4")
     sender = load_engine("compact", "cpu", draws=False, backend="auto")
     for picture in person[:2]:
         assert (sender.extract(picture)[1].vector() == engine.extract(picture)[1].vector()).all()
@@ -314,10 +314,10 @@ def test_auto_is_pytorch_where_openvino_is_not_installed_or_fails(
         raise RuntimeError("Exception from core.cpp:117\nand much more")
 
     monkeypatch.setattr(engine_module, "OpenVinoFrames", fail)
-    monkeypatch.setattr(openvino_models, "_version", lambda package: None)
+    monkeypatch.setattr(openvino_engine, "_version", lambda package: None)
     assert isinstance(load_engine("compact", "cpu", backend="auto")._frames, EagerFrames)  # type: ignore[attr-defined]
     assert not caplog.records
-    monkeypatch.setattr(openvino_models, "_version", lambda package: "2026.4")
+    monkeypatch.setattr(openvino_engine, "_version", lambda package: "2026.4")
     assert isinstance(load_engine("compact", "cpu", backend="auto")._frames, EagerFrames)  # type: ignore[attr-defined]
     assert "OpenVINO does not draw here (Exception from core.cpp:117): PyTorch does" in caplog.text
     caplog.clear()
@@ -329,14 +329,14 @@ def test_auto_is_pytorch_where_openvino_is_not_installed_or_fails(
     params=[
         "a stand-in",
         pytest.param("the library", marks=[pytest.mark.slow, pytest.mark.skipif(
-            not openvino_models.installed(), reason="OpenVINO is not installed: pip install 'pinhole[fast]'")]),
+            not openvino_engine.installed(), reason="OpenVINO is not installed: pip install 'pinhole[fast]'")]),
     ],
 )  # fmt: skip
 def openvino(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """OpenVINO, or what looks like it and runs PyTorch; the settings that the stand-in has compiled with."""
     compiled: list[dict[str, Any]] = []
     if request.param == "a stand-in":
-        monkeypatch.setattr(openvino_models, "_version", lambda package: "2026.4")
+        monkeypatch.setattr(openvino_engine, "_version", lambda package: "2026.4")
         library = SimpleNamespace(
             Core=lambda: SimpleNamespace(read_model=torch.jit.load, compile_model=compile_model),
             convert_model=lambda traced, example_input, input: traced,
@@ -371,9 +371,9 @@ def test_openvino_has_the_cores_that_threads_of_pytorch_leave(
     openvino: list[dict[str, Any]], cores: int, threads: int, at_once: int, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(openvino_models, "available", lambda: cores)
+    monkeypatch.setattr(openvino_engine, "available", lambda: cores)
     monkeypatch.setattr("torch.get_num_threads", lambda: threads)
-    doubled = openvino_models.Compiled(torch.nn.Upsample(scale_factor=2), [torch.ones(1, 1, 2, 2)], tmp_path)
+    doubled = openvino_engine.Compiled(torch.nn.Upsample(scale_factor=2), [torch.ones(1, 1, 2, 2)], tmp_path)
     assert doubled([np.ones((1, 1, 2, 2), np.float32)]).shape == (1, 1, 4, 4)
     assert (openvino[0]["NUM_STREAMS"], openvino[0]["INFERENCE_NUM_THREADS"]) == (at_once, at_once * threads)
     assert openvino[0]["INFERENCE_PRECISION_HINT"] == "f32"
@@ -393,14 +393,14 @@ def test_auto_is_openvino_where_it_is_installed(monkeypatch: pytest.MonkeyPatch)
 
 def test_what_openvino_converts_is_kept_under_all_that_it_depends_on(scene: Scene) -> None:
     frame = Frame(scene.network)  # type: ignore[arg-type]
-    keys = {openvino_models.key(frame, frame_inputs(frame, n, side)) for n in (1, 2) for side in (256, 512)}
+    keys = {openvino_engine.key(frame, frame_inputs(frame, n, side)) for n in (1, 2) for side in (256, 512)}
     assert len(keys) == 4
     changed = Frame(copy.deepcopy(scene.network))  # type: ignore[arg-type]
     with torch.no_grad():
         next(iter(changed.parameters())).add_(1)
     inputs = frame_inputs(frame, 1, 256)
-    assert openvino_models.key(frame, inputs) in keys
-    assert openvino_models.key(changed, inputs) not in keys
+    assert openvino_engine.key(frame, inputs) in keys
+    assert openvino_engine.key(changed, inputs) not in keys
 
 
 @pytest.mark.usefixtures("openvino")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.codec.plain_basis import plain_basis
-from shared.models import registry, store
+from shared.codec.motion_basis import plain_basis
+from shared.models import registry, stored_weights
 from shared.models.engine import EngineError
 from shared.models.registry import (
     ENGINES,
@@ -42,7 +42,7 @@ def test_our_engine_loads_its_basis() -> None:
 @pytest.fixture
 def no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user's store without any weights; its folder."""
-    monkeypatch.setattr(store, "folder", lambda: tmp_path)
+    monkeypatch.setattr(stored_weights, "folder", lambda: tmp_path)
     return tmp_path
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from shared.models.tiles import tiled, windows
+from shared.models.esrgan import tiled, windows
 
 
 @given(st.integers(1, 700), st.integers(1, 60), st.integers(0, 40))

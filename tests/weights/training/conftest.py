@@ -10,7 +10,7 @@ from shared.models.engine import Picture
 from weights.training.bases import KINDS
 from weights.training.bases import prepare as prepare_bases
 from weights.training.data import Clips
-from weights.training.wire import prepare
+from weights.training.source_cache import prepare
 
 
 @pytest.fixture(scope="session")

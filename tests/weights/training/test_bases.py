@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from shared.models.base_fusion import base_state
-from shared.models.exchange import FADE_SECONDS, BasePicture
+from shared.models.base_fusion import FADE_SECONDS, BasePicture, base_state
 from shared.models.layers import grid
 from shared.motion import Motion
 from weights.training import data, losses

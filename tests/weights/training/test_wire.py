@@ -12,7 +12,16 @@ import pytest
 from call_examples import psnr, write_clip
 
 from shared.models.engine import Picture
-from weights.training.wire import SIZES, WireSources, clip_paths, main, packed, prepare, through_the_codec, unpacked
+from weights.training.source_cache import (
+    SIZES,
+    WireSources,
+    clip_paths,
+    main,
+    packed,
+    prepare,
+    through_the_codec,
+    unpacked,
+)
 
 STEP = 4
 
@@ -135,7 +144,7 @@ def test_damaged_and_foreign_files_are_refused(cache: Path, tmp_path: Path) -> N
     bad["text"].write_text("no cache")
     bad["cut"].write_bytes(cache.read_bytes()[:-2000])
     np.save(bad["plain"], noise)
-    messages = {"missing": "there is no .*weights.training.wire", "pictures": "cannot be decoded"}
+    messages = {"missing": "there is no .*weights.training.source_cache", "pictures": "cannot be decoded"}
     for name, path in bad.items():
         with pytest.raises(ValueError, match=messages.get(name, "damaged")):
             WireSources.load(path, ["a", "b", "c"], 64)
@@ -156,7 +165,8 @@ def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_reading_needs_no_encoder(cache: Path) -> None:
     script = (
-        "import sys; sys.modules['av'] = None; from pathlib import Path; from weights.training.wire import WireSources;"
+        "import sys; sys.modules['av'] = None; from pathlib import Path;"
+        "from weights.training.source_cache import WireSources;"
         "print(len(WireSources.load(Path(sys.argv[1]), ['b'], 64).clip))"
     )
     done = subprocess.run([sys.executable, "-c", script, cache], capture_output=True, text=True, check=True)

@@ -14,8 +14,7 @@ from vox256_examples import PARITY, shapes, weights
 from shared.models.vox256.blocks import fold
 from shared.models.vox256.convert import PARTS
 from shared.models.vox256.generator import Generator
-from shared.models.vox256.keypoint_detector import KeypointDetector
-from shared.models.vox256.pose_estimator import Pose, PoseEstimator, angles
+from shared.models.vox256.motion import KeypointDetector, Pose, PoseEstimator, angles
 from shared.motion import FloatArray, Motion, keypoints
 
 Golden = dict[str, FloatArray]

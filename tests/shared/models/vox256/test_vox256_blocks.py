@@ -23,7 +23,7 @@ from shared.models.vox256.blocks import (
     without,
 )
 from shared.models.vox256.dense_motion import _sampled
-from shared.models.vox256.keypoint_detector import Shrink
+from shared.models.vox256.motion import Shrink
 
 Module = TypeVar("Module", bound=nn.Module)
 PLANE, VOLUME = (2, 8, 12, 12), (2, 8, 4, 12, 12)

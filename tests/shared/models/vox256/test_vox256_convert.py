@@ -9,8 +9,7 @@ import pytest
 import torch
 from vox256_examples import ENCODER_NORMS, empty_checkpoint, shapes
 
-from shared.codec.motion_basis import MotionBasis
-from shared.codec.plain_basis import plain_basis
+from shared.codec.motion_basis import MotionBasis, plain_basis
 from shared.models.vox256.convert import converted
 
 Checkpoint = dict[str, Any]

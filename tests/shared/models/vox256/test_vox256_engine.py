@@ -15,7 +15,7 @@ from shared.models.engine import EngineError, Picture
 from shared.models.vox256 import engine as module
 from shared.models.vox256.engine import KEYPOINTS, Vox256Engine
 from shared.models.vox256.generator import Drawn
-from shared.models.vox256.pose_estimator import BINS, Pose, angles
+from shared.models.vox256.motion import BINS, Pose, angles
 from shared.motion import Motion, keypoints
 
 
