@@ -14,7 +14,7 @@ from receiver.output.page.view import Stage
 from receiver.settings import ReceiverSettings
 from shared.call.state import ReceiverState, read_receiver, write_state
 from shared.rendezvous.client import WaitingRoom
-from shared.signalling.answering import Lines
+from shared.signalling.answering import ResumableCalls
 from shared.signalling.direct import SignallingServer, shown_host
 from shared.signalling.hello import Hello
 from shared.signalling.links import show_qr
@@ -26,7 +26,7 @@ from shared.tasks import first_of
 logger = logging.getLogger(__name__)
 
 
-class Guests:
+class CallRegistry:
     """The passes, the calls that can be resumed, and the file."""
 
     def __init__(self, settings: ReceiverSettings, answer: Callable[[Hello, str, str], Awaitable[Answer]]) -> None:
@@ -38,8 +38,8 @@ class Guests:
         kept = (None if self._file is None else read_receiver(self._file)) or ReceiverState()
         more = settings.keep or settings.calls > 1
         self.passes = Passes(kept.invitation, more=more, invited_at=kept.invited_at)
-        self.lines = Lines(self.passes, settings.ice, lambda: self._refresh())
-        self.lines.restore(kept.calls, answer)
+        self.resumable = ResumableCalls(self.passes, settings.ice, lambda: self._refresh())
+        self.resumable.restore(kept.calls, answer)
         self.room = kept.room
         """Secret of the room to wait in; None: a new one."""
         self.port = settings.port or kept.port or 0
@@ -84,7 +84,7 @@ class Guests:
 
 async def let_in(
     settings: ReceiverSettings,
-    guests: Guests,
+    registry: CallRegistry,
     on_offer: OnOffer,
     say: Callable[[str], None],
     stage: Stage | None = None,
@@ -98,23 +98,23 @@ async def let_in(
         await answer_by_hand(Terminal(), on_offer)
         await asyncio.Event().wait()
     elif settings.rendezvous is not None:
-        async with WaitingRoom(settings.rendezvous, on_offer, say, passes=guests.passes, secret=guests.room,
+        async with WaitingRoom(settings.rendezvous, on_offer, say, passes=registry.passes, secret=registry.room,
                                tls=settings.https.trusting()) as room:  # fmt: skip
-            guests.open(
-                lambda: _invite(str(room.link) if guests.passes.invitation else "", settings.qr, stage),
+            registry.open(
+                lambda: _invite(str(room.link) if registry.passes.invitation else "", settings.qr, stage),
                 room=room.secret, refresh=room.refresh,
             )  # fmt: skip
-            await first_of(room.serve(), expire(guests.passes))
+            await first_of(room.serve(), expire(registry.passes))
     else:
         async with SignallingServer(
-            settings.host, guests.port, on_offer, passes=guests.passes, tls=settings.https.serving(),
+            settings.host, registry.port, on_offer, passes=registry.passes, tls=settings.https.serving(),
             named=settings.https.named(shown_host(settings.host)),
         ) as server:  # fmt: skip
-            guests.open(
-                lambda: _invite(server.join_url if guests.passes.invitation else "", settings.qr, stage),
+            registry.open(
+                lambda: _invite(server.join_url if registry.passes.invitation else "", settings.qr, stage),
                 port=server.port,
             )  # fmt: skip
-            await expire(guests.passes)
+            await expire(registry.passes)
 
 
 def _invite(link: str, qr: bool, stage: Stage | None) -> None:

@@ -16,7 +16,7 @@ from receiver.output.recorder import RecordError
 from receiver.output.virtual_camera import VirtualCameraError
 from receiver.output.window import announcement
 from receiver.receiving import OwnSide, Place, Receiving
-from receiver.registry import Guests, let_in
+from receiver.registry import CallRegistry, let_in
 from receiver.settings import ReceiverSettings, Studio
 from shared.call.directions import Part, converse, status_text
 from shared.call.loop import TooManyErrors
@@ -81,7 +81,7 @@ class Receiver:
         self._answered = 0
         self._window_taken = self._camera_taken = False
         self._run = secrets.token_hex(4)
-        self._guests = Guests(settings, self._answer)
+        self._registry = CallRegistry(settings, self._answer)
         self._passes: dict[Peer, str] = {}
         """By which each call that can be resumed is."""
         self._trust: Trust | None = None
@@ -114,7 +114,7 @@ class Receiver:
             await asyncio.gather(listening, watching, *self._serving, return_exceptions=True)
 
     async def _listen(self) -> dict[str, Any] | None:
-        await let_in(self._settings, self._guests, self._answer, self._status.say, self._stage)
+        await let_in(self._settings, self._registry, self._answer, self._status.say, self._stage)
         return None
 
     def _outcome(self, call: Ended, open_door: bool) -> dict[str, Any] | None:
@@ -164,7 +164,7 @@ class Receiver:
             back = await opening
             if back is not None:
                 mine = replace(back.hello, role="both", capabilities={**back.hello.capabilities, **own})
-            resume = None if self._settings.by_hand else self._guests.lines.admit(mine, theirs, resumed)
+            resume = None if self._settings.by_hand else self._registry.resumable.admit(mine, theirs, resumed)
             if resume is not None:
                 self._passes[peer] = resume
             self._answered = self._next_number()
@@ -202,7 +202,7 @@ class Receiver:
 
         async with AsyncExitStack() as closing:
             closing.push_async_callback(hang_up)
-            closing.callback(self._guests.lines.end, resume)
+            closing.callback(self._registry.resumable.end, resume)
             closing.callback(self._passes.pop, peer, None)
             if back is not None:
                 closing.push_async_callback(back.close)
@@ -220,7 +220,7 @@ class Receiver:
             place = self._place(number)
             closing.callback(self._free, place)
             say(f"connected; receiving {hello.fps:g} fps{announcement(hello.source_kind)}")
-            link = self._guests.lines.begin(peer, resume, resumed=resumed)
+            link = self._registry.resumable.begin(peer, resume, resumed=resumed)
             sending = None if back is None else back.part(link, hello, say)
             parts: list[Part] = [Receiving(self._studio, link, hello, place, say, sending)]
             parts += [] if sending is None else [sending]

@@ -176,7 +176,7 @@ async def test_a_connection_that_the_receiver_drops_is_made_anew(capsys: pytest.
         async with sending(url) as call:
             await until(lambda: receiving.shown > 5, call.work, receiving.work)
             for n in range(2):
-                (line,) = receiving.receiver._guests.lines._lines.values()
+                (line,) = receiving.receiver._registry.resumable._calls.values()
                 assert line.link is not None
                 await line.link.carrier.close()
                 await until(lambda n=n: call.link.renewals == n + 1, call.work, receiving.work)  # type: ignore[misc]

@@ -135,10 +135,7 @@ def _fetch(args: argparse.Namespace) -> int:
         print(f"{args.name} comes with pinhole: there is nothing to fetch")
         return 0
     entry = _find(published(args.catalogue), args.name)
-    from weights.fetch import (
-        FetchSettings,
-        fetch,  # brings PyTorch, which takes seconds
-    )
+    from weights.fetch import FetchSettings, fetch
 
     settings = FetchSettings(args.source, args.accept_licence, args.keep, args.again, args.new_version)
     paths = fetch(entry, settings, _say, _ask if sys.stdin.isatty() else None)
@@ -148,12 +145,7 @@ def _fetch(args: argparse.Namespace) -> int:
 
 
 def _convert(args: argparse.Namespace) -> int:
-    from weights.convert import (
-        Origin,
-        converted,
-        keep,
-        store_names,  # brings PyTorch, which takes seconds
-    )
+    from weights.convert import Origin, converted, keep, store_names
 
     result = converted(args.file, args.name, say=_say)
     name = args.name or result.name

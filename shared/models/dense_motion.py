@@ -11,17 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shared.models.layers import (
-    KEYPOINTS,
-    MotionTensors,
-    Residual,
-    conv,
-    grid,
-    heatmaps,
-    pixels_last,
-    softened,
-    warp,
-)
+from shared.models.layers import KEYPOINTS, MotionTensors, Residual, conv, grid, heatmaps, pixels_last, softened, warp
 
 PAINTED = (10, 11, 12, 13, 14, 15, 19, 20, 21, 22, 2, 3, 4, 5)
 """Keypoints whose driving position the generator sees as heatmaps (lips, lids, irises), or the mouth opens late."""

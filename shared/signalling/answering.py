@@ -21,7 +21,7 @@ _LOOK_SECONDS = 1.0
 
 
 @dataclass
-class _Line:
+class _ResumableCall:
     """A call that was let in."""
 
     mine: Hello
@@ -31,13 +31,13 @@ class _Line:
     watching: asyncio.Task[None] | None = None
 
 
-class Lines:
+class ResumableCalls:
     """The calls that can be resumed, each by its pass."""
 
     def __init__(self, passes: Passes, ice: IceSettings, on_quiet: Callable[[], None] = lambda: None) -> None:
         """`on_quiet` is called again and again while nothing is heard from a caller."""
         self._passes, self._ice, self._on_quiet = passes, ice, on_quiet
-        self._lines: dict[str, _Line] = {}
+        self._calls: dict[str, _ResumableCall] = {}
         self._doors: dict[str, OnOffer] = {}
         """How the calls of before are answered whose callers have not come back yet."""
 
@@ -56,7 +56,7 @@ class Lines:
         `call`: the pass that it has already.
         """
         admitted = self._passes.admit(lambda hello, sdp: self._resume(admitted, hello, sdp), call)
-        self._lines[admitted] = _Line(mine, theirs)
+        self._calls[admitted] = _ResumableCall(mine, theirs)
         return admitted
 
     def begin(self, peer: Peer, call: str | None, *, resumed: bool = False) -> ResumingLink:
@@ -64,7 +64,7 @@ class Lines:
 
         `resumed`: the caller was in the call before this program was started again.
         """
-        line = None if call is None else self._lines.get(call)
+        line = None if call is None else self._calls.get(call)
         link = ResumingLink(peer, lasting=line is not None, resumed=resumed)
         if line is not None and call is not None:
             self._doors.pop(call, None)
@@ -78,7 +78,7 @@ class Lines:
 
         A call of before this program was started again is still waited for if its caller did not connect.
         """
-        line = None if call is None else self._lines.pop(call, None)
+        line = None if call is None else self._calls.pop(call, None)
         if line is not None and call is not None:
             for task in (line.opening, line.watching):
                 if task is not None:
@@ -89,7 +89,7 @@ class Lines:
                 self._passes.end(call)
 
     async def _resume(self, call: str, theirs: Hello, sdp: str) -> Answer:
-        line = self._lines[call]
+        line = self._calls[call]
         if line.link is None:
             raise Busy("the receiver is taking this call at this moment: try again in a moment")
         check(line.mine, theirs)
@@ -108,7 +108,7 @@ class Lines:
         return Answer(line.mine, answer, call)
 
     @staticmethod
-    async def _open(line: _Line, link: ResumingLink, peer: Peer, theirs: Hello) -> None:
+    async def _open(line: _ResumableCall, link: ResumingLink, peer: Peer, theirs: Hello) -> None:
         try:
             await peer.wait_open()
         except LinkClosed:

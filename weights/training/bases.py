@@ -158,10 +158,7 @@ def prepare(folders: Sequence[Path], without: Sequence[str], out: Path, kind: st
 
 def layer(path: Path, kind: Kind, rng: np.random.Generator) -> list[tuple[int, int, int, NDArray[np.uint8]]]:
     """(number of its frame, side, crf, decoded picture) of one random layer of a clip."""
-    from shared.codec.base_video import (
-        BaseDecoder,
-        BaseEncoder,  # a machine that only reads them has no PyAV
-    )
+    from shared.codec.base_video import BaseDecoder, BaseEncoder
 
     side, step = int(rng.choice(kind.sides)), int(rng.choice(kind.steps))
     crf = int(rng.integers(kind.crfs[0], kind.crfs[1] + 1))

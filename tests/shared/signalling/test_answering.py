@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from shared.signalling import answering
-from shared.signalling.answering import Lines
+from shared.signalling.answering import ResumableCalls
 from shared.signalling.hello import RUN, Hello, Incompatible
 from shared.signalling.offer_answer import Answer, Busy
 from shared.signalling.tokens import Passes, Unwelcome
@@ -90,12 +90,12 @@ async def passes() -> Passes:
 
 
 @pytest.fixture
-async def lines(passes: Passes) -> Lines:
-    return Lines(passes, IceSettings())
+async def lines(passes: Passes) -> ResumableCalls:
+    return ResumableCalls(passes, IceSettings())
 
 
 @pytest.fixture
-async def call(lines: Lines) -> AsyncIterator[tuple[str, ResumingLink, list[Change]]]:
+async def call(lines: ResumableCalls) -> AsyncIterator[tuple[str, ResumingLink, list[Change]]]:
     """A call that goes on: its pass, its link and what became of its connection."""
     admitted = lines.admit(RECEIVER, SENDER)
     link = lines.begin(Carrier(), admitted)  # type: ignore[arg-type]
@@ -147,7 +147,7 @@ async def test_a_program_that_was_started_again_is_known_by_its_run(
     assert changes == [Change.REPLACED, Change.RENEWED, Change.REPLACED]
 
 
-async def test_nobody_resumes_a_call_that_has_not_begun(passes: Passes, lines: Lines) -> None:
+async def test_nobody_resumes_a_call_that_has_not_begun(passes: Passes, lines: ResumableCalls) -> None:
     admitted = lines.admit(RECEIVER, SENDER)
     with pytest.raises(Busy, match="in a moment"):
         await resume(passes, admitted)
@@ -234,7 +234,7 @@ async def test_a_connection_that_breaks_while_it_opens_is_closed_and_said(
 
 
 async def test_a_call_outlives_its_connection_until_it_is_ended(
-    passes: Passes, lines: Lines, call: tuple[str, ResumingLink, list[Change]]
+    passes: Passes, lines: ResumableCalls, call: tuple[str, ResumingLink, list[Change]]
 ) -> None:
     admitted, link, changes = call
     await link.carrier.close()
@@ -250,7 +250,7 @@ async def test_a_call_outlives_its_connection_until_it_is_ended(
     assert refused.value.status == 410
 
 
-async def test_a_call_without_a_pass_ends_with_its_connection(lines: Lines) -> None:
+async def test_a_call_without_a_pass_ends_with_its_connection(lines: ResumableCalls) -> None:
     link = lines.begin(Carrier(), None)  # type: ignore[arg-type]
     link.on_message(lambda channel, data: None)
     await link.carrier.close()
@@ -260,7 +260,7 @@ async def test_a_call_without_a_pass_ends_with_its_connection(lines: Lines) -> N
 
 
 async def test_two_calls_do_not_meet(passes: Passes) -> None:
-    lines = Lines(passes, IceSettings())
+    lines = ResumableCalls(passes, IceSettings())
     calls = [lines.admit(RECEIVER, SENDER) for _ in range(2)]
     links = [lines.begin(Carrier(), each) for each in calls]  # type: ignore[arg-type]
     await resume(passes, calls[1])
@@ -273,7 +273,7 @@ async def test_two_calls_do_not_meet(passes: Passes) -> None:
 
 
 async def test_a_call_of_before_is_begun_anew_and_waited_for_until_its_caller_connects(passes: Passes) -> None:
-    lines, answered = Lines(passes, IceSettings()), list[tuple[str, str, str]]()
+    lines, answered = ResumableCalls(passes, IceSettings()), list[tuple[str, str, str]]()
 
     async def answer(hello: Hello, sdp: str, call: str) -> Answer:
         answered.append((hello.role, sdp, call))
@@ -302,7 +302,7 @@ async def test_a_caller_who_is_not_heard_is_told_of_again_and_again(
     monkeypatch.setattr(answering, "_LOOK_SECONDS", 0.0)
     monkeypatch.setattr(answering, "QUIET_SECONDS", 0.0)
     quiet: list[int] = []
-    lines = Lines(passes, IceSettings(), lambda: quiet.append(Carrier.made[0].packets))
+    lines = ResumableCalls(passes, IceSettings(), lambda: quiet.append(Carrier.made[0].packets))
     admitted = lines.admit(RECEIVER, SENDER)
     link = lines.begin(Carrier(), admitted)  # type: ignore[arg-type]
     await until(lambda: len(quiet) >= 3)
@@ -327,7 +327,7 @@ async def test_a_caller_who_is_heard_is_not_told_of(passes: Passes, monkeypatch:
             looks.append(self.packets)
             return super().wire()
 
-    lines = Lines(passes, IceSettings(), lambda: quiet.append(1))
+    lines = ResumableCalls(passes, IceSettings(), lambda: quiet.append(1))
     admitted = lines.admit(RECEIVER, SENDER)
     link = lines.begin(Talking(), admitted)  # type: ignore[arg-type]
     await until(lambda: len(looks) >= 20)
