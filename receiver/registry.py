@@ -20,7 +20,7 @@ from shared.signalling.hello import Hello
 from shared.signalling.links import show_qr
 from shared.signalling.offer_answer import Answer, OnOffer
 from shared.signalling.pasting import Terminal, answer_by_hand
-from shared.signalling.tokens import Passes, expire
+from shared.signalling.tokens import AccessTokens, expire
 from shared.tasks import first_of
 
 logger = logging.getLogger(__name__)
@@ -37,8 +37,8 @@ class CallRegistry:
         self._file = settings.state
         kept = (None if self._file is None else read_receiver(self._file)) or ReceiverState()
         more = settings.keep or settings.calls > 1
-        self.passes = Passes(kept.invitation, more=more, invited_at=kept.invited_at)
-        self.resumable = ResumableCalls(self.passes, settings.ice, lambda: self._refresh())
+        self.tokens = AccessTokens(kept.invitation, more=more, invited_at=kept.invited_at)
+        self.resumable = ResumableCalls(self.tokens, settings.ice, lambda: self._refresh())
         self.resumable.restore(kept.calls, answer)
         self.room = kept.room
         """Secret of the room to wait in; None: a new one."""
@@ -48,7 +48,7 @@ class CallRegistry:
         self._invite: Callable[[], None] = lambda: None
         self._invited: str | None = None
         """The invitation that was told; none yet if None, that there is no more if empty."""
-        self.passes.on_change = self._changed
+        self.tokens.on_change = self._changed
 
     def open(
         self,
@@ -68,8 +68,8 @@ class CallRegistry:
         self._changed()
 
     def _changed(self) -> None:
-        passes = self.passes
-        state = ReceiverState(passes.invitation, passes.calls, self.room, self.port or None, passes.invited_at)
+        tokens = self.tokens
+        state = ReceiverState(tokens.invitation, tokens.calls, self.room, self.port or None, tokens.invited_at)
         if self._file is not None:
             try:
                 write_state(self._file, state)
@@ -77,8 +77,8 @@ class CallRegistry:
                 if self._invited is None:
                     raise
                 logger.warning("the call could not be resumed if this program were started again: %s", error)
-        if (passes.invitation or "") != self._invited:
-            self._invited = passes.invitation or ""
+        if (tokens.invitation or "") != self._invited:
+            self._invited = tokens.invitation or ""
             self._invite()
 
 
@@ -98,23 +98,23 @@ async def let_in(
         await answer_by_hand(Terminal(), on_offer)
         await asyncio.Event().wait()
     elif settings.rendezvous is not None:
-        async with WaitingRoom(settings.rendezvous, on_offer, say, passes=registry.passes, secret=registry.room,
+        async with WaitingRoom(settings.rendezvous, on_offer, say, tokens=registry.tokens, secret=registry.room,
                                tls=settings.https.trusting()) as room:  # fmt: skip
             registry.open(
-                lambda: _invite(str(room.link) if registry.passes.invitation else "", settings.qr, stage),
+                lambda: _invite(str(room.link) if registry.tokens.invitation else "", settings.qr, stage),
                 room=room.secret, refresh=room.refresh,
             )  # fmt: skip
-            await first_of(room.serve(), expire(registry.passes))
+            await first_of(room.serve(), expire(registry.tokens))
     else:
         async with SignallingServer(
-            settings.host, registry.port, on_offer, passes=registry.passes, tls=settings.https.serving(),
+            settings.host, registry.port, on_offer, tokens=registry.tokens, tls=settings.https.serving(),
             named=settings.https.named(shown_host(settings.host)),
         ) as server:  # fmt: skip
             registry.open(
-                lambda: _invite(server.join_url if registry.passes.invitation else "", settings.qr, stage),
+                lambda: _invite(server.join_url if registry.tokens.invitation else "", settings.qr, stage),
                 port=server.port,
             )  # fmt: skip
-            await expire(registry.passes)
+            await expire(registry.tokens)
 
 
 def _invite(link: str, qr: bool, stage: Stage | None) -> None:

@@ -82,7 +82,7 @@ class Receiver:
         self._window_taken = self._camera_taken = False
         self._run = secrets.token_hex(4)
         self._registry = CallRegistry(settings, self._answer)
-        self._passes: dict[Peer, str] = {}
+        self._tokens: dict[Peer, str] = {}
         """By which each call that can be resumed is."""
         self._trust: Trust | None = None
 
@@ -166,7 +166,7 @@ class Receiver:
                 mine = replace(back.hello, role="both", capabilities={**back.hello.capabilities, **own})
             resume = None if self._settings.by_hand else self._registry.resumable.admit(mine, theirs, resumed)
             if resume is not None:
-                self._passes[peer] = resume
+                self._tokens[peer] = resume
             self._answered = self._next_number()
             name = "" if calls == 1 else f"call {self._answered}: "
             serving = self._serve(peer, theirs, self._answered, name, back, resumed is not None)
@@ -195,7 +195,7 @@ class Receiver:
     async def _serve(
         self, peer: Peer, hello: Hello, number: int, name: str, back: Back | None = None, resumed: bool = False
     ) -> dict[str, Any] | None:
-        settings, resume, link = self._settings, self._passes.get(peer), None
+        settings, resume, link = self._settings, self._tokens.get(peer), None
 
         async def hang_up() -> None:
             await (peer if link is None else link).close()
@@ -203,7 +203,7 @@ class Receiver:
         async with AsyncExitStack() as closing:
             closing.push_async_callback(hang_up)
             closing.callback(self._registry.resumable.end, resume)
-            closing.callback(self._passes.pop, peer, None)
+            closing.callback(self._tokens.pop, peer, None)
             if back is not None:
                 closing.push_async_callback(back.close)
             try:

@@ -27,7 +27,7 @@ from shared.signalling.hello import Hello
 from shared.signalling.offer_answer import SignallingError
 from shared.signalling.pasting import Terminal, join_by_hand
 from shared.signalling.reconnect import meet
-from shared.signalling.tokens import Passes
+from shared.signalling.tokens import AccessTokens
 from shared.transport.webrtc import Peer
 
 HELLO = Hello("compact", "0123456789abcdef", "sender", "camera", FPS, 4, 64)
@@ -186,7 +186,7 @@ async def test_a_link_that_nobody_used_ends_in_a_room_too(
     keep: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = 1e9
-    monkeypatch.setattr("receiver.registry.Passes", functools.partial(Passes, clock=lambda: now))
+    monkeypatch.setattr("receiver.registry.AccessTokens", functools.partial(AccessTokens, clock=lambda: now))
     monkeypatch.setattr(registry, "expire", functools.partial(registry.expire, look=0.01))
     async with (
         RendezvousServer("127.0.0.1", 0) as server,

@@ -15,7 +15,7 @@ from typing import Any
 from shared.files import read_private, write_private
 from shared.signalling.links import is_token, parse_link
 from shared.signalling.offer_answer import SignallingError
-from shared.signalling.tokens import is_pass
+from shared.signalling.tokens import is_access_token
 
 VERSION = 1
 LIMIT = 16 * 1024
@@ -64,10 +64,10 @@ def read_receiver(path: Path) -> ReceiverState | None:
         return None
     invitation, calls, room, port, at = (data[each.name] for each in fields(ReceiverState))
     right = (
-        (invitation is None or is_pass(invitation))
+        (invitation is None or is_access_token(invitation))
         and isinstance(calls, list)
         and len(calls) <= 64
-        and all(map(is_pass, calls))
+        and all(map(is_access_token, calls))
         and (room is None or (isinstance(room, str) and is_token(room)))
         and (port is None or (type(port) is int and 0 < port < 1 << 16))
         and (at is None or (type(at) in (int, float) and math.isfinite(at)))

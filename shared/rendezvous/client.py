@@ -17,7 +17,7 @@ from shared.rendezvous import CALLER_BYTES, HEARTBEAT, MESSAGE_LIMIT, SEALED_LIM
 from shared.rendezvous.rooms import room_code
 from shared.signalling.direct import post, unreachable
 from shared.signalling.hello import Hello
-from shared.signalling.links import RoomLink, parse_server, pass_key
+from shared.signalling.links import RoomLink, parse_server, token_key
 from shared.signalling.offer_answer import (
     Answerer,
     OnOffer,
@@ -29,7 +29,7 @@ from shared.signalling.offer_answer import (
     write_offer,
 )
 from shared.signalling.sealing import NotOpened, answer_context, new_key, offer_context, seal, unseal
-from shared.signalling.tokens import Passes, Unwelcome
+from shared.signalling.tokens import AccessTokens, Unwelcome
 from shared.tasks import watched
 
 OPEN_SECONDS = 10.0
@@ -55,19 +55,19 @@ class WaitingRoom:
         on_offer: OnOffer,
         say: Callable[[str], None],
         *,
-        passes: Passes | None = None,
+        tokens: AccessTokens | None = None,
         secret: str | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """`say` is told when the server is lost and found again. Raises ValueError if `server` is no URL.
 
-        `passes` has the keys, and says which calls are resumed; without it any number of calls come by one link.
+        `tokens` has the keys, and says which calls are resumed; without it any number of calls come by one link.
         `secret` is that of the room to have back, if this program was started again. `tls` says whom to trust.
         """
         base, place = parse_server(server)
         self.secret = secret or secrets.token_urlsafe(24)
         """What opens this room, and no other."""
-        self._passes, self._tls = passes or Passes(), tls
+        self._tokens, self._tls = tokens or AccessTokens(), tls
         self._stranger_key = new_key()
         self._room = RoomLink(base, place, room_code(self.secret), self._stranger_key)
         self._answerer = Answerer(on_offer)
@@ -99,7 +99,7 @@ class WaitingRoom:
     @property
     def link(self) -> RoomLink:
         """For the sender; one that opens nothing if no further call is taken."""
-        invitation = self._passes.invitation
+        invitation = self._tokens.invitation
         return self._room if invitation is None else self._room.with_pass(invitation)
 
     def refresh(self) -> None:
@@ -147,15 +147,15 @@ class WaitingRoom:
     async def _judge(self, sealed: bytes) -> tuple[bytes, Reply]:
         """The key that an offer came with, and what to say to it."""
         refused = "the key does not fit the message"
-        for each in self._passes.known:
-            key = pass_key(each)
+        for each in self._tokens.known:
+            key = token_key(each)
             try:
                 offer = unseal(key, sealed, offer_context(self._room.room))
             except NotOpened as error:
                 refused = str(error)
                 continue
             try:
-                return key, await self._answerer.answer(offer, self._passes.find(each))
+                return key, await self._answerer.answer(offer, self._tokens.find(each))
             except Unwelcome as error:
                 return key, refusal(error.status, str(error))
         # Sealed too: who has another key learns from that alone what is wrong.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from shared.signalling.hello import RUN, Hello, Incompatible, check
 from shared.signalling.offer_answer import Answer, Busy, OnOffer
-from shared.signalling.tokens import Passes
+from shared.signalling.tokens import AccessTokens
 from shared.tasks import watched
 from shared.transport.ice import IceSettings
 from shared.transport.link import LinkClosed
@@ -34,9 +34,9 @@ class _ResumableCall:
 class ResumableCalls:
     """The calls that can be resumed, each by its pass."""
 
-    def __init__(self, passes: Passes, ice: IceSettings, on_quiet: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, tokens: AccessTokens, ice: IceSettings, on_quiet: Callable[[], None] = lambda: None) -> None:
         """`on_quiet` is called again and again while nothing is heard from a caller."""
-        self._passes, self._ice, self._on_quiet = passes, ice, on_quiet
+        self._tokens, self._ice, self._on_quiet = tokens, ice, on_quiet
         self._calls: dict[str, _ResumableCall] = {}
         self._doors: dict[str, OnOffer] = {}
         """How the calls of before are answered whose callers have not come back yet."""
@@ -48,14 +48,14 @@ class ResumableCalls:
             return lambda hello, sdp: answer(hello, sdp, call)
 
         self._doors = {call: door(call) for call in calls}
-        self._passes.restore(self._doors)
+        self._tokens.restore(self._doors)
 
     def admit(self, mine: Hello, theirs: Hello, call: str | None = None) -> str:
         """The pass of a call that is about to begin: `begin` and `end`, or `end` alone, follow.
 
         `call`: the pass that it has already.
         """
-        admitted = self._passes.admit(lambda hello, sdp: self._resume(admitted, hello, sdp), call)
+        admitted = self._tokens.admit(lambda hello, sdp: self._resume(admitted, hello, sdp), call)
         self._calls[admitted] = _ResumableCall(mine, theirs)
         return admitted
 
@@ -70,7 +70,7 @@ class ResumableCalls:
             self._doors.pop(call, None)
             line.link = link
             line.watching = watched(self._watch(link), "whether a caller is heard is not looked at any more")
-            self._passes.begin(call)
+            self._tokens.begin(call)
         return link
 
     def end(self, call: str | None) -> None:
@@ -84,9 +84,9 @@ class ResumableCalls:
                 if task is not None:
                     task.cancel()
             if call in self._doors:
-                self._passes.restore({call: self._doors[call]})
+                self._tokens.restore({call: self._doors[call]})
             else:
-                self._passes.end(call)
+                self._tokens.end(call)
 
     async def _resume(self, call: str, theirs: Hello, sdp: str) -> Answer:
         line = self._calls[call]

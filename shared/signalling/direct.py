@@ -27,7 +27,7 @@ from shared.signalling.offer_answer import (
     refusal,
     write_offer,
 )
-from shared.signalling.tokens import Passes, Unwelcome
+from shared.signalling.tokens import AccessTokens, Unwelcome
 
 TIME_LIMIT = 10.0
 """Seconds for a request to arrive, and for a receiver to answer."""
@@ -106,18 +106,18 @@ class SignallingServer:
         on_offer: OnOffer,
         *,
         token: str | None = None,
-        passes: Passes | None = None,
+        tokens: AccessTokens | None = None,
         tls: ssl.SSLContext | None = None,
         named: str | None = None,
     ) -> None:
         """Port 0 takes any free one, no token makes a random one. Raises ValueError on a token unfit for a URL.
 
-        `passes` has the token, and says which calls are resumed; without it any number of calls come by one token.
+        `tokens` has the token, and says which calls are resumed; without it any number of calls come by one token.
         `tls` makes it HTTPS; `named` is the host that the join URL then names.
         """
         if token is not None and not is_token(token):
             raise ValueError("a token is 1 to 64 letters, digits, - and _; leave it out to get a random one")
-        self._passes = passes or Passes(token)
+        self._tokens = tokens or AccessTokens(token)
         self._host = host
         self._port = port
         self._answerer = Answerer(on_offer)
@@ -130,7 +130,7 @@ class SignallingServer:
     @property
     def token(self) -> str:
         """What opens the door to a new call; empty if no further call is taken."""
-        return self._passes.invitation or ""
+        return self._tokens.invitation or ""
 
     @property
     def port(self) -> int:
@@ -165,7 +165,7 @@ class SignallingServer:
         if self._failures.blocked(address, now):
             return _response(refusal(429, "too many wrong tokens came from this address: wait a minute"))
         try:
-            on_offer = self._passes.find(request.match_info["token"])
+            on_offer = self._tokens.find(request.match_info["token"])
         except Unwelcome as error:
             if error.status == 403:
                 self._failures.failed(address, now)

@@ -52,7 +52,7 @@ class RoomLink:
 
     def with_pass(self, resume: str) -> RoomLink:
         """The link by which a call is resumed. Raises SignallingError if the pass is no key."""
-        return RoomLink(self.server, self.place, self.room, pass_key(resume))
+        return RoomLink(self.server, self.place, self.room, token_key(resume))
 
     def __str__(self) -> str:
         return f"{self.server}/r/{self.room}#{base64.urlsafe_b64encode(self.key).rstrip(b'=').decode()}"
@@ -110,7 +110,7 @@ def _key(fragment: str) -> bytes:
     return key
 
 
-def pass_key(text: str) -> bytes:
+def token_key(text: str) -> bytes:
     """A pass (`passes.new_pass`) as the key that it is in a room. Raises SignallingError if it is none."""
     key = _decoded(text)
     if len(key) != KEY_BYTES:

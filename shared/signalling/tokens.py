@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 
 from shared.signalling.offer_answer import OnOffer, SignallingError
 
-_PASS = re.compile(r"[A-Za-z0-9_-]{22}")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
 INVITATION_SECONDS = 24 * 3600.0
 """That an invitation holds which nobody uses: its link may lie about in a chat for ever. By the clock on the wall, so
 that the night of a sleeping laptop counts, and also while this program was not running."""
@@ -34,17 +34,17 @@ class Unwelcome(Exception):
         self.status = status
 
 
-def new_pass() -> str:
+def new_token() -> str:
     """A random pass: 128 bits as 22 letters, digits, - and _."""
     return secrets.token_urlsafe(16)
 
 
-def is_pass(value: object) -> bool:
-    """Whether something looks like what `new_pass` gives."""
-    return isinstance(value, str) and _PASS.fullmatch(value) is not None
+def is_access_token(value: object) -> bool:
+    """Whether something looks like what `new_token` gives."""
+    return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
 
 
-class Passes:
+class AccessTokens:
     """The passes of one receiver. All comparisons take the same time whatever was offered."""
 
     def __init__(
@@ -66,13 +66,13 @@ class Passes:
         """Whether the last invitation was not used in time, and there is no other."""
         self._clock = clock
         self._spent: deque[str] = deque(maxlen=_REMEMBERED)
-        self.invitation: str | None = invitation or new_pass()
+        self.invitation: str | None = invitation or new_token()
         """What opens the door to a new call; None: no further call is taken."""
         self.invited_at = clock() if invitation is None or invited_at is None else invited_at
         """When it was made, in seconds of the clock."""
         if self._too_old():
             self._spent.append(self.invitation)
-            self.invitation, self.invited_at = new_pass(), clock()
+            self.invitation, self.invited_at = new_token(), clock()
         self.on_change: Callable[[], None] = lambda: None
         """Called whenever the invitation or the calls have changed."""
         self._more = more
@@ -108,7 +108,7 @@ class Passes:
     def admit(self, on_resume: OnOffer, call: str | None = None) -> str:
         """The pass of a call that is about to begin: `begin` or `end` is to follow. `call`: the one it has already."""
         if call is None:
-            call = self._pending = new_pass()
+            call = self._pending = new_token()
         self._calls[call] = on_resume
         return call
 
@@ -141,7 +141,7 @@ class Passes:
         self._calls.update(calls)
 
     def _invite_another(self) -> None:
-        self.invitation, self.invited_at = new_pass() if self._more else None, self._clock()
+        self.invitation, self.invited_at = new_token() if self._more else None, self._clock()
 
     def _too_old(self) -> bool:
         now = self._clock()
@@ -153,16 +153,16 @@ def _same(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode(), other.encode())
 
 
-async def expire(passes: Passes, look: float = LOOK_SECONDS) -> None:
+async def expire(tokens: AccessTokens, look: float = LOOK_SECONDS) -> None:
     """Has a new link told for every one that was not used in time, until cancelled.
 
     Raises SignallingError when nobody can join any more, nor is in a call.
     """
     while True:
         await asyncio.sleep(look)
-        passes.look()
-        if passes.lapsed and not passes.calls:
+        tokens.look()
+        if tokens.lapsed and not tokens.calls:
             raise SignallingError(
-                f"nobody called within {passes.lasts / 3600:g} hours, and the join link has expired: start the "
+                f"nobody called within {tokens.lasts / 3600:g} hours, and the join link has expired: start the "
                 "receiver again for a new link"
             )

@@ -18,10 +18,10 @@ from shared.call.state import (
     write_state,
 )
 from shared.files import PrivateFileError
-from shared.signalling.tokens import new_pass
+from shared.signalling.tokens import new_token
 
-RECEIVER = ReceiverState(new_pass(), (new_pass(), new_pass()), "room-secret_24_characters", 8765)
-SENDER = SenderState(peer_name("http://h:1/join/abc"), "http://h:1/join/" + new_pass())
+RECEIVER = ReceiverState(new_token(), (new_token(), new_token()), "room-secret_24_characters", 8765)
+SENDER = SenderState(peer_name("http://h:1/join/abc"), "http://h:1/join/" + new_token())
 
 
 def test_what_was_kept_is_read(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_one_that_others_can_read_is_refused(tmp_path: Path) -> None:
         {"invitation": "short"},
         {"calls": "text"},
         {"calls": [1]},
-        {"calls": [new_pass()] * 65},
+        {"calls": [new_token()] * 65},
         {"room": "/ /"},
         {"port": 0},
         {"port": True},

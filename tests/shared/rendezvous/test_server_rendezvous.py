@@ -31,7 +31,7 @@ from shared.signalling.hello import Hello
 from shared.signalling.links import RoomLink, parse_link
 from shared.signalling.offer_answer import Busy, OnOffer, SignallingError
 from shared.signalling.sealing import new_key
-from shared.signalling.tokens import Passes
+from shared.signalling.tokens import AccessTokens
 from shared.trust.certificate import certified
 
 SENDER = Hello("compact", "0123456789abcdef", "sender", "camera", 25.0, 15, 256)
@@ -259,8 +259,8 @@ async def test_the_server_is_restarted_and_the_link_holds(monkeypatch: pytest.Mo
 
 async def test_a_receiver_that_comes_back_takes_its_place() -> None:
     async with server() as meeting, waiting(meeting.url, never) as before:
-        passes = Passes(str(before.link).partition("#")[2])
-        async with WaitingRoom(meeting.url, accept, print, passes=passes, secret=before.secret) as after:
+        tokens = AccessTokens(str(before.link).partition("#")[2])
+        async with WaitingRoom(meeting.url, accept, print, tokens=tokens, secret=before.secret) as after:
             assert after.link == before.link
             serving = asyncio.create_task(after.serve())
             assert (await join_room(before.link, SENDER, offer))[1] == "the answer"
@@ -482,8 +482,8 @@ def test_the_server_needs_no_networks() -> None:
 
 async def test_a_link_through_a_room_holds_for_a_day() -> None:
     now = 1e9
-    passes = Passes(clock=lambda: now)
-    async with server() as meeting, WaitingRoom(meeting.url, accept, print, passes=passes) as room:
+    tokens = AccessTokens(clock=lambda: now)
+    async with server() as meeting, WaitingRoom(meeting.url, accept, print, tokens=tokens) as room:
         serving, link = asyncio.create_task(room.serve()), room.link
         now += 24 * 3600 - 1
         assert (await join_room(link, SENDER, offer))[1] == "the answer"

@@ -14,7 +14,7 @@ from shared.signalling import answering
 from shared.signalling.answering import ResumableCalls
 from shared.signalling.hello import RUN, Hello, Incompatible
 from shared.signalling.offer_answer import Answer, Busy
-from shared.signalling.tokens import Passes, Unwelcome
+from shared.signalling.tokens import AccessTokens, Unwelcome
 from shared.transport.ice import IceSettings
 from shared.transport.link import Channel, Handler, Kind, LinkClosed, PayloadBytes, Tally, Traffic, WireBytes
 from shared.transport.resuming import Change, ResumingLink
@@ -85,13 +85,13 @@ def carriers(monkeypatch: pytest.MonkeyPatch) -> list[Carrier]:
 
 
 @pytest.fixture
-async def passes() -> Passes:
-    return Passes()
+async def tokens() -> AccessTokens:
+    return AccessTokens()
 
 
 @pytest.fixture
-async def lines(passes: Passes) -> ResumableCalls:
-    return ResumableCalls(passes, IceSettings())
+async def lines(tokens: AccessTokens) -> ResumableCalls:
+    return ResumableCalls(tokens, IceSettings())
 
 
 @pytest.fixture
@@ -107,9 +107,9 @@ async def call(lines: ResumableCalls) -> AsyncIterator[tuple[str, ResumingLink, 
     await link.close()
 
 
-async def resume(passes: Passes, call: str, hello: Hello = SENDER, sdp: str = "offer") -> Answer:
+async def resume(tokens: AccessTokens, call: str, hello: Hello = SENDER, sdp: str = "offer") -> Answer:
     """What is answered to somebody who comes with the pass of a call."""
-    door = passes.find(call)
+    door = tokens.find(call)
     assert door is not None
     return Answer(*await door(hello, sdp))
 
@@ -121,11 +121,11 @@ async def until(condition: Callable[[], Any]) -> None:
 
 
 async def test_who_was_let_in_comes_back_with_a_new_connection(
-    passes: Passes, call: tuple[str, ResumingLink, list[Change]]
+    tokens: AccessTokens, call: tuple[str, ResumingLink, list[Change]]
 ) -> None:
     admitted, link, changes = call
     first = link.carrier
-    assert await resume(passes, admitted) == Answer(RECEIVER, "answer to offer", admitted)
+    assert await resume(tokens, admitted) == Answer(RECEIVER, "answer to offer", admitted)
     assert link.carrier is first  # until the new one is open
     _, second = Carrier.made
     second.opened.set()
@@ -137,20 +137,20 @@ async def test_who_was_let_in_comes_back_with_a_new_connection(
 
 
 async def test_a_program_that_was_started_again_is_known_by_its_run(
-    passes: Passes, call: tuple[str, ResumingLink, list[Change]]
+    tokens: AccessTokens, call: tuple[str, ResumingLink, list[Change]]
 ) -> None:
     admitted, link, changes = call
     for hello in (STARTED_AGAIN, STARTED_AGAIN, SENDER):
-        await resume(passes, admitted, hello)
+        await resume(tokens, admitted, hello)
         Carrier.made[-1].opened.set()
         await until(lambda: link.carrier is Carrier.made[-1])
     assert changes == [Change.REPLACED, Change.RENEWED, Change.REPLACED]
 
 
-async def test_nobody_resumes_a_call_that_has_not_begun(passes: Passes, lines: ResumableCalls) -> None:
+async def test_nobody_resumes_a_call_that_has_not_begun(tokens: AccessTokens, lines: ResumableCalls) -> None:
     admitted = lines.admit(RECEIVER, SENDER)
     with pytest.raises(Busy, match="in a moment"):
-        await resume(passes, admitted)
+        await resume(tokens, admitted)
     assert Carrier.made == []
     lines.end(admitted)
 
@@ -166,34 +166,34 @@ async def test_nobody_resumes_a_call_that_has_not_begun(passes: Passes, lines: R
     ],
 )
 async def test_who_comes_back_as_another_is_refused_before_anything_is_opened(
-    passes: Passes, call: tuple[str, ResumingLink, list[Change]], hello: Hello, why: str
+    tokens: AccessTokens, call: tuple[str, ResumingLink, list[Change]], hello: Hello, why: str
 ) -> None:
     admitted, link, changes = call
     with pytest.raises(Incompatible, match=why):
-        await resume(passes, admitted, hello)
+        await resume(tokens, admitted, hello)
     assert len(Carrier.made) == 1 and link.carrier is Carrier.made[0]
     assert changes == []
 
 
 @pytest.mark.parametrize(("sdp", "error"), [("bad", ValueError), ("broken", RuntimeError)])
 async def test_a_connection_that_cannot_be_made_is_closed_and_the_call_goes_on(
-    passes: Passes, call: tuple[str, ResumingLink, list[Change]], sdp: str, error: type[Exception]
+    tokens: AccessTokens, call: tuple[str, ResumingLink, list[Change]], sdp: str, error: type[Exception]
 ) -> None:
     admitted, link, _ = call
     with pytest.raises(error):
-        await resume(passes, admitted, sdp=sdp)
+        await resume(tokens, admitted, sdp=sdp)
     first, second = Carrier.made
     assert second.ended.is_set() and not first.ended.is_set()
     assert link.carrier is first and link.alive
 
 
 async def test_of_two_answers_only_the_newer_is_waited_for(
-    passes: Passes, call: tuple[str, ResumingLink, list[Change]]
+    tokens: AccessTokens, call: tuple[str, ResumingLink, list[Change]]
 ) -> None:
     admitted, link, changes = call
-    await resume(passes, admitted, sdp="one")
+    await resume(tokens, admitted, sdp="one")
     await asyncio.sleep(0)  # its opening has begun
-    await resume(passes, admitted, sdp="two")
+    await resume(tokens, admitted, sdp="two")
     _, one, two = Carrier.made
     await until(one.ended.is_set)
     two.opened.set()
@@ -202,10 +202,10 @@ async def test_of_two_answers_only_the_newer_is_waited_for(
 
 
 async def test_a_connection_that_never_opens_changes_nothing(
-    passes: Passes, call: tuple[str, ResumingLink, list[Change]], caplog: pytest.LogCaptureFixture
+    tokens: AccessTokens, call: tuple[str, ResumingLink, list[Change]], caplog: pytest.LogCaptureFixture
 ) -> None:
     admitted, link, changes = call
-    await resume(passes, admitted)
+    await resume(tokens, admitted)
     second = Carrier.made[-1]
     second.failed = LinkClosed("nothing came back")
     second.opened.set()
@@ -214,15 +214,15 @@ async def test_a_connection_that_never_opens_changes_nothing(
             await asyncio.sleep(0)
     assert link.carrier is Carrier.made[0] and changes == []
     assert not caplog.records  # it happens on any network
-    await resume(passes, admitted)
+    await resume(tokens, admitted)
     Carrier.made[-1].opened.set()
     await until(lambda: link.carrier is Carrier.made[-1])
 
 
 async def test_a_connection_that_breaks_while_it_opens_is_closed_and_said(
-    passes: Passes, call: tuple[str, ResumingLink, list[Change]], caplog: pytest.LogCaptureFixture
+    tokens: AccessTokens, call: tuple[str, ResumingLink, list[Change]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    await resume(passes, call[0])
+    await resume(tokens, call[0])
     second = Carrier.made[-1]
     second.failed = RuntimeError("a fault of ours")
     second.opened.set()
@@ -234,19 +234,19 @@ async def test_a_connection_that_breaks_while_it_opens_is_closed_and_said(
 
 
 async def test_a_call_outlives_its_connection_until_it_is_ended(
-    passes: Passes, lines: ResumableCalls, call: tuple[str, ResumingLink, list[Change]]
+    tokens: AccessTokens, lines: ResumableCalls, call: tuple[str, ResumingLink, list[Change]]
 ) -> None:
     admitted, link, changes = call
     await link.carrier.close()
     await until(lambda: changes == [Change.LOST])
     link.send(Channel.MOTION, b"dropped")
-    await resume(passes, admitted)
+    await resume(tokens, admitted)
     opening = Carrier.made[-1]
     await asyncio.sleep(0)
     lines.end(admitted)
     await until(opening.ended.is_set)  # what was under way is given up
     with pytest.raises(Unwelcome) as refused:
-        passes.find(admitted)
+        tokens.find(admitted)
     assert refused.value.status == 410
 
 
@@ -259,11 +259,11 @@ async def test_a_call_without_a_pass_ends_with_its_connection(lines: ResumableCa
     lines.end("a pass of nobody")
 
 
-async def test_two_calls_do_not_meet(passes: Passes) -> None:
-    lines = ResumableCalls(passes, IceSettings())
+async def test_two_calls_do_not_meet(tokens: AccessTokens) -> None:
+    lines = ResumableCalls(tokens, IceSettings())
     calls = [lines.admit(RECEIVER, SENDER) for _ in range(2)]
     links = [lines.begin(Carrier(), each) for each in calls]  # type: ignore[arg-type]
-    await resume(passes, calls[1])
+    await resume(tokens, calls[1])
     Carrier.made[-1].opened.set()
     await until(lambda: links[1].carrier is Carrier.made[-1])
     assert links[0].carrier is Carrier.made[0]
@@ -272,37 +272,37 @@ async def test_two_calls_do_not_meet(passes: Passes) -> None:
         await link.close()
 
 
-async def test_a_call_of_before_is_begun_anew_and_waited_for_until_its_caller_connects(passes: Passes) -> None:
-    lines, answered = ResumableCalls(passes, IceSettings()), list[tuple[str, str, str]]()
+async def test_a_call_of_before_is_begun_anew_and_waited_for_until_its_caller_connects(tokens: AccessTokens) -> None:
+    lines, answered = ResumableCalls(tokens, IceSettings()), list[tuple[str, str, str]]()
 
     async def answer(hello: Hello, sdp: str, call: str) -> Answer:
         answered.append((hello.role, sdp, call))
         return Answer(RECEIVER, "anew", lines.admit(RECEIVER, hello, call))
 
     lines.restore(("one", "two"), answer)
-    assert set(passes.calls) == {"one", "two"}
-    assert await resume(passes, "two") == Answer(RECEIVER, "anew", "two")
+    assert set(tokens.calls) == {"one", "two"}
+    assert await resume(tokens, "two") == Answer(RECEIVER, "anew", "two")
     assert answered == [("sender", "offer", "two")]
     lines.end("two")  # its caller did not connect
-    assert await resume(passes, "two") == Answer(RECEIVER, "anew", "two")
+    assert await resume(tokens, "two") == Answer(RECEIVER, "anew", "two")
     link = lines.begin(Carrier(), "two", resumed=True)  # type: ignore[arg-type]
     changes: list[Change] = []
     link.on_change(changes.append)
     assert changes == [Change.RENEWED]  # it is told at once what the other side holds
     lines.end("two")
     with pytest.raises(Unwelcome):
-        passes.find("two")
-    assert passes.calls == ("one",)
+        tokens.find("two")
+    assert tokens.calls == ("one",)
     await link.close()
 
 
 async def test_a_caller_who_is_not_heard_is_told_of_again_and_again(
-    passes: Passes, monkeypatch: pytest.MonkeyPatch
+    tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(answering, "_LOOK_SECONDS", 0.0)
     monkeypatch.setattr(answering, "QUIET_SECONDS", 0.0)
     quiet: list[int] = []
-    lines = ResumableCalls(passes, IceSettings(), lambda: quiet.append(Carrier.made[0].packets))
+    lines = ResumableCalls(tokens, IceSettings(), lambda: quiet.append(Carrier.made[0].packets))
     admitted = lines.admit(RECEIVER, SENDER)
     link = lines.begin(Carrier(), admitted)  # type: ignore[arg-type]
     await until(lambda: len(quiet) >= 3)
@@ -316,7 +316,7 @@ async def test_a_caller_who_is_not_heard_is_told_of_again_and_again(
     await link.close()
 
 
-async def test_a_caller_who_is_heard_is_not_told_of(passes: Passes, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_caller_who_is_heard_is_not_told_of(tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answering, "_LOOK_SECONDS", 0.0)
     monkeypatch.setattr(answering, "QUIET_SECONDS", 0.0)
     looks, quiet = list[int](), list[int]()
@@ -327,7 +327,7 @@ async def test_a_caller_who_is_heard_is_not_told_of(passes: Passes, monkeypatch:
             looks.append(self.packets)
             return super().wire()
 
-    lines = ResumableCalls(passes, IceSettings(), lambda: quiet.append(1))
+    lines = ResumableCalls(tokens, IceSettings(), lambda: quiet.append(1))
     admitted = lines.admit(RECEIVER, SENDER)
     link = lines.begin(Talking(), admitted)  # type: ignore[arg-type]
     await until(lambda: len(looks) >= 20)

@@ -22,7 +22,7 @@ from shared.signalling.direct import SignallingServer, join
 from shared.signalling.hello import Hello
 from shared.signalling.limits import Door
 from shared.signalling.offer_answer import Answerer, Reply, SignallingError
-from shared.signalling.tokens import Passes, Unwelcome, expire
+from shared.signalling.tokens import AccessTokens, Unwelcome, expire
 from shared.transport.viewers import Viewers
 from shared.trust.certificate import Https, named_host, trusting
 
@@ -269,47 +269,47 @@ def test_links_name_a_host_of_the_certificate(tmp_path: Path) -> None:
 
 async def test_an_unused_link_expires() -> None:
     now = 1000.0
-    passes = Passes(clock=lambda: now, lasts=60.0)
-    invitation = passes.invitation
+    tokens = AccessTokens(clock=lambda: now, lasts=60.0)
+    invitation = tokens.invitation
     assert invitation is not None
-    expiring = asyncio.create_task(expire(passes, look=0.001))
+    expiring = asyncio.create_task(expire(tokens, look=0.001))
     await asyncio.sleep(0.01)
     now += 59
     await asyncio.sleep(0.02)
-    assert passes.invitation == invitation and not expiring.done()
+    assert tokens.invitation == invitation and not expiring.done()
     now += 2
     with pytest.raises(SignallingError, match="nobody called within"):
         await asyncio.wait_for(expiring, WITHIN)
     with pytest.raises(Unwelcome, match="has expired"):
-        passes.find(invitation)
+        tokens.find(invitation)
 
 
 async def test_where_more_calls_are_taken_another_link_follows() -> None:
     now = 1000.0
-    passes = Passes(more=True, clock=lambda: now, lasts=60.0)
+    tokens = AccessTokens(more=True, clock=lambda: now, lasts=60.0)
     told: list[str | None] = []
-    passes.on_change = lambda: told.append(passes.invitation)
-    expiring = asyncio.create_task(expire(passes, look=0.001))
+    tokens.on_change = lambda: told.append(tokens.invitation)
+    expiring = asyncio.create_task(expire(tokens, look=0.001))
     await asyncio.sleep(0.01)
     now += 61
     async with asyncio.timeout(WITHIN):
         while not told:
             await asyncio.sleep(0.001)
-    assert told == [passes.invitation] and not expiring.done()
+    assert told == [tokens.invitation] and not expiring.done()
     expiring.cancel()
 
 
 async def test_nothing_expires_while_somebody_joins_or_is_there() -> None:
     now = 1000.0
-    passes = Passes(clock=lambda: now, lasts=60.0)
-    call = passes.admit(accept)
-    expiring = asyncio.create_task(expire(passes, look=0.001))
+    tokens = AccessTokens(clock=lambda: now, lasts=60.0)
+    call = tokens.admit(accept)
+    expiring = asyncio.create_task(expire(tokens, look=0.001))
     await asyncio.sleep(0.01)
     now += 61
     await asyncio.sleep(0.02)
-    passes.begin(call)
+    tokens.begin(call)
     now += 3600
     await asyncio.sleep(0.02)
-    passes.look()
-    assert not expiring.done() and passes.find(call) is accept
+    tokens.look()
+    assert not expiring.done() and tokens.find(call) is accept
     expiring.cancel()
