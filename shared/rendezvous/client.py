@@ -29,7 +29,7 @@ from shared.signalling.offer_answer import (
     write_offer,
 )
 from shared.signalling.sealing import NotOpened, answer_context, new_key, offer_context, seal, unseal
-from shared.signalling.tokens import AccessTokens, Unwelcome
+from shared.signalling.tokens import AccessTokens, TokenRejected
 from shared.tasks import watched
 
 OPEN_SECONDS = 10.0
@@ -156,7 +156,7 @@ class WaitingRoom:
                 continue
             try:
                 return key, await self._answerer.answer(offer, self._tokens.find(each))
-            except Unwelcome as error:
+            except TokenRejected as error:
                 return key, refusal(error.status, str(error))
         # Sealed too: who has another key learns from that alone what is wrong.
         return self._stranger_key, refusal(403, refused)

@@ -16,7 +16,7 @@ from aiohttp import WSMsgType, web
 from shared.rendezvous import CALLER_BYTES, HEARTBEAT, MESSAGE_LIMIT, SEALED_LIMIT, STUN_HEADER, VERSION, VERSION_HEADER
 from shared.rendezvous.rooms import Limits, Refused, Room, Rooms, room_code
 from shared.signalling.direct import listen, shown_host
-from shared.signalling.limits import Door, runner
+from shared.signalling.limits import ConnectionLimiter, runner
 from shared.tasks import one_line, watched
 
 logger = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class RendezvousServer:
         app.router.add_post("/r/{room}", self._knock)
         self._runner = runner(app)
         most = 2 * (limits or Limits()).rooms
-        self._door = Door(most, most if behind_proxy else CONNECTIONS_EACH, CONNECTION_SECONDS)
+        self._limiter = ConnectionLimiter(most, most if behind_proxy else CONNECTIONS_EACH, CONNECTION_SECONDS)
 
     @property
     def port(self) -> int:
@@ -114,7 +114,7 @@ class RendezvousServer:
 
     async def __aenter__(self) -> Self:
         """Listens. Raises CannotListen."""
-        await listen(self._runner, self._host, self._port, self._tls, self._door)
+        await listen(self._runner, self._host, self._port, self._tls, self._limiter)
         self._sweeping = watched(self._sweep_often(), "rooms do not expire any more")
         return self
 
@@ -166,7 +166,7 @@ class RendezvousServer:
             heartbeat=HEARTBEAT, timeout=CLOSE_SECONDS, max_msg_size=MESSAGE_LIMIT, compress=False
         )
         await socket.prepare(request)
-        self._door.keep(request.transport)
+        self._limiter.keep(request.transport)
         try:
             room = self._rooms.open(room_code(secret), self._address(request), self._clock())
         except Refused as error:

@@ -44,10 +44,10 @@ class ResumableCalls:
     def restore(self, calls: tuple[str, ...], answer: Callable[[Hello, str, str], Awaitable[Answer]]) -> None:
         """The calls of before this program was started again: `answer` begins each anew, when its caller comes."""
 
-        def door(call: str) -> OnOffer:
+        def limiter(call: str) -> OnOffer:
             return lambda hello, sdp: answer(hello, sdp, call)
 
-        self._doors = {call: door(call) for call in calls}
+        self._doors = {call: limiter(call) for call in calls}
         self._tokens.restore(self._doors)
 
     def admit(self, mine: Hello, theirs: Hello, call: str | None = None) -> str:

@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from shared.signalling.hello import Hello
-from shared.signalling.limits import Door, FailureLimit, neighbourhood, open_site, runner
+from shared.signalling.limits import ConnectionLimiter, FailureLimit, neighbourhood, open_site, runner
 from shared.signalling.links import DirectLink, is_token, parse_link
 from shared.signalling.offer_answer import (
     BODY_LIMIT,
@@ -27,7 +27,7 @@ from shared.signalling.offer_answer import (
     refusal,
     write_offer,
 )
-from shared.signalling.tokens import AccessTokens, Unwelcome
+from shared.signalling.tokens import AccessTokens, TokenRejected
 
 TIME_LIMIT = 10.0
 """Seconds for a request to arrive, and for a receiver to answer."""
@@ -121,7 +121,7 @@ class SignallingServer:
         self._host = host
         self._port = port
         self._answerer = Answerer(on_offer)
-        self._failures, self._requests, self._door = FailureLimit(), FailureLimit(REQUESTS), Door()
+        self._failures, self._requests, self._limiter = FailureLimit(), FailureLimit(REQUESTS), ConnectionLimiter()
         self._tls, self._named = tls, named
         app = web.Application(client_max_size=BODY_LIMIT)
         app.router.add_post("/join/{token}", self._join)
@@ -145,7 +145,7 @@ class SignallingServer:
 
     async def start(self) -> None:
         """Listen. Raises CannotListen."""
-        await listen(self._runner, self._host, self._port, self._tls, self._door)
+        await listen(self._runner, self._host, self._port, self._tls, self._limiter)
 
     async def stop(self) -> None:
         """Stop listening."""
@@ -166,7 +166,7 @@ class SignallingServer:
             return _response(refusal(429, "too many wrong tokens came from this address: wait a minute"))
         try:
             on_offer = self._tokens.find(request.match_info["token"])
-        except Unwelcome as error:
+        except TokenRejected as error:
             if error.status == 403:
                 self._failures.failed(address, now)
             return _response(refusal(error.status, str(error)))
@@ -205,11 +205,15 @@ async def join(
 
 
 async def listen(
-    application: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None = None, door: Door | None = None
+    application: web.AppRunner,
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None = None,
+    limiter: ConnectionLimiter | None = None,
 ) -> None:
     """Has a web application listen, behind a door. Raises CannotListen."""
     try:
-        await open_site(application, host, port, tls, Door() if door is None else door)
+        await open_site(application, host, port, tls, ConnectionLimiter() if limiter is None else limiter)
     except OSError as error:
         await application.cleanup()
         raise cannot_listen(host, port, error) from error

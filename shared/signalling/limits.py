@@ -59,7 +59,7 @@ def neighbourhood(address: str) -> str:
     return str(mapped or ipaddress.ip_network((parsed, 64), strict=False))
 
 
-class Door:
+class ConnectionLimiter:
     """Counts the connections of one server."""
 
     def __init__(self, most: int = 64, each: int = 16, seconds: float = 30.0) -> None:
@@ -101,20 +101,20 @@ class Door:
 class _Guarded(asyncio.Protocol):
     """Stands before the protocol of a connection."""
 
-    def __init__(self, door: Door, inner: asyncio.Protocol) -> None:
-        self._door, self._inner = door, inner
+    def __init__(self, limiter: ConnectionLimiter, inner: asyncio.Protocol) -> None:
+        self._limiter, self._inner = limiter, inner
         self._transport: asyncio.BaseTransport | None = None
         self._address: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        self._transport, self._address = transport, self._door.enter(transport)
+        self._transport, self._address = transport, self._limiter.enter(transport)
         if self._address is not None:
             self._inner.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._address is not None and self._transport is not None:
-            self._door.leave(self._transport, self._address)
+            self._limiter.leave(self._transport, self._address)
             self._inner.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -136,9 +136,11 @@ class _Guarded(asyncio.Protocol):
 class _Site(web.TCPSite):
     """Listens behind a door."""
 
-    def __init__(self, runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None, door: Door) -> None:
+    def __init__(
+        self, runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None, limiter: ConnectionLimiter
+    ) -> None:
         super().__init__(runner, host, port, ssl_context=tls)
-        self._guarding, self._address = door, (host, port)
+        self._guarding, self._address = limiter, (host, port)
 
     async def start(self) -> None:
         """Listen. Raises OSError."""
@@ -167,10 +169,12 @@ def runner(app: web.Application) -> web.AppRunner:
     )
 
 
-async def open_site(run: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None, door: Door) -> None:
+async def open_site(
+    run: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None, limiter: ConnectionLimiter
+) -> None:
     """Has an application listen behind a door. Raises OSError."""
     await run.setup()
-    await _Site(run, host, port, tls, door).start()
+    await _Site(run, host, port, tls, limiter).start()
 
 
 def foreign(origin: str | None, own: str) -> bool:

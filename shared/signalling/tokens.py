@@ -26,7 +26,7 @@ _REMEMBERED = 32
 LOOK_SECONDS = 30.0
 
 
-class Unwelcome(Exception):
+class TokenRejected(Exception):
     """A pass that opens nothing now. `status` is HTTP's, the text one sentence; 403 and 410 are for good."""
 
     def __init__(self, status: int, sentence: str) -> None:
@@ -91,19 +91,19 @@ class AccessTokens:
         return (*([] if self.invitation is None else [self.invitation]), *self._calls, *self._spent)
 
     def find(self, offered: str) -> OnOffer | None:
-        """What answers who comes with this pass: None is for the invitation. Raises Unwelcome."""
+        """What answers who comes with this pass: None is for the invitation. Raises TokenRejected."""
         self.look()
         if self.invitation is not None and _same(offered, self.invitation):
             if self._pending is not None:
-                raise Unwelcome(503, "somebody is joining by this link at this moment: try again in a moment")
+                raise TokenRejected(503, "somebody is joining by this link at this moment: try again in a moment")
             return None
         found = [on_offer for each, on_offer in self._calls.items() if _same(offered, each)]
         if found:
             return found[0]
         spent = [each for each in self._spent if _same(offered, each)]
         if spent:
-            raise Unwelcome(410, "the link was used for a call already, or has expired: ask for a new link")
-        raise Unwelcome(403, "the token is not the receiver's: copy the whole join URL again")
+            raise TokenRejected(410, "the link was used for a call already, or has expired: ask for a new link")
+        raise TokenRejected(403, "the token is not the receiver's: copy the whole join URL again")
 
     def admit(self, on_resume: OnOffer, call: str | None = None) -> str:
         """The pass of a call that is about to begin: `begin` or `end` is to follow. `call`: the one it has already."""

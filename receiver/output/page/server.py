@@ -22,7 +22,7 @@ from receiver.output.page.view import Stage
 from receiver.output.page.viewer_session import attend
 from receiver.settings import ReceiverSettings
 from shared.signalling.direct import listen
-from shared.signalling.limits import Door, FailureLimit, foreign, neighbourhood, rebound, runner
+from shared.signalling.limits import ConnectionLimiter, FailureLimit, foreign, neighbourhood, rebound, runner
 from shared.signalling.links import qr_svg
 from shared.tasks import watched
 from shared.transport.viewers import Viewers
@@ -70,7 +70,7 @@ class PageServer:
         """Port 0 takes any free one. Raises OSError if a certificate is given that is none."""
         self.token = secrets.token_urlsafe(16)
         self._host, self._port, self._stage = host, port, stage
-        self._failures, self._door = FailureLimit(), Door(MOST_CONNECTIONS, CONNECTIONS_EACH)
+        self._failures, self._limiter = FailureLimit(), ConnectionLimiter(MOST_CONNECTIONS, CONNECTIONS_EACH)
         https = https or Https()
         self._tls, self._named = https.serving(), https.named(self._own_host())
         self._sockets: set[web.WebSocketResponse] = set()
@@ -99,7 +99,7 @@ class PageServer:
 
     async def start(self) -> None:
         """Listen. Raises CannotListen."""
-        await listen(self._runner, self._host, self._port, self._tls, self._door)
+        await listen(self._runner, self._host, self._port, self._tls, self._limiter)
         self._playing = watched(self._play(), "the page has no sound any more")
 
     async def stop(self) -> None:
@@ -177,7 +177,7 @@ class PageServer:
             timeout=CLOSE_SECONDS, heartbeat=HEARTBEAT_SECONDS, max_msg_size=BODY_LIMIT, compress=False
         )
         await socket.prepare(request)
-        self._door.keep(request.transport)
+        self._limiter.keep(request.transport)
         self._sockets.add(socket)
         try:
             await attend(socket, self._stage, time.monotonic)

@@ -14,7 +14,7 @@ from shared.signalling import answering
 from shared.signalling.answering import ResumableCalls
 from shared.signalling.hello import RUN, Hello, Incompatible
 from shared.signalling.offer_answer import Answer, Busy
-from shared.signalling.tokens import AccessTokens, Unwelcome
+from shared.signalling.tokens import AccessTokens, TokenRejected
 from shared.transport.ice import IceSettings
 from shared.transport.link import Channel, Handler, Kind, LinkClosed, PayloadBytes, Tally, Traffic, WireBytes
 from shared.transport.resuming import Change, ResumingLink
@@ -109,9 +109,9 @@ async def call(lines: ResumableCalls) -> AsyncIterator[tuple[str, ResumingLink, 
 
 async def resume(tokens: AccessTokens, call: str, hello: Hello = SENDER, sdp: str = "offer") -> Answer:
     """What is answered to somebody who comes with the pass of a call."""
-    door = tokens.find(call)
-    assert door is not None
-    return Answer(*await door(hello, sdp))
+    limiter = tokens.find(call)
+    assert limiter is not None
+    return Answer(*await limiter(hello, sdp))
 
 
 async def until(condition: Callable[[], Any]) -> None:
@@ -245,7 +245,7 @@ async def test_a_call_outlives_its_connection_until_it_is_ended(
     await asyncio.sleep(0)
     lines.end(admitted)
     await until(opening.ended.is_set)  # what was under way is given up
-    with pytest.raises(Unwelcome) as refused:
+    with pytest.raises(TokenRejected) as refused:
         tokens.find(admitted)
     assert refused.value.status == 410
 
@@ -290,7 +290,7 @@ async def test_a_call_of_before_is_begun_anew_and_waited_for_until_its_caller_co
     link.on_change(changes.append)
     assert changes == [Change.RENEWED]  # it is told at once what the other side holds
     lines.end("two")
-    with pytest.raises(Unwelcome):
+    with pytest.raises(TokenRejected):
         tokens.find("two")
     assert tokens.calls == ("one",)
     await link.close()

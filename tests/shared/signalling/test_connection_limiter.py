@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from shared.signalling.limits import LONGEST_LINE, Door, open_site, runner
+from shared.signalling.limits import LONGEST_LINE, ConnectionLimiter, open_site, runner
 
 WITHIN = 60.0
 """Seconds after which a test that hangs fails."""
@@ -30,33 +30,33 @@ class Transport(asyncio.Transport):
         self.cut.set()
 
 
-def entered(door: Door, *addresses: str | None) -> list[bool]:
-    return [door.enter(Transport(address)) is not None for address in addresses]
+def entered(limiter: ConnectionLimiter, *addresses: str | None) -> list[bool]:
+    return [limiter.enter(Transport(address)) is not None for address in addresses]
 
 
 async def test_so_many_from_one_address_and_so_many_in_all() -> None:
-    door = Door(most=3, each=2)
-    assert entered(door, "192.0.2.1", "192.0.2.1", "192.0.2.1") == [True, True, False]
-    assert entered(door, "192.0.2.2", "192.0.2.3") == [True, False]
-    assert door.open == 3
+    limiter = ConnectionLimiter(most=3, each=2)
+    assert entered(limiter, "192.0.2.1", "192.0.2.1", "192.0.2.1") == [True, True, False]
+    assert entered(limiter, "192.0.2.2", "192.0.2.3") == [True, False]
+    assert limiter.open == 3
 
 
 async def test_one_too_many_is_cut_and_not_counted() -> None:
-    door, late = Door(most=1), Transport("192.0.2.2")
-    assert entered(door, "192.0.2.1") == [True]
-    assert door.enter(late) is None
+    limiter, late = ConnectionLimiter(most=1), Transport("192.0.2.2")
+    assert entered(limiter, "192.0.2.1") == [True]
+    assert limiter.enter(late) is None
     assert late.cut.is_set()
-    assert door.open == 1
+    assert limiter.open == 1
 
 
 async def test_who_leaves_makes_room() -> None:
-    door, first = Door(most=2, each=1), Transport()
-    name = door.enter(first)
+    limiter, first = ConnectionLimiter(most=2, each=1), Transport()
+    name = limiter.enter(first)
     assert name is not None
-    assert entered(door, "192.0.2.1") == [False]
-    door.leave(first, name)
-    assert door.open == 0
-    assert entered(door, "192.0.2.1") == [True]
+    assert entered(limiter, "192.0.2.1") == [False]
+    limiter.leave(first, name)
+    assert limiter.open == 0
+    assert entered(limiter, "192.0.2.1") == [True]
 
 
 @pytest.mark.parametrize(
@@ -71,45 +71,45 @@ async def test_who_leaves_makes_room() -> None:
     ],
 )
 async def test_what_counts_as_one_address(one: str | None, other: str | None, same: bool) -> None:
-    assert entered(Door(each=1), one, other) == [True, not same]
+    assert entered(ConnectionLimiter(each=1), one, other) == [True, not same]
 
 
 async def test_one_that_is_not_kept_is_cut_when_its_time_is_over() -> None:
-    door, idle = Door(seconds=0.0), Transport()
-    assert door.enter(idle) is not None
+    limiter, idle = ConnectionLimiter(seconds=0.0), Transport()
+    assert limiter.enter(idle) is not None
     await asyncio.wait_for(idle.cut.wait(), WITHIN)
-    assert door.open == 1  # until its end has come
+    assert limiter.open == 1  # until its end has come
 
 
 async def test_one_that_is_kept_lasts_and_still_counts() -> None:
-    door, kept, idle = Door(most=2, seconds=0.01), Transport(), Transport()
-    door.enter(kept)
-    door.keep(kept)
-    door.enter(idle)
+    limiter, kept, idle = ConnectionLimiter(most=2, seconds=0.01), Transport(), Transport()
+    limiter.enter(kept)
+    limiter.keep(kept)
+    limiter.enter(idle)
     await asyncio.wait_for(idle.cut.wait(), WITHIN)  # it came later, so the other's time was over, too
     assert not kept.cut.is_set()
-    assert door.open == 2
-    assert entered(door, "192.0.2.9") == [False]
+    assert limiter.open == 2
+    assert entered(limiter, "192.0.2.9") == [False]
 
 
 async def test_who_has_left_is_not_cut() -> None:
-    door, gone, idle = Door(seconds=0.01), Transport(), Transport()
-    name = door.enter(gone)
+    limiter, gone, idle = ConnectionLimiter(seconds=0.01), Transport(), Transport()
+    name = limiter.enter(gone)
     assert name is not None
-    door.leave(gone, name)
-    door.enter(idle)
+    limiter.leave(gone, name)
+    limiter.enter(idle)
     await asyncio.wait_for(idle.cut.wait(), WITHIN)
     assert not gone.cut.is_set()
 
 
 async def test_keeping_nothing_and_twice_is_allowed() -> None:
-    door, kept = Door(), Transport()
-    door.keep(None)
-    door.keep(kept)
-    door.enter(kept)
-    door.keep(kept)
-    door.keep(kept)
-    assert door.open == 1
+    limiter, kept = ConnectionLimiter(), Transport()
+    limiter.keep(None)
+    limiter.keep(kept)
+    limiter.enter(kept)
+    limiter.keep(kept)
+    limiter.keep(kept)
+    assert limiter.open == 1
 
 
 async def served(request: web.Request) -> web.Response:
@@ -117,14 +117,14 @@ async def served(request: web.Request) -> web.Response:
 
 
 @pytest.fixture
-async def site() -> AsyncIterator[tuple[Door, int]]:
+async def site() -> AsyncIterator[tuple[ConnectionLimiter, int]]:
     """A server behind a door that lets two in; the door and its port."""
-    app, door = web.Application(), Door(most=2, each=2)
+    app, limiter = web.Application(), ConnectionLimiter(most=2, each=2)
     app.router.add_get("/", served)
     run = runner(app)
-    await open_site(run, "127.0.0.1", 0, None, door)
+    await open_site(run, "127.0.0.1", 0, None, limiter)
     try:
-        yield door, run.addresses[0][1]
+        yield limiter, run.addresses[0][1]
     finally:
         await run.cleanup()
 
@@ -139,34 +139,34 @@ async def ask(port: int, head: bytes = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") -> 
         return b"", writer
 
 
-async def until_open(door: Door, count: int) -> None:
+async def until_open(limiter: ConnectionLimiter, count: int) -> None:
     async with asyncio.timeout(WITHIN):
-        while door.open != count:
+        while limiter.open != count:
             await asyncio.sleep(0.001)
 
 
-async def test_a_server_behind_it_serves_as_many_as_may_enter(site: tuple[Door, int]) -> None:
-    door, port = site
+async def test_a_server_behind_it_serves_as_many_as_may_enter(site: tuple[ConnectionLimiter, int]) -> None:
+    limiter, port = site
     first, held = await ask(port)
     second, other = await ask(port)
     assert first == second == b"HTTP/1.1 200 OK\r\n"
     assert (await ask(port))[0] == b""
-    assert door.open == 2
+    assert limiter.open == 2
     held.close()
-    await until_open(door, 1)
+    await until_open(limiter, 1)
     assert (await ask(port))[0] == first
     other.close()
 
 
-async def test_a_first_line_without_end_is_refused(site: tuple[Door, int]) -> None:
+async def test_a_first_line_without_end_is_refused(site: tuple[ConnectionLimiter, int]) -> None:
     line, writer = await ask(site[1], b"GET /" + b"a" * (LONGEST_LINE + 1) + b" HTTP/1.1\r\nHost: x\r\n\r\n")
     assert line.split()[1] == b"400"
     writer.close()
     await until_open(site[0], 0)
 
 
-async def test_what_cannot_listen_is_an_error(site: tuple[Door, int]) -> None:
+async def test_what_cannot_listen_is_an_error(site: tuple[ConnectionLimiter, int]) -> None:
     run = runner(web.Application())
     with pytest.raises(OSError, match=r"in use|only one usage"):
-        await open_site(run, "127.0.0.1", site[1], None, Door())
+        await open_site(run, "127.0.0.1", site[1], None, ConnectionLimiter())
     await run.cleanup()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from shared.signalling.hello import Hello
-from shared.signalling.tokens import AccessTokens, Unwelcome, is_access_token, new_token
+from shared.signalling.tokens import AccessTokens, TokenRejected, is_access_token, new_token
 
 
 async def resume(hello: Hello, sdp: str) -> tuple[Hello, str]:
@@ -11,7 +11,7 @@ async def resume(hello: Hello, sdp: str) -> tuple[Hello, str]:
 
 
 def status(tokens: AccessTokens, offered: str) -> int:
-    with pytest.raises(Unwelcome) as refused:
+    with pytest.raises(TokenRejected) as refused:
         tokens.find(offered)
     return refused.value.status
 

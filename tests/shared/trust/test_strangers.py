@@ -20,9 +20,9 @@ from shared.rendezvous.server import RendezvousServer
 from shared.signalling import direct
 from shared.signalling.direct import SignallingServer, join
 from shared.signalling.hello import Hello
-from shared.signalling.limits import Door
+from shared.signalling.limits import ConnectionLimiter
 from shared.signalling.offer_answer import Answerer, Reply, SignallingError
-from shared.signalling.tokens import AccessTokens, Unwelcome, expire
+from shared.signalling.tokens import AccessTokens, TokenRejected, expire
 from shared.transport.viewers import Viewers
 from shared.trust.certificate import Https, named_host, trusting
 
@@ -41,9 +41,9 @@ async def offer() -> str:
 
 
 @pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch) -> Door:
+def limiter(monkeypatch: pytest.MonkeyPatch) -> ConnectionLimiter:
     """Of the servers that are made after it."""
-    made = Door()
+    made = ConnectionLimiter()
     for module in (direct, page_server):
         monkeypatch.setattr(module, "Door", lambda *_: made)
     return made
@@ -153,32 +153,32 @@ async def test_a_compressed_offer_is_not_unpacked(server: SignallingServer, clie
         assert response.status == 400
 
 
-async def test_slow_requests_are_cut(door: Door, server: SignallingServer) -> None:
-    door.seconds = 0.05
+async def test_slow_requests_are_cut(limiter: ConnectionLimiter, server: SignallingServer) -> None:
+    limiter.seconds = 0.05
     assert await raw(server.port, b"POST /join/abc HTT") == b""
     assert await raw(server.port, b"") == b""
-    assert door.open == 0
+    assert limiter.open == 0
 
 
-async def test_connections_are_counted(door: Door, server: SignallingServer) -> None:
-    door.each = 3
+async def test_connections_are_counted(limiter: ConnectionLimiter, server: SignallingServer) -> None:
+    limiter.each = 3
     held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(3)]
     async with asyncio.timeout(WITHIN):
-        while door.open < 3:
+        while limiter.open < 3:
             await asyncio.sleep(0.01)
     assert await raw(server.port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") == b""
     for _, writer in held:
         writer.close()
     async with asyncio.timeout(WITHIN):
-        while door.open:
+        while limiter.open:
             await asyncio.sleep(0.01)
     assert (await join(server.join_url, SENDER, offer))[1] == "the answer"
 
 
 async def test_a_watching_browser_outlasts_the_limit(
-    door: Door, page: PageServer, client: aiohttp.ClientSession
+    limiter: ConnectionLimiter, page: PageServer, client: aiohttp.ClientSession
 ) -> None:
-    door.seconds = 0.2
+    limiter.seconds = 0.2
     socket = await client.ws_connect(page.url + "live")
     for _ in range(3):  # half a second apart
         assert (await socket.receive(WITHIN)).type is aiohttp.WSMsgType.TEXT
@@ -280,7 +280,7 @@ async def test_an_unused_link_expires() -> None:
     now += 2
     with pytest.raises(SignallingError, match="nobody called within"):
         await asyncio.wait_for(expiring, WITHIN)
-    with pytest.raises(Unwelcome, match="has expired"):
+    with pytest.raises(TokenRejected, match="has expired"):
         tokens.find(invitation)
 
 
