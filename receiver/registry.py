@@ -82,7 +82,7 @@ class CallRegistry:
             self._invite()
 
 
-async def let_in(
+async def listen_for_callers(
     settings: ReceiverSettings,
     registry: CallRegistry,
     on_offer: OnOffer,

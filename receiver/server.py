@@ -16,7 +16,7 @@ from receiver.output.recorder import RecordError
 from receiver.output.virtual_camera import VirtualCameraError
 from receiver.output.window import announcement
 from receiver.receiving import OwnSide, Place, Receiving
-from receiver.registry import CallRegistry, let_in
+from receiver.registry import CallRegistry, listen_for_callers
 from receiver.settings import ReceiverSettings, Studio
 from shared.call.directions import Part, converse, status_text
 from shared.call.loop import TooManyErrors
@@ -114,7 +114,7 @@ class Receiver:
             await asyncio.gather(listening, watching, *self._serving, return_exceptions=True)
 
     async def _listen(self) -> dict[str, Any] | None:
-        await let_in(self._settings, self._registry, self._answer, self._status.say, self._stage)
+        await listen_for_callers(self._settings, self._registry, self._answer, self._status.say, self._stage)
         return None
 
     def _outcome(self, call: Ended, open_door: bool) -> dict[str, Any] | None:
