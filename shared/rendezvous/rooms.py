@@ -6,7 +6,7 @@ import base64
 import hashlib
 from dataclasses import dataclass
 
-from shared.signalling.limits import FailureLimit, neighbourhood
+from shared.signalling.limits import RateLimiter, neighbourhood
 
 CODE_LENGTH = 16
 """Characters of a room's code: 96 bits, so that nobody finds one by trying."""
@@ -63,8 +63,8 @@ class Rooms:
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
         self._rooms: dict[str, Room] = {}
-        self._requests = FailureLimit(self._limits.requests)
-        self._misses = FailureLimit(self._limits.misses)
+        self._requests = RateLimiter(self._limits.requests)
+        self._misses = RateLimiter(self._limits.misses)
 
     def __len__(self) -> int:
         return len(self._rooms)
@@ -89,7 +89,7 @@ class Rooms:
             raise Refused(429, "too many wrong links came from this address: wait a minute")
         room = self._rooms.get(code)
         if room is None:
-            self._misses.failed(address, now)
+            self._misses.record(address, now)
             raise Refused(404, "nobody waits in this room: the receiver has ended, or the link is not whole")
         if room.callers >= self._limits.callers:
             raise Refused(503, "too many callers are at the receiver's door: try again in a moment")
@@ -116,4 +116,4 @@ class Rooms:
     def _count(self, address: str, now: float) -> None:
         if self._requests.blocked(address, now):
             raise Refused(429, "too many requests came from this address: wait a minute")
-        self._requests.failed(address, now)
+        self._requests.record(address, now)

@@ -20,7 +20,7 @@ import aiohttp
 
 from shared.rendezvous import STUN_HEADER, VERSION, VERSION_HEADER
 from shared.signalling.direct import cannot_listen
-from shared.signalling.limits import FailureLimit, neighbourhood
+from shared.signalling.limits import RateLimiter, neighbourhood
 from shared.signalling.links import BY_HAND, RoomLink, parse_link, parse_server
 from shared.signalling.offer_answer import SignallingError
 from shared.transport.ice import IceSettings, binding_answer, seen_as
@@ -48,7 +48,7 @@ class StunServer(asyncio.DatagramProtocol):
     ) -> None:
         """Port 0 takes any free one. A machine with several addresses has to name the one that it is reached by."""
         self._host, self._port, self._clock = host, port, clock
-        self._asked = FailureLimit(each_a_minute, 60.0)
+        self._asked = RateLimiter(each_a_minute, 60.0)
         self._most, self._second, self._answered = all_a_second, 0, 0
         self._transport: asyncio.DatagramTransport | None = None
 
@@ -93,7 +93,7 @@ class StunServer(asyncio.DatagramProtocol):
         place = neighbourhood(address[0])
         if self._answered >= self._most or self._asked.blocked(place, now):
             return None
-        self._asked.failed(place, now)
+        self._asked.record(place, now)
         self._answered += 1
         return answer
 

@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from shared.signalling.hello import Hello
-from shared.signalling.limits import ConnectionLimiter, FailureLimit, neighbourhood, open_site, runner
+from shared.signalling.limits import ConnectionLimiter, RateLimiter, neighbourhood, open_site, runner
 from shared.signalling.links import DirectLink, is_token, parse_link
 from shared.signalling.offer_answer import (
     BODY_LIMIT,
@@ -121,7 +121,7 @@ class SignallingServer:
         self._host = host
         self._port = port
         self._answerer = Answerer(on_offer)
-        self._failures, self._requests, self._limiter = FailureLimit(), FailureLimit(REQUESTS), ConnectionLimiter()
+        self._failures, self._requests, self._limiter = RateLimiter(), RateLimiter(REQUESTS), ConnectionLimiter()
         self._tls, self._named = tls, named
         app = web.Application(client_max_size=BODY_LIMIT)
         app.router.add_post("/join/{token}", self._join)
@@ -168,11 +168,11 @@ class SignallingServer:
             on_offer = self._tokens.find(request.match_info["token"])
         except TokenRejected as error:
             if error.status == 403:
-                self._failures.failed(address, now)
+                self._failures.record(address, now)
             return _response(refusal(error.status, str(error)))
         if self._requests.blocked(address, now):
             return _response(refusal(429, "too many requests came from this address: wait a minute"))
-        self._requests.failed(address, now)
+        self._requests.record(address, now)
         try:
             async with asyncio.timeout(TIME_LIMIT):
                 offer = await request.read()

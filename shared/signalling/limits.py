@@ -27,7 +27,7 @@ LONGEST_LINE = 2048
 """Bytes of a request's first line."""
 
 
-class FailureLimit:
+class RateLimiter:
     """Remembers failures by address and says who has had too many lately. Times are seconds."""
 
     def __init__(self, allowed: int = 10, window: float = 60.0, remembered: int = 1000) -> None:
@@ -36,7 +36,7 @@ class FailureLimit:
         self._remembered = remembered
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def failed(self, address: str, now: float) -> None:
+    def record(self, address: str, now: float) -> None:
         """Note a failure; the address longest quiet is forgotten when there are too many addresses."""
         self._failures.setdefault(address, deque(maxlen=self._allowed)).append(now)
         self._failures.move_to_end(address)

@@ -22,7 +22,7 @@ from receiver.output.page.view import Stage
 from receiver.output.page.viewer_session import attend
 from receiver.settings import ReceiverSettings
 from shared.signalling.direct import listen
-from shared.signalling.limits import ConnectionLimiter, FailureLimit, foreign, neighbourhood, rebound, runner
+from shared.signalling.limits import ConnectionLimiter, RateLimiter, foreign, neighbourhood, rebound, runner
 from shared.signalling.links import qr_svg
 from shared.tasks import watched
 from shared.transport.viewers import Viewers
@@ -70,7 +70,7 @@ class PageServer:
         """Port 0 takes any free one. Raises OSError if a certificate is given that is none."""
         self.token = secrets.token_urlsafe(16)
         self._host, self._port, self._stage = host, port, stage
-        self._failures, self._limiter = FailureLimit(), ConnectionLimiter(MOST_CONNECTIONS, CONNECTIONS_EACH)
+        self._failures, self._limiter = RateLimiter(), ConnectionLimiter(MOST_CONNECTIONS, CONNECTIONS_EACH)
         https = https or Https()
         self._tls, self._named = https.serving(), https.named(self._own_host())
         self._sockets: set[web.WebSocketResponse] = set()
@@ -138,7 +138,7 @@ class PageServer:
         if self._failures.blocked(address, now):
             raise web.HTTPTooManyRequests(text="Too many wrong addresses were tried from here: wait a minute.")
         if not hmac.compare_digest(request.match_info["token"].encode(), self.token.encode()):
-            self._failures.failed(address, now)
+            self._failures.record(address, now)
             raise web.HTTPForbidden(text="This address is not valid (any more): open the one that the receiver prints.")
 
     async def _play(self) -> None:
