@@ -27,7 +27,7 @@ class Damaged(ValueError):
 
 
 @dataclass(frozen=True)
-class Acquaintance:
+class Contact:
     """Somebody who showed a key."""
 
     key: str
@@ -54,23 +54,23 @@ class Judgement:
     """Whether the words need not be compared again."""
 
 
-class Acquaintances:
+class Contacts:
     """All of them."""
 
-    def __init__(self, each: list[Acquaintance] | None = None) -> None:
+    def __init__(self, each: list[Contact] | None = None) -> None:
         self._each = each or []
 
     def __len__(self) -> int:
         return len(self._each)
 
     @staticmethod
-    def from_json(text: str) -> Acquaintances:
+    def from_json(text: str) -> Contacts:
         """What `to_json` wrote. Raises Damaged."""
         try:
             content = json.loads(text)
             if content["version"] != _VERSION:
                 raise Damaged(f"it is of version {content['version']!r}, this Pinhole knows {_VERSION}")
-            return Acquaintances([_checked(Acquaintance(**each)) for each in content["people"]])
+            return Contacts([_checked(Contact(**each)) for each in content["people"]])
         except Damaged:
             raise
         except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -80,11 +80,11 @@ class Acquaintances:
         """All of them, readable by people too."""
         return json.dumps({"version": _VERSION, "people": [asdict(each) for each in self._each]}, indent=1)
 
-    def with_key(self, key: bytes) -> Acquaintance | None:
+    def with_key(self, key: bytes) -> Contact | None:
         """Who has this key."""
         return next((each for each in self._each if each.key == key.hex()), None)
 
-    def named(self, name: str) -> Acquaintance | None:
+    def named(self, name: str) -> Contact | None:
         """Who goes by this name."""
         return next((each for each in self._each if each.name == name), None)
 
@@ -95,7 +95,7 @@ class Acquaintances:
         judgement = _judge(key, known, holder, expected, today)
         if key is not None:
             day = today.isoformat()
-            met = known or Acquaintance(key.hex(), None, day, day, calls=0)
+            met = known or Contact(key.hex(), None, day, day, calls=0)
             met = replace(met, last=day, calls=met.calls + 1)
             if met.name is None and holder is None:
                 met = replace(met, name=expected)
@@ -112,7 +112,7 @@ class Acquaintances:
             self._put(replace(former, name=None))
         self._put(replace(met, compared=True, name=expected or met.name))
 
-    def _put(self, met: Acquaintance) -> None:
+    def _put(self, met: Contact) -> None:
         """Takes in or replaces one."""
         self._each = [each for each in self._each if each.key != met.key] + [met]
         if len(self._each) > MOST:
@@ -120,7 +120,7 @@ class Acquaintances:
 
 
 def _judge(
-    key: bytes | None, known: Acquaintance | None, holder: Acquaintance | None, expected: str | None, today: date
+    key: bytes | None, known: Contact | None, holder: Contact | None, expected: str | None, today: date
 ) -> Judgement:
     if holder is not None and key is None:
         text = f"{holder.name} has shown a key before and shows none now: this may be somebody else, compare the words"
@@ -139,11 +139,11 @@ def _judge(
     return Judgement(f"this is {who}, known from {_seen(known, today)}", compared=known.compared)
 
 
-def _worth(known: Acquaintance) -> tuple[bool, str]:
+def _worth(known: Contact) -> tuple[bool, str]:
     return known.name is not None or known.compared, known.last
 
 
-def _seen(known: Acquaintance, today: date) -> str:
+def _seen(known: Contact, today: date) -> str:
     """`3 November (4 calls, words compared)`."""
     last = date.fromisoformat(known.last)
     year = "" if last.year == today.year else f" {last.year}"
@@ -152,7 +152,7 @@ def _seen(known: Acquaintance, today: date) -> str:
     return f"{last.day} {last:%B}{year} ({calls}{compared})"
 
 
-def _checked(each: Acquaintance) -> Acquaintance:
+def _checked(each: Contact) -> Contact:
     """Raises Damaged or ValueError for values that were not written by `to_json`."""
     if len(bytes.fromhex(each.key)) != _KEY_BYTES or each.key != each.key.lower():
         raise Damaged("a key in it is not 64 lower-case hexadecimal digits")

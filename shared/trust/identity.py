@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from platformdirs import user_config_path
 
 from shared.files import PrivateFileError, create_private, read_private, write_private
-from shared.trust.contacts import Acquaintances, Damaged, Judgement, check_name
+from shared.trust.contacts import Contacts, Damaged, Judgement, check_name
 
 FILE_NAME = "identity.pem"
 PEOPLE_FILE = "people.json"
@@ -118,20 +118,20 @@ class Trust:
         people.compare(key, self._who)
         self._save(people)
 
-    def _load(self) -> Acquaintances:
+    def _load(self) -> Contacts:
         """Read anew each time: other calls of this user may have changed it."""
         data = read_private(self._people)
         if data is None:
-            return Acquaintances()
+            return Contacts()
         try:
-            return Acquaintances.from_json(data.decode())
+            return Contacts.from_json(data.decode())
         except (Damaged, UnicodeDecodeError) as error:
             why = error if isinstance(error, Damaged) else "it is not text"
             raise PrivateFileError(
                 f"{self._people} is damaged ({why}): restore it from a backup, or delete it, and everybody is new"
             ) from error
 
-    def _save(self, people: Acquaintances) -> None:
+    def _save(self, people: Contacts) -> None:
         write_private(self._people, people.to_json().encode())
 
 

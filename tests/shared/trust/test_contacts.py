@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.trust import contacts as module
-from shared.trust.contacts import Acquaintances, Damaged, check_name
+from shared.trust.contacts import Contacts, Damaged, check_name
 
 ANNA, BEN, EVE = (bytes([n]) * 32 for n in (1, 2, 3))
 MONDAY, TUESDAY, NEXT_YEAR = date(2025, 11, 3), date(2025, 11, 4), date(2026, 1, 2)
 
 
-def met(*keys: bytes, name: str | None = None) -> Acquaintances:
+def met(*keys: bytes, name: str | None = None) -> Contacts:
     """All of them met on a Monday; the first one by a name."""
-    people = Acquaintances()
+    people = Contacts()
     for key in keys:
         people.meet(key, name, MONDAY)
         name = None
@@ -25,7 +25,7 @@ def met(*keys: bytes, name: str | None = None) -> Acquaintances:
 
 
 def test_who_was_there_before_is_known_again() -> None:
-    people = Acquaintances()
+    people = Contacts()
     assert people.meet(ANNA, None, MONDAY).text.startswith("a new key")
     again = people.meet(ANNA, None, TUESDAY)
     assert (again.text, again.alarm) == ("this is the same person, known from 3 November (1 call)", False)
@@ -104,7 +104,7 @@ def test_they_are_bounded_and_the_named_stay(monkeypatch: pytest.MonkeyPatch) ->
 def test_they_come_back_from_json() -> None:
     people = met(ANNA, BEN, name="anna")
     people.compare(ANNA, None)
-    again = Acquaintances.from_json(people.to_json())
+    again = Contacts.from_json(people.to_json())
     assert again.to_json() == people.to_json() and len(again) == 2
     assert again.meet(ANNA, None, TUESDAY).compared
 
@@ -127,7 +127,7 @@ def person(**changes: Any) -> str:
 )  # fmt: skip
 def test_damage_is_noticed(text: str) -> None:
     with pytest.raises(Damaged):
-        Acquaintances.from_json(text)
+        Contacts.from_json(text)
 
 
 @given(st.text(max_size=40))
