@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from receiver.output.page.view import Stage
 from receiver.settings import ReceiverSettings
 from shared.call.state import ReceiverState, read_receiver, write_state
-from shared.rendezvous.client import WaitingRoom
+from shared.rendezvous.client import RendezvousHost
 from shared.signalling.answering import ResumableCalls
 from shared.signalling.direct import SignallingServer, shown_host
 from shared.signalling.hello import Hello
@@ -98,7 +98,7 @@ async def listen_for_callers(
         await answer_by_hand(Terminal(), on_offer)
         await asyncio.Event().wait()
     elif settings.rendezvous is not None:
-        async with WaitingRoom(settings.rendezvous, on_offer, say, tokens=registry.tokens, secret=registry.room,
+        async with RendezvousHost(settings.rendezvous, on_offer, say, tokens=registry.tokens, secret=registry.room,
                                tls=settings.https.trusting()) as room:  # fmt: skip
             registry.open(
                 lambda: _invite(str(room.link) if registry.tokens.invitation else "", settings.qr, stage),

@@ -46,7 +46,7 @@ OFFERS_AT_ONCE = 8
 _HEADERS = {VERSION_HEADER: str(VERSION)}
 
 
-class WaitingRoom:
+class RendezvousHost:
     """A receiver's room. `async with` opens and closes it; `serve` answers those who call."""
 
     def __init__(

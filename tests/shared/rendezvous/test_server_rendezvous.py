@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared.rendezvous import __main__, client
 from shared.rendezvous import server as rendezvous_server
-from shared.rendezvous.client import WaitingRoom, join_room
+from shared.rendezvous.client import RendezvousHost, join_room
 from shared.rendezvous.rooms import Limits, room_code
 from shared.rendezvous.server import SEALED_LIMIT, VERSION_HEADER, RendezvousServer
 from shared.signalling.direct import CannotListen
@@ -53,8 +53,8 @@ async def never(hello: Hello, sdp: str) -> tuple[Hello, str]:
 
 
 @asynccontextmanager
-async def waiting(url: str, on_offer: OnOffer = accept, said: list[str] | None = None) -> AsyncIterator[WaitingRoom]:
-    async with WaitingRoom(url, on_offer, (said if said is not None else []).append) as room:
+async def waiting(url: str, on_offer: OnOffer = accept, said: list[str] | None = None) -> AsyncIterator[RendezvousHost]:
+    async with RendezvousHost(url, on_offer, (said if said is not None else []).append) as room:
         serving = asyncio.create_task(room.serve())
         try:
             yield room
@@ -67,7 +67,7 @@ def server(**options: object) -> RendezvousServer:
     return RendezvousServer("127.0.0.1", 0, **options)  # type: ignore[arg-type]
 
 
-async def knock(link: RoomLink, body: bytes = b"x", headers: dict[str, str] = HEADERS) -> tuple[int, str]:
+async def make_offer(link: RoomLink, body: bytes = b"x", headers: dict[str, str] = HEADERS) -> tuple[int, str]:
     async with (
         aiohttp.ClientSession() as session,
         session.post(f"{link.server}/r/{link.room}", data=body, headers=headers) as response,
@@ -150,7 +150,7 @@ async def test_wrong_key() -> None:
 async def test_guesses_are_stopped() -> None:
     async with server(limits=Limits(misses=10)) as meeting, waiting(meeting.url) as room:
         wrong = replace(room.link, room=room_code("a guess"))
-        statuses = [(await knock(wrong))[0] for _ in range(12)]
+        statuses = [(await make_offer(wrong))[0] for _ in range(12)]
         assert statuses == [404] * 10 + [429] * 2
         with pytest.raises(SignallingError, match="too many wrong links came from this address"):
             await join_room(room.link, SENDER, offer)
@@ -163,17 +163,17 @@ async def test_a_flood_is_stopped_by_address() -> None:
         waiting(meeting.url) as room,
     ):
         ann, ben = ({**HEADERS, "X-Forwarded-For": f"6.6.6.6, {address}"} for address in ("7.7.7.7", "8.8.8.8"))
-        statuses = [(await knock(replace(room.link, room="x" * 16), headers=ann))[0] for _ in range(4)]
+        statuses = [(await make_offer(replace(room.link, room="x" * 16), headers=ann))[0] for _ in range(4)]
         assert statuses == [404, 404, 404, 429]
-        assert (await knock(replace(room.link, room="x" * 16), headers=ben))[0] == 404
+        assert (await make_offer(replace(room.link, room="x" * 16), headers=ben))[0] == 404
         now = 60.0
-        assert (await knock(replace(room.link, room="x" * 16), headers=ann))[0] == 404
+        assert (await make_offer(replace(room.link, room="x" * 16), headers=ann))[0] == 404
 
 
 async def test_without_a_proxy_nobody_chooses_an_address() -> None:
     async with server(limits=Limits(requests=3)) as meeting:
         link = RoomLink(meeting.url, "", room_code(""), new_key())
-        statuses = [(await knock(link, headers={**HEADERS, "X-Forwarded-For": f"7.7.7.{n}"}))[0] for n in range(4)]
+        statuses = [(await make_offer(link, headers={**HEADERS, "X-Forwarded-For": f"7.7.7.{n}"}))[0] for n in range(4)]
         assert statuses == [404, 404, 404, 429]
 
 
@@ -190,7 +190,7 @@ async def test_too_many_rooms_and_callers() -> None:
         waiting(meeting.url, slow) as room,
     ):
         with pytest.raises(SignallingError, match="refused: this address has too many rooms open"):
-            async with WaitingRoom(meeting.url, accept, print):
+            async with RendezvousHost(meeting.url, accept, print):
                 pass
         first = asyncio.create_task(join_room(room.link, SENDER, offer))
         await entered.wait()
@@ -205,7 +205,7 @@ async def test_a_room_expires_and_its_receiver_is_told() -> None:
     now = 0.0
     async with (
         server(limits=Limits(idle=100.0), clock=lambda: now) as meeting,
-        WaitingRoom(meeting.url, accept, print) as room,
+        RendezvousHost(meeting.url, accept, print) as room,
     ):
         serving = asyncio.create_task(room.serve())
         now = 99.0
@@ -224,7 +224,7 @@ async def test_a_room_expires_and_its_receiver_is_told() -> None:
 
 async def test_body_too_large() -> None:
     async with server() as meeting, waiting(meeting.url, never) as room:
-        status, sentence = await knock(room.link, bytes(SEALED_LIMIT + 1))
+        status, sentence = await make_offer(room.link, bytes(SEALED_LIMIT + 1))
         assert (status, "larger than" in sentence) == (413, True)
 
 
@@ -244,7 +244,7 @@ async def test_the_server_is_restarted_and_the_link_holds(monkeypatch: pytest.Mo
     said: list[str] = []
     async with server() as meeting:
         port = int(meeting.url.rpartition(":")[2])
-        room = await WaitingRoom(meeting.url, accept, said.append).__aenter__()
+        room = await RendezvousHost(meeting.url, accept, said.append).__aenter__()
         serving = asyncio.create_task(room.serve())
     await until(lambda: any("was lost" in text for text in said))
     with pytest.raises(SignallingError, match=r"cannot reach 127.0.0.1"):
@@ -260,7 +260,7 @@ async def test_the_server_is_restarted_and_the_link_holds(monkeypatch: pytest.Mo
 async def test_a_receiver_that_comes_back_takes_its_place() -> None:
     async with server() as meeting, waiting(meeting.url, never) as before:
         tokens = AccessTokens(str(before.link).partition("#")[2])
-        async with WaitingRoom(meeting.url, accept, print, tokens=tokens, secret=before.secret) as after:
+        async with RendezvousHost(meeting.url, accept, print, tokens=tokens, secret=before.secret) as after:
             assert after.link == before.link
             serving = asyncio.create_task(after.serve())
             assert (await join_room(before.link, SENDER, offer))[1] == "the answer"
@@ -311,7 +311,7 @@ async def test_nobody_listens() -> None:
         with pytest.raises(SignallingError, match=r"cannot reach 127.*is the rendezvous server running"):
             await join_room(RoomLink(url, "127.0.0.1", room_code(""), new_key()), SENDER, offer)
         with pytest.raises(SignallingError, match=r"cannot reach 127.*is the rendezvous server running"):
-            async with WaitingRoom(url, accept, print):
+            async with RendezvousHost(url, accept, print):
                 pass
 
 
@@ -347,7 +347,7 @@ async def test_answers_of_strangers(status: int, headers: dict[str, str], body: 
             await join_room(RoomLink(url, "here:1", room_code(""), new_key()), SENDER, offer)
         if status not in (302, 503):  # a WebSocket's redirect is followed
             with pytest.raises(SignallingError, match=r"not a Pinhole|speaks version 2|refused the request"):
-                async with WaitingRoom(url, accept, print):
+                async with RendezvousHost(url, accept, print):
                     pass
 
 
@@ -362,14 +362,14 @@ async def test_greetings_of_strangers(greeting: str) -> None:
 
     async with stranger(handler) as url:
         with pytest.raises(SignallingError, match="not a Pinhole rendezvous server"):
-            async with WaitingRoom(url, accept, print):
+            async with RendezvousHost(url, accept, print):
                 pass
 
 
 async def test_a_side_of_another_version_is_told() -> None:
     async with server() as meeting, waiting(meeting.url, never) as room:
         for headers in ({}, {VERSION_HEADER: "2"}):
-            status, sentence = await knock(room.link, headers=headers)
+            status, sentence = await make_offer(room.link, headers=headers)
             assert (status, "update the older" in sentence) == (426, True)
 
 
@@ -435,7 +435,7 @@ async def test_https(certificate: tuple[Path, Path]) -> None:
         with pytest.raises(SignallingError, match=r"certificate of localhost:1 is not trusted.*--ca"):
             await join_room(link, SENDER, offer)
         with pytest.raises(SignallingError, match="is not trusted"):
-            async with WaitingRoom(url, accept, print):
+            async with RendezvousHost(url, accept, print):
                 pass
 
 
@@ -483,7 +483,7 @@ def test_the_server_needs_no_networks() -> None:
 async def test_a_link_through_a_room_holds_for_a_day() -> None:
     now = 1e9
     tokens = AccessTokens(clock=lambda: now)
-    async with server() as meeting, WaitingRoom(meeting.url, accept, print, tokens=tokens) as room:
+    async with server() as meeting, RendezvousHost(meeting.url, accept, print, tokens=tokens) as room:
         serving, link = asyncio.create_task(room.serve()), room.link
         now += 24 * 3600 - 1
         assert (await join_room(link, SENDER, offer))[1] == "the answer"
@@ -513,7 +513,7 @@ async def test_a_server_that_says_nothing_is_left(monkeypatch: pytest.MonkeyPatc
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     session = aiohttp.ClientSession()
     try:
-        room = WaitingRoom(f"http://127.0.0.1:{runner.addresses[0][1]}", accept, print)
+        room = RendezvousHost(f"http://127.0.0.1:{runner.addresses[0][1]}", accept, print)
         with pytest.raises(SignallingError, match="did not answer within"):
             await room._open(session)
         await asyncio.wait_for(left.wait(), 60)  # although the session goes on

@@ -15,7 +15,7 @@ from certificate_examples import make_certificate
 from receiver.output.page import server as page_server
 from receiver.output.page.server import PageServer
 from receiver.output.page.view import Stage
-from shared.rendezvous.client import WaitingRoom, join_room
+from shared.rendezvous.client import RendezvousHost, join_room
 from shared.rendezvous.server import RendezvousServer
 from shared.signalling import direct
 from shared.signalling.direct import SignallingServer, join
@@ -230,7 +230,7 @@ async def test_https_through_a_rendezvous_server_of_ones_own(tmp_path: Path) -> 
     https = Https(certificate, key, certificate)
     async with (
         RendezvousServer("127.0.0.1", 0, tls=https.serving()) as meeting,
-        WaitingRoom(meeting.url, accept, print, tls=https.trusting()) as room,
+        RendezvousHost(meeting.url, accept, print, tls=https.trusting()) as room,
     ):
         serving = asyncio.create_task(room.serve())
         assert (await join_room(room.link, SENDER, offer, tls=https.trusting()))[1] == "the answer"
