@@ -15,7 +15,7 @@ from benchmarks.thin_link import NotDrawing
 from receiver.decoder import IncomingHalf
 from receiver.playout import Frame
 from receiver.server import Receiver
-from receiver.settings import ReceiverSettings, Studio
+from receiver.settings import ReceiverContext, ReceiverSettings
 from receiver.upscale import Bicubic
 from shared.call.report import StatusLine
 from shared.models.engine import Picture
@@ -23,7 +23,7 @@ from shared.models.registry import ENGINES, load_basis, load_engine
 from shared.signals import ended_by_signals, interruptible
 
 
-class LoggingStudio(Studio):
+class LoggingStudio(ReceiverContext):
     """Has each call's frames written down: the time of the steady clock that all processes share, a line each."""
 
     log: TextIO
@@ -55,10 +55,10 @@ def main() -> None:
     settings = ReceiverSettings(
         host="127.0.0.1", port=0, engine=args.engine, state=args.state, report=args.report, audio=False, qr=False
     )
-    studio = LoggingStudio(NotDrawing(load_engine(args.engine, draws=False)), load_basis(args.engine), Bicubic())
+    context = LoggingStudio(NotDrawing(load_engine(args.engine, draws=False)), load_basis(args.engine), Bicubic())
     with args.log.open("a", encoding="ascii") as log:
-        object.__setattr__(studio, "log", log)  # a studio does not change but for this
-        asyncio.run(interruptible(Receiver(settings, studio, StatusLine()).run()))
+        object.__setattr__(context, "log", log)  # a studio does not change but for this
+        asyncio.run(interruptible(Receiver(settings, context, StatusLine()).run()))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pinhole.decoder import Decoder, Frame, frames_of
 from pinhole.encoder import Encoder, write_call
 from receiver.decoder import IncomingHalf
-from receiver.settings import Studio
+from receiver.settings import ReceiverContext
 from receiver.upscale import DEFAULT_UPSCALER, load_upscaler
 from sender.call import SenderSettings, assemble
 from sender.encoder import OutgoingHalf
@@ -75,7 +75,7 @@ class Codec:
     (`torch.set_num_threads`), which is left alone.
     """
 
-    def __init__(self, receiver: Studio, extracting: Engine, device: str = "cpu") -> None:
+    def __init__(self, receiver: ReceiverContext, extracting: Engine, device: str = "cpu") -> None:
         """`load` makes one. extracting: the engine for encoders, which draws in the networks' own size, to look at what
         the decoder shows."""
         self._name, self._receiver, self._extracting, self._device = extracting.name, receiver, extracting, device
@@ -101,10 +101,10 @@ class Codec:
         if size not in SIZES:
             raise EngineError(f"pictures are drawn in {' or '.join(map(str, SIZES))} px, not {size}")
         drawing = load_engine(engine, device, size=size, backend=backend, precision=precision)
-        studio = Studio(drawing, load_basis(engine), load_upscaler(upscaler, None, device), None, decodable())
+        context = ReceiverContext(drawing, load_basis(engine), load_upscaler(upscaler, None, device), None, decodable())
         native = size == NATIVE_SIZE
         extracting = drawing if native else load_engine(engine, device, backend="auto", precision=precision)
-        return Codec(studio, extracting, device)
+        return Codec(context, extracting, device)
 
     @property
     def size(self) -> int:

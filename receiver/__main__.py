@@ -16,7 +16,7 @@ from receiver.output.recorder import RecordError
 from receiver.output.virtual_camera import VirtualCameraError
 from receiver.replay import replay_call
 from receiver.server import CannotSend, Receiver
-from receiver.settings import ReceiverSettings, Studio, add_showing_options, idle_showing, showing_settings
+from receiver.settings import ReceiverContext, ReceiverSettings, add_showing_options, idle_showing, showing_settings
 from sender.call import SenderSettings, load_sending, prepare_aside
 from sender.capture import SourceError
 from sender.options import add_sending_options, idle_echo, sending_settings
@@ -179,9 +179,9 @@ def main() -> int:
         if settings.play is not None:
             replay_call(settings)
             return WELL
-        studio = Studio.open(settings)
+        context = ReceiverContext.open(settings)
         engine = None if sending is None else load_sending(sending)  # now: a caller does not wait for it
-        return asyncio.run(_take_calls(settings, sending, studio, engine))
+        return asyncio.run(_take_calls(settings, sending, context, engine))
     except (
         CallFileError, CannotListen, DisplayError, EngineError, Incompatible, LinkClosed, RecordError, TooManyErrors,
         SignallingError, SoundDeviceError, SourceError, ValueError, VirtualCameraError, OSError, *OUT_OF_MEMORY,
@@ -191,10 +191,10 @@ def main() -> int:
 
 
 async def _take_calls(
-    settings: ReceiverSettings, sending: SenderSettings | None, studio: Studio, engine: Engine | None
+    settings: ReceiverSettings, sending: SenderSettings | None, context: ReceiverContext, engine: Engine | None
 ) -> int:
     status = StatusLine()
-    report = await interruptible(_run(settings, sending, studio, engine, status))
+    report = await interruptible(_run(settings, sending, context, engine, status))
     if report is None:
         status.say("python -m receiver: interrupted")
         return INTERRUPTED
@@ -209,7 +209,7 @@ async def _take_calls(
 
 
 async def _run(
-    settings: ReceiverSettings, sending: SenderSettings | None, studio: Studio, engine: Engine | None,
+    settings: ReceiverSettings, sending: SenderSettings | None, context: ReceiverContext, engine: Engine | None,
     status: StatusLine,
 ) -> dict[str, Any]:  # fmt: skip
     async def send_back() -> Prepared:
@@ -225,7 +225,7 @@ async def _run(
     async with nullcontext() if settings.page is None else page(settings) as stage:
         if stage is not None and sending is not None:
             stage.note = f"You are sending {sending.source} to callers who receive."
-        return await Receiver(settings, studio, status, stage, back).run()
+        return await Receiver(settings, context, status, stage, back).run()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from receiver.output.recorder import check_place
 from receiver.output.speaker import listen
 from receiver.output.window import face_changed
 from receiver.player import Player
-from receiver.settings import ReceiverSettings, Studio
+from receiver.settings import ReceiverContext, ReceiverSettings
 from shared.audio.codec import Samples
 from shared.audio.devices import open_speaker
 from shared.call.report import Meter, Snapshot
@@ -155,29 +155,29 @@ class Receiving:
     name = "received"
 
     def __init__(
-        self, studio: Studio, link: Link, hello: Hello, place: Place, say: Callable[[str], None],
+        self, context: ReceiverContext, link: Link, hello: Hello, place: Place, say: Callable[[str], None],
         own: OwnSide | None = None,
     ) -> None:  # fmt: skip
         """`hello` is the other side's. Raises RecordError, DisplayError, VirtualCameraError."""
-        self._studio, self._hello, self._page, self._say = studio, hello, place.page, say
+        self._context, self._hello, self._page, self._say = context, hello, place.page, say
         self._verified: Verified | None = None
         self._playing: asyncio.Task[None] | None = None
         with ExitStack() as opened:
-            self._open(studio, link, hello, place, own, opened)
+            self._open(context, link, hello, place, own, opened)
             opened.pop_all()
 
     def _open(
-        self, studio: Studio, link: Link, hello: Hello, place: Place, own: OwnSide | None, opened: ExitStack
+        self, context: ReceiverContext, link: Link, hello: Hello, place: Place, own: OwnSide | None, opened: ExitStack
     ) -> None:
         say = self._say
         self._recording = None if place.record is None else TapeWorker(CallRecording(place.record, hello))
         if self._recording is not None:
             opened.callback(self._recording.discard)
-        self.half = studio.half(hello.fps, self._recording)
+        self.half = context.half(hello.fps, self._recording)
         self._watch = Watch(self.half, link)
         kind, sound = hello.source_kind, place.audio and bool(hello.capabilities.get(SOUND))
         self._sinks = Sinks(
-            place.out, place.window, hello.fps, studio.engine.size, kind, place.virtual_camera, place.page, sound,
+            place.out, place.window, hello.fps, context.engine.size, kind, place.virtual_camera, place.page, sound,
             place.out_audio if sound else None,
         )  # fmt: skip
         opened.callback(self._sinks.give_back)
@@ -193,7 +193,7 @@ class Receiving:
             if own is not None:
                 own.cancel_echo(self._listening.played, say)
         self._connect_window(own)
-        self._player = Player(self.half, self._sinks, lambda: self._watch.indicators.line(), studio.threads.drawing)
+        self._player = Player(self.half, self._sinks, lambda: self._watch.indicators.line(), context.threads.drawing)
         if place.page is not None:
             place.page.begin(
                 self.half, link, hello, lambda: self._watch.indicators, time.monotonic(), self._state_of_trust
@@ -217,7 +217,7 @@ class Receiving:
         hearing = None if self._listening is None else watched(self._listening.run(), "the sound is not heard any more")
         self._playing = asyncio.ensure_future(self._player.run())
         try:
-            with self._studio.call():
+            with self._context.call():
                 await self._playing
         finally:
             self._playing.cancel()
@@ -277,7 +277,7 @@ class Receiving:
         """The figures of what was received."""
         half, origin = self.half, {"source_kind": self._hello.source_kind}
         return origin | self._watch.report() | vars(half.counts) | {
-            "precision": self._studio.engine.precision,
+            "precision": self._context.engine.precision,
             **({} if half.base is None else half.base.report()),
             "frames_late": half.playout.late, "frames_late_here": half.playout.late_here,
             "frames_skipped": half.playout.skipped,

@@ -14,7 +14,7 @@ from receiver.output.recorded_audio import RecordedSound, WavFile, film_rate, ke
 from receiver.output.recorder import Recorder
 from receiver.output.window import face_changed, origin
 from receiver.playout import Frame
-from receiver.settings import ReceiverSettings, Studio
+from receiver.settings import ReceiverContext, ReceiverSettings
 from receiver.synthesis import Mixed
 from shared.call.call_file import Entry, Message, Resumed, Shown, Taken, read_call
 from shared.call.report import StatusLine, write_report
@@ -44,11 +44,11 @@ def replay_call(settings: ReceiverSettings) -> dict[str, int]:
     settings = replace(settings, engine=hello.engine)
     if hello.engine_hash != wire_hash(settings.engine):
         raise Incompatible(f"{settings.play} was recorded with other weights: record it again with this version")
-    studio, status = Studio.open(settings), StatusLine()
-    half, out = studio.half(hello.fps), settings.out or Path("replay.mp4")
+    context, status = ReceiverContext.open(settings), StatusLine()
+    half, out = context.half(hello.fps), settings.out or Path("replay.mp4")
     with_sound = settings.audio and bool(hello.capabilities.get(SOUND))
     rate = film_rate(hello.fps)
-    recorder = Recorder(out, rate, studio.engine.size, with_sound, origin(hello.source_kind))
+    recorder = Recorder(out, rate, context.engine.size, with_sound, origin(hello.source_kind))
     longest_gap = round(_LONGEST_GAP_SECONDS * rate)
     sound, last = RecordedSound(rate, longest_gap), -1
     wav = WavFile(settings.out_audio) if with_sound and settings.out_audio is not None else None

@@ -17,7 +17,7 @@ from receiver.output.virtual_camera import VirtualCameraError
 from receiver.output.window import announcement
 from receiver.receiving import OwnSide, Place, Receiving
 from receiver.registry import CallRegistry, listen_for_callers
-from receiver.settings import ReceiverSettings, Studio
+from receiver.settings import ReceiverContext, ReceiverSettings
 from shared.call.directions import Part, converse, status_text
 from shared.call.loop import TooManyErrors
 from shared.call.report import StatusLine
@@ -65,7 +65,7 @@ class Receiver:
     """Listens, and takes as many calls at a time as the settings say."""
 
     def __init__(
-        self, settings: ReceiverSettings, studio: Studio, status: StatusLine, stage: Stage | None = None,
+        self, settings: ReceiverSettings, context: ReceiverContext, status: StatusLine, stage: Stage | None = None,
         send_back: Callable[[], Awaitable[Back]] | None = None,
     ) -> None:  # fmt: skip
         """`stage` is where browsers see a call; one at a time, as with the window.
@@ -74,7 +74,7 @@ class Receiver:
         nothing open.
         """
         self._stage, self._send_back = stage, send_back
-        self._settings, self._studio, self._status = settings, studio, status
+        self._settings, self._context, self._status = settings, context, status
         self._serving: set[Ended] = set()
         self._over: asyncio.Queue[Ended] = asyncio.Queue()
         self._talking: dict[str, list[Part]] = {}
@@ -142,8 +142,8 @@ class Receiver:
         return None if keep or others else report
 
     async def _answer(self, theirs: Hello, sdp: str, resumed: str | None = None) -> Answer:
-        engine, calls = self._studio.engine, self._settings.calls
-        own: dict[str, Capability] = {RUN: self._run} | ({BASE: 1} if self._studio.base else {})
+        engine, calls = self._context.engine, self._settings.calls
+        own: dict[str, Capability] = {RUN: self._run} | ({BASE: 1} if self._context.base else {})
         mine = Hello(
             engine.name, wire_hash(engine.name), "receiver", "camera", theirs.fps, engine.keypoint_count, engine.size,
             own,
@@ -222,7 +222,7 @@ class Receiver:
             say(f"connected; receiving {hello.fps:g} fps{announcement(hello.source_kind)}")
             link = self._registry.resumable.begin(peer, resume, resumed=resumed)
             sending = None if back is None else back.part(link, hello, say)
-            parts: list[Part] = [Receiving(self._studio, link, hello, place, say, sending)]
+            parts: list[Part] = [Receiving(self._context, link, hello, place, say, sending)]
             parts += [] if sending is None else [sending]
             self._talking[name] = parts
             closing.callback(self._talking.pop, name, None)

@@ -85,7 +85,7 @@ def takes_base(settings: ReceiverSettings) -> bool:
 
 
 @dataclass(frozen=True)
-class Studio:
+class ReceiverContext:
     """What outlives a call, and what several calls share: the engine and all it needs."""
 
     engine: Engine
@@ -99,7 +99,7 @@ class Studio:
     """That draw and prepare."""
 
     @staticmethod
-    def open(settings: ReceiverSettings) -> Studio:
+    def open(settings: ReceiverSettings) -> ReceiverContext:
         """Loads and warms up. Raises EngineError."""
         device = choose_device(settings.device)
         quick = draws_quickly(settings.engine, device)
@@ -116,7 +116,7 @@ class Studio:
         if settings.calls > 1:
             engine = Batcher(engine, at_once=threads.drawers)
         basis, base = load_basis(settings.engine), takes_base(settings)
-        return Studio(engine, basis, upscaler, load_appearances(), base, threads)
+        return ReceiverContext(engine, basis, upscaler, load_appearances(), base, threads)
 
     def half(self, fps: float, tape: Tape | None = None) -> IncomingHalf:
         """A fresh half for a call at `fps` frames a second."""

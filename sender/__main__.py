@@ -16,7 +16,7 @@ from receiver.output.page.server import page
 from receiver.output.recorder import RecordError
 from receiver.output.virtual_camera import VirtualCameraError
 from receiver.receiving import Place, Receiving
-from receiver.settings import ReceiverSettings, Studio, add_showing_options, idle_showing, showing_settings
+from receiver.settings import ReceiverContext, ReceiverSettings, add_showing_options, idle_showing, showing_settings
 from sender.call import SenderSettings, send_call
 from sender.call_recording import record_call
 from sender.capture import SourceError, open_source
@@ -213,7 +213,7 @@ def _run(sending: SenderSettings, receiving: ReceiverSettings | None) -> int:
         return asyncio.run(_make_call(send_call(sending), sending.source))
     else:
         Place.check(receiving)
-        return asyncio.run(_make_call(_both_ways(sending, receiving, Studio.open(receiving)), sending.source))
+        return asyncio.run(_make_call(_both_ways(sending, receiving, ReceiverContext.open(receiving)), sending.source))
     return WELL
 
 
@@ -241,13 +241,13 @@ async def _make_call(call: Coroutine[None, None, dict[str, Any]], source: str) -
     return WELL
 
 
-async def _both_ways(sending: SenderSettings, receiving: ReceiverSettings, studio: Studio) -> dict[str, Any]:
+async def _both_ways(sending: SenderSettings, receiving: ReceiverSettings, context: ReceiverContext) -> dict[str, Any]:
     async with nullcontext() if receiving.page is None else page(receiving) as stage:
 
         def receive(link: Link, theirs: Hello, own: Sending, say: Callable[[str], None]) -> Part:
-            return Receiving(studio, link, theirs, Place.of(receiving, stage), say, own)
+            return Receiving(context, link, theirs, Place.of(receiving, stage), say, own)
 
-        return await send_call(sending, receive, studio.base)
+        return await send_call(sending, receive, context.base)
 
 
 if __name__ == "__main__":

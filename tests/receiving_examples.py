@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from receiver.server import Receiver
-from receiver.settings import ReceiverSettings, Studio
+from receiver.settings import ReceiverContext, ReceiverSettings
 from shared.call.report import StatusLine
 
 
@@ -32,12 +32,12 @@ class Listening:
     """It listens; `url` once it does."""
 
     def __init__(
-        self, studio: Studio, capsys: pytest.CaptureFixture[str], out: Path | None = None, report: Path | None = None,
+        self, context: ReceiverContext, capsys: pytest.CaptureFixture[str], out: Path | None = None, report: Path | None = None,
         **more: Any,
     ) -> None:  # fmt: skip
         self.status = Texts()
         settings = ReceiverSettings("127.0.0.1", 0, out=out, device="cpu", report=report)
-        self.call = asyncio.ensure_future(Receiver(settings, studio, self.status, **more).run())
+        self.call = asyncio.ensure_future(Receiver(settings, context, self.status, **more).run())
         self._capsys = capsys
 
     async def url(self) -> str:

@@ -19,7 +19,7 @@ from call_examples import FPS, Program, outgoing_half, read_clip, write_clip
 from receiving_examples import Listening
 
 from receiver import __main__ as receiver_main
-from receiver.settings import Studio
+from receiver.settings import ReceiverContext
 from receiver.upscale import Bicubic
 from sender import __main__ as sender_main
 from sender.call import SenderSettings, send_call
@@ -251,8 +251,8 @@ def test_a_port_in_use(command: Command) -> None:
 
 
 @pytest.fixture
-def studio(engine: Engine) -> Studio:
-    return Studio(engine, load_basis("compact"), Bicubic())
+def context(engine: Engine) -> ReceiverContext:
+    return ReceiverContext(engine, load_basis("compact"), Bicubic())
 
 
 async def connect(url: str) -> Peer:
@@ -265,9 +265,9 @@ async def connect(url: str) -> Peer:
 
 @pytest.mark.parametrize("channel", list(Channel))
 async def test_a_sender_of_garbage_is_sent_away(
-    studio: Studio, capsys: pytest.CaptureFixture[str], tmp_path: Path, channel: Channel
+    context: ReceiverContext, capsys: pytest.CaptureFixture[str], tmp_path: Path, channel: Channel
 ) -> None:
-    receiver = Listening(studio, capsys, None, tmp_path / "r.json")
+    receiver = Listening(context, capsys, None, tmp_path / "r.json")
     peer = await connect(await receiver.url())
     chance = np.random.default_rng(0)
     for n in range(200):  # of random pieces, half could be the first of a picture
@@ -281,9 +281,9 @@ async def test_a_sender_of_garbage_is_sent_away(
 
 
 async def test_a_sender_of_pictures_that_are_none_is_sent_away(
-    studio: Studio, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    context: ReceiverContext, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    receiver = Listening(studio, capsys, None, tmp_path / "r.json")
+    receiver = Listening(context, capsys, None, tmp_path / "r.json")
     peer = await connect(await receiver.url())
     still = Motion(np.zeros(3, np.float32), 1.0, np.zeros(3, np.float32), np.zeros((28, 3), np.float32))
     async with asyncio.timeout(30):
@@ -323,10 +323,10 @@ async def test_a_receiver_of_garbage_is_left(clip: Path, tmp_path: Path) -> None
 
 
 async def test_a_video_without_a_face_is_a_call(
-    studio: Studio, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    context: ReceiverContext, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     wall = write_clip(tmp_path / "wall.mp4", [np.full((240, 320, 3), 90 + n, np.uint8) for n in range(25)])
-    receiver = Listening(studio, capsys, tmp_path / "o.mp4", tmp_path / "r.json")
+    receiver = Listening(context, capsys, tmp_path / "o.mp4", tmp_path / "r.json")
     sent = await asyncio.wait_for(send_call(SenderSettings(await receiver.url(), str(wall), device="cpu")), 30)
     shown = await asyncio.wait_for(receiver.settings, 30)
     assert any("no face at the other end" in text for text in receiver.status.texts)

@@ -15,7 +15,7 @@ from desk_examples import Desk
 from receiver import __main__ as receiver_main
 from receiver import registry, server
 from receiver.server import Receiver
-from receiver.settings import ReceiverSettings, Studio
+from receiver.settings import ReceiverContext, ReceiverSettings
 from receiver.upscale import Bicubic
 from sender import __main__ as sender_main
 from sender.call import SenderSettings, send_call
@@ -40,8 +40,8 @@ Join = Callable[[MakeOffer], Any]
 async def receiving(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> AsyncIterator[asyncio.Task[dict[str, Any]]]:
     """A receiver with the colour engine."""
     monkeypatch.setattr(server, "wire_hash", lambda engine: HELLO.engine_hash)
-    studio = Studio(ColourEngine(), make_basis(), Bicubic())
-    work = asyncio.create_task(Receiver(ReceiverSettings(**settings), studio, StatusLine()).run())
+    context = ReceiverContext(ColourEngine(), make_basis(), Bicubic())
+    work = asyncio.create_task(Receiver(ReceiverSettings(**settings), context, StatusLine()).run())
     try:
         yield work
     finally:

@@ -22,7 +22,7 @@ from receiver.output.outputs import Sinks
 from receiver.output.page.view import OnStage, Stage
 from receiver.receiving import Place
 from receiver.server import Receiver
-from receiver.settings import ReceiverSettings, Studio
+from receiver.settings import ReceiverContext, ReceiverSettings
 from receiver.synthesis import PreparedSource
 from receiver.upscale import Bicubic
 from sender.analysis import Analysis
@@ -92,12 +92,12 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 async def call(
-    studio: Studio, clip: Path, stage: Stage, capsys: pytest.CaptureFixture[str]
+    context: ReceiverContext, clip: Path, stage: Stage, capsys: pytest.CaptureFixture[str]
 ) -> tuple[str, set[str], str]:
     """A call of two programs in this process: its join URL, what was in memory meanwhile, and all that was printed."""
     said, printed = io.StringIO(), ""
     settings = ReceiverSettings("127.0.0.1", 0, device="cpu", qr=False)
-    receiving = asyncio.ensure_future(Receiver(settings, studio, StatusLine(said), stage).run())
+    receiving = asyncio.ensure_future(Receiver(settings, context, StatusLine(said), stage).run())
     while "join with" not in printed:
         assert not receiving.done(), receiving.result()
         await asyncio.sleep(0.01)
@@ -125,8 +125,8 @@ async def test_a_call_leaves_nothing_behind(
     gc.collect()
     assert not alive()
     stage = Stage(Viewers())
-    studio = Studio(engine, load_basis("compact"), Bicubic())
-    url, during, said = await call(studio, clip, stage, capsys)
+    context = ReceiverContext(engine, load_basis("compact"), Bicubic())
+    url, during, said = await call(context, clip, stage, capsys)
     assert during == {each.__name__ for each in HOLDERS}  # so the question below is a real one
     await asyncio.sleep(0)  # tasks that are done let go of what they had
     gc.collect()

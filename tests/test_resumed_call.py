@@ -16,7 +16,7 @@ from receiving_examples import Texts
 
 from receiver import server
 from receiver.server import Receiver
-from receiver.settings import ReceiverSettings, Studio
+from receiver.settings import ReceiverContext, ReceiverSettings
 from receiver.upscale import Bicubic
 from sender.encoder import OutgoingHalf
 from shared.call.loop import follow, run_call
@@ -67,9 +67,9 @@ class Receiving:
 
     async def __aenter__(self) -> Receiving:
         self.engine, self.status = ColourEngine(), Texts()
-        studio = Studio(self.engine, make_basis(), Bicubic())
+        context = ReceiverContext(self.engine, make_basis(), Bicubic())
         settings = replace(ReceiverSettings("127.0.0.1", 0, qr=False), **self._settings)
-        self.receiver = Receiver(settings, studio, self.status)
+        self.receiver = Receiver(settings, context, self.status)
         self.work = asyncio.create_task(self.receiver.run())
         return self
 

@@ -14,7 +14,7 @@ from call_examples import CLIP_FRAMES, Program, psnr, read_clip, write_clip
 from receiving_examples import Listening
 from speech_examples import onsets, speech, write_wav
 
-from receiver.settings import Studio
+from receiver.settings import ReceiverContext
 from receiver.upscale import Bicubic
 from sender.call import SenderSettings, send_call
 from shared.models.engine import Engine, Picture
@@ -64,8 +64,8 @@ async def test_where_only_one_wants_both_ways_the_call_is_one_way_and_both_are_t
     def never(*_: object) -> NoReturn:
         raise AssertionError("the other way was opened")
 
-    studio = Studio(engine, load_basis("compact"), Bicubic())
-    called = Listening(studio, capsys, send_back=never if asks == "called" else None)
+    context = ReceiverContext(engine, load_basis("compact"), Bicubic())
+    called = Listening(context, capsys, send_back=never if asks == "called" else None)
     settings = SenderSettings(await called.url(), str(clip), framing="none", device="cpu", seconds=0.4)
     async with asyncio.timeout(60):
         sent = await send_call(settings, never if asks == "caller" else None)

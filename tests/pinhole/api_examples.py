@@ -5,7 +5,7 @@ from __future__ import annotations
 from call_examples import ColourEngine, make_basis
 
 from pinhole import Codec, Decoder, Encoder, EncoderOptions, Frame
-from receiver.settings import Studio
+from receiver.settings import ReceiverContext
 from receiver.upscale import Bicubic
 from shared.models.engine import Picture
 
@@ -14,7 +14,7 @@ PLAIN = EncoderOptions(source_size=64, source_quality="max", refresh="first", ba
 
 def colour_codec() -> Codec:
     """A codec whose engine takes the mean colour for motion."""
-    return Codec(Studio(ColourEngine(), make_basis(), Bicubic()), ColourEngine())
+    return Codec(ReceiverContext(ColourEngine(), make_basis(), Bicubic()), ColourEngine())
 
 
 def yaw(picture: Picture) -> float:

@@ -10,7 +10,7 @@ import pytest
 
 import pinhole
 from pinhole import Codec
-from receiver.settings import Studio
+from receiver.settings import ReceiverContext
 from receiver.upscale import Bicubic
 from shared.models.base_fusion import BasePicture
 from shared.models.engine import Engine, Picture, Weighted
@@ -41,7 +41,7 @@ def test_its_examples_run(
     engine: Engine, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     painter = Painter(engine)
-    codec = Codec(Studio(painter, load_basis("compact"), Bicubic()), painter)
+    codec = Codec(ReceiverContext(painter, load_basis("compact"), Bicubic()), painter)
     monkeypatch.setattr(Codec, "load", lambda *_, **__: codec)
     monkeypatch.chdir(tmp_path)
     Path("talk.mp4").symlink_to(clip)

@@ -12,7 +12,7 @@ from api_examples import PLAIN, call, colour_codec, yaw
 from call_examples import ColourEngine, make_basis, picture
 
 from pinhole import Channel, Codec, EncoderOptions, EngineError, Incompatible, PinholeError, TooManyErrors
-from receiver.settings import Studio
+from receiver.settings import ReceiverContext
 from receiver.upscale import Bicubic
 from shared.codec import MalformedPicture, control
 from shared.models.engine import Picture
@@ -149,7 +149,7 @@ def test_a_source_that_cannot_be_had_is_asked_for_again() -> None:
                 raise MalformedPicture("no picture")
             return super().upscale(picture, size)
 
-    codec = Codec(Studio(ColourEngine(), make_basis(), OnceBroken()), ColourEngine())
+    codec = Codec(ReceiverContext(ColourEngine(), make_basis(), OnceBroken()), ColourEngine())
     encoder, decoder = codec.encoder(25, PLAIN), codec.decoder()
     assert not call(encoder, decoder, STILL)
     assert call(encoder, decoder, [picture(0.0)] * 600, 2.0)

@@ -9,7 +9,7 @@ from api_examples import PLAIN, colour_codec, yaw
 from call_examples import ColourEngine, make_basis, picture, psnr
 
 from pinhole import CallFileError, Codec, EncoderOptions, Incompatible, NoFaceError
-from receiver.settings import Studio
+from receiver.settings import ReceiverContext
 from receiver.upscale import Bicubic
 from sender.call import SenderSettings
 from sender.call_recording import record_call
@@ -106,4 +106,4 @@ def test_a_call_of_another_engine_is_refused() -> None:
     data = colour_codec().compress(map(picture, YAWS), 25, PLAIN)
     other = ColourEngine(name="vox256")
     with pytest.raises(Incompatible, match=r"Codec.load\('compact'\)"):
-        Codec(Studio(other, make_basis(), Bicubic()), other).decompress(data)
+        Codec(ReceiverContext(other, make_basis(), Bicubic()), other).decompress(data)

@@ -15,7 +15,7 @@ from receiver.decoder import IncomingHalf
 from receiver.output.byte_log import CallRecording
 from receiver.output.recorder import RecordError
 from receiver.replay import pictures, replay_call
-from receiver.settings import ReceiverSettings, Studio
+from receiver.settings import ReceiverContext, ReceiverSettings
 from receiver.upscale import Bicubic
 from sender.call import SenderSettings
 from sender.call_recording import record_call
@@ -213,11 +213,11 @@ def test_play_takes_the_recordings_engine(
 ) -> None:
     asked: list[str] = []
 
-    def studio(settings: ReceiverSettings) -> Studio:
+    def context(settings: ReceiverSettings) -> ReceiverContext:
         asked.append(settings.engine)
-        return Studio(engine, load_basis("compact"), Bicubic())
+        return ReceiverContext(engine, load_basis("compact"), Bicubic())
 
-    monkeypatch.setattr(replay.Studio, "open", studio)
+    monkeypatch.setattr(replay.ReceiverContext, "open", context)
     figures = [
         replay_call(ReceiverSettings(play=talk, out=tmp_path / name, engine="vox256")) for name in ("a.mp4", "b.mp4")
     ]

@@ -14,7 +14,7 @@ from receiver.output import outputs
 from receiver.output.outputs import Sinks
 from receiver.output.recorder import RecordError
 from receiver.receiving import Place, Receiving
-from receiver.settings import Studio
+from receiver.settings import ReceiverContext
 from receiver.upscale import Bicubic
 from shared.call.call_file import read_call
 from shared.signalling.hello import SOUND, Hello
@@ -49,9 +49,9 @@ def _devices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def receiving(folder: Path) -> Receiving:
-    studio = Studio(ColourEngine(), make_basis(), Bicubic())
+    context = ReceiverContext(ColourEngine(), make_basis(), Bicubic())
     place = Place(record=folder / "call.pinhole", virtual_camera=True, speaker="default")
-    return Receiving(studio, memory_pair()[0], HELLO, place, lambda text: None)
+    return Receiving(context, memory_pair()[0], HELLO, place, lambda text: None)
 
 
 def files(folder: Path) -> list[Path]:
@@ -82,10 +82,10 @@ async def test_what_is_heard_here_is_kept_from_what_is_sent(tmp_path: Path) -> N
         def cancel_echo(self, played: Any, say: Any) -> None:
             asked.extend(played())
 
-    studio = Studio(ColourEngine(), make_basis(), Bicubic())
+    context = ReceiverContext(ColourEngine(), make_basis(), Bicubic())
     for place in (Place(), Place(speaker="default")):
         assert asked == []
-        await Receiving(studio, memory_pair()[0], HELLO, place, lambda text: None, OwnSide()).close("the end")  # type: ignore[arg-type]
+        await Receiving(context, memory_pair()[0], HELLO, place, lambda text: None, OwnSide()).close("the end")  # type: ignore[arg-type]
     assert asked == ["what it played"]
 
 

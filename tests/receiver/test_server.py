@@ -20,7 +20,7 @@ from receiver import server
 from receiver.output.recorder import RecordError
 from receiver.receiving import Place
 from receiver.server import Receiver
-from receiver.settings import ReceiverSettings, Studio
+from receiver.settings import ReceiverContext, ReceiverSettings
 from receiver.upscale import Bicubic
 from shared.call import loop as calls
 from shared.call.loop import Silence, run_call
@@ -138,8 +138,8 @@ def listening(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         )
         engine = Batcher(ColourEngine()) if calls > 1 else ColourEngine()
         status = Texts()
-        studio = Studio(engine, make_basis(), Bicubic(), base=base)
-        work = asyncio.create_task(Receiver(settings, studio, status).run())
+        context = ReceiverContext(engine, make_basis(), Bicubic(), base=base)
+        work = asyncio.create_task(Receiver(settings, context, status).run())
         try:
             yield Session(work, status, tmp_path, capsys)
         finally:
@@ -234,7 +234,7 @@ async def test_the_window_shows_one_call_at_a_time_the_first(monkeypatch: pytest
 
     class Talk:
         def __init__(
-            self, studio: object, link: object, hello: object, place: Place, say: Callable[[str], None], own: object
+            self, context: object, link: object, hello: object, place: Place, say: Callable[[str], None], own: object
         ) -> None:
             self.over = asyncio.Event()
             windows[status.said[-1]] = place.window, self.over
@@ -311,8 +311,8 @@ async def no_call(monkeypatch: pytest.MonkeyPatch, opening: Callable[[], Awaitab
 
     monkeypatch.setattr(server, "wire_hash", lambda engine: HELLO.engine_hash)
     monkeypatch.setattr(server, "Peer", Connection)
-    studio = Studio(ColourEngine(), make_basis(), Bicubic())
-    receiver = Receiver(ReceiverSettings(), studio, status, send_back=opening)
+    context = ReceiverContext(ColourEngine(), make_basis(), Bicubic())
+    receiver = Receiver(ReceiverSettings(), context, status, send_back=opening)
     with pytest.raises(ValueError, match="the offer is none"):
         await asyncio.wait_for(receiver._answer(replace(HELLO, role="both"), "sdp"), 60)
     assert [each.closed for each in peers] == [1]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from receiver.__main__ import parse as parse_receiver
-from receiver.settings import ReceiverSettings, Studio
+from receiver.settings import ReceiverContext, ReceiverSettings
 from sender.__main__ import parse as parse_sender
 from sender.call import SenderSettings, prepare
 
@@ -32,7 +32,7 @@ def test_the_precision_is_an_option_of_both(precision: str) -> None:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_whoever_draws_draws_in_it(precision: str) -> None:
     settings = ReceiverSettings(device="cpu", precision=precision, backend="torch", upscaler="bicubic")
-    assert Studio.open(settings).engine.precision == precision
+    assert ReceiverContext.open(settings).engine.precision == precision
     prepared = prepare(SenderSettings(None, "sample", device="cpu", precision=precision))
     prepared.give_back()
     assert prepared.half.precision == precision
