@@ -222,10 +222,10 @@ async def _run(
     if settings.rendezvous is not None:
         settings = replace(settings, ice=await helped_by(settings.rendezvous, settings.ice, settings.https.trusting()))
     back = None if sending is None else send_back
-    async with nullcontext() if settings.page is None else page(settings) as stage:
-        if stage is not None and sending is not None:
-            stage.note = f"You are sending {sending.source} to callers who receive."
-        return await Receiver(settings, context, status, stage, back).run()
+    async with nullcontext() if settings.page is None else page(settings) as view:
+        if view is not None and sending is not None:
+            view.note = f"You are sending {sending.source} to callers who receive."
+        return await Receiver(settings, context, status, view, back).run()
 
 
 if __name__ == "__main__":

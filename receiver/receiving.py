@@ -14,7 +14,7 @@ from receiver.decoder import IncomingHalf
 from receiver.output.byte_log import CallRecording, TapeWorker
 from receiver.output.indicators import Gauges, Indicators, Sample
 from receiver.output.outputs import Sinks
-from receiver.output.page.view import Stage
+from receiver.output.page.view import WebView
 from receiver.output.recorder import check_place
 from receiver.output.speaker import listen
 from receiver.output.window import face_changed
@@ -104,13 +104,13 @@ class Place:
     window: bool = False
     record: Path | None = None
     virtual_camera: bool | str = False
-    page: Stage | None = None
+    page: WebView | None = None
     audio: bool = True
     speaker: str | None = None
     out_audio: Path | None = None
 
     @staticmethod
-    def of(settings: ReceiverSettings, page: Stage | None = None) -> Place:
+    def of(settings: ReceiverSettings, page: WebView | None = None) -> Place:
         """That of the only call."""
         return Place(
             settings.out, settings.window, settings.record, settings.virtual_camera, page, settings.audio,

@@ -10,7 +10,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable
 
-from receiver.output.page.view import Stage
+from receiver.output.page.view import WebView
 from receiver.settings import ReceiverSettings
 from shared.call.state import ReceiverState, read_receiver, write_state
 from shared.rendezvous.client import RendezvousHost
@@ -87,9 +87,9 @@ async def listen_for_callers(
     registry: CallRegistry,
     on_offer: OnOffer,
     say: Callable[[str], None],
-    stage: Stage | None = None,
+    view: WebView | None = None,
 ) -> None:
-    """Prints how to join, shows it on the page if there is a `stage`, and has `on_offer` answer who does; ends by being
+    """Prints how to join, shows it on the page if there is a `view`, and has `on_offer` answer who does; ends by being
     cancelled.
 
     Raises CannotListen, or SignallingError once nobody can join any more.
@@ -101,7 +101,7 @@ async def listen_for_callers(
         async with RendezvousHost(settings.rendezvous, on_offer, say, tokens=registry.tokens, secret=registry.room,
                                tls=settings.https.trusting()) as room:  # fmt: skip
             registry.open(
-                lambda: _invite(str(room.link) if registry.tokens.invitation else "", settings.qr, stage),
+                lambda: _invite(str(room.link) if registry.tokens.invitation else "", settings.qr, view),
                 room=room.secret, refresh=room.refresh,
             )  # fmt: skip
             await first_of(room.serve(), expire(registry.tokens))
@@ -111,16 +111,16 @@ async def listen_for_callers(
             named=settings.https.named(shown_host(settings.host)),
         ) as server:  # fmt: skip
             registry.open(
-                lambda: _invite(server.join_url if registry.tokens.invitation else "", settings.qr, stage),
+                lambda: _invite(server.join_url if registry.tokens.invitation else "", settings.qr, view),
                 port=server.port,
             )  # fmt: skip
             await expire(registry.tokens)
 
 
-def _invite(link: str, qr: bool, stage: Stage | None) -> None:
+def _invite(link: str, qr: bool, view: WebView | None) -> None:
     """Tells the link; an empty one: that the last one is spent, and no further call is taken."""
-    if stage is not None:
-        stage.link = link
+    if view is not None:
+        view.link = link
     if not link:
         return
     if qr:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from receiver.output.page.view import Stage
+from receiver.output.page.view import WebView
 from receiver.output.recorder import RecordError
 from receiver.output.virtual_camera import VirtualCameraError
 from receiver.output.window import announcement
@@ -65,15 +65,15 @@ class Receiver:
     """Listens, and takes as many calls at a time as the settings say."""
 
     def __init__(
-        self, settings: ReceiverSettings, context: ReceiverContext, status: StatusLine, stage: Stage | None = None,
+        self, settings: ReceiverSettings, context: ReceiverContext, status: StatusLine, view: WebView | None = None,
         send_back: Callable[[], Awaitable[Back]] | None = None,
     ) -> None:  # fmt: skip
-        """`stage` is where browsers see a call; one at a time, as with the window.
+        """`view` is where browsers see a call; one at a time, as with the window.
 
         `send_back` opens what is sent to a caller who receives, too; it may raise CannotSend. Cancelled, it leaves
         nothing open.
         """
-        self._stage, self._send_back = stage, send_back
+        self._view, self._send_back = view, send_back
         self._settings, self._context, self._status = settings, context, status
         self._serving: set[Ended] = set()
         self._over: asyncio.Queue[Ended] = asyncio.Queue()
@@ -114,7 +114,7 @@ class Receiver:
             await asyncio.gather(listening, watching, *self._serving, return_exceptions=True)
 
     async def _listen(self) -> dict[str, Any] | None:
-        await listen_for_callers(self._settings, self._registry, self._answer, self._status.say, self._stage)
+        await listen_for_callers(self._settings, self._registry, self._answer, self._status.say, self._view)
         return None
 
     def _outcome(self, call: Ended, open_door: bool) -> dict[str, Any] | None:
@@ -248,7 +248,7 @@ class Receiver:
             out=self._numbered(settings.out, number), record=self._numbered(settings.record, number),
             out_audio=self._numbered(settings.out_audio, number),
         )  # fmt: skip
-        return Place.of(mine, self._stage if self._stage is not None and self._stage.call is None else None)
+        return Place.of(mine, self._view if self._view is not None and self._view.call is None else None)
 
     def _ended(self, call: Ended) -> None:
         self._serving.discard(call)

@@ -242,10 +242,10 @@ async def _make_call(call: Coroutine[None, None, dict[str, Any]], source: str) -
 
 
 async def _both_ways(sending: SenderSettings, receiving: ReceiverSettings, context: ReceiverContext) -> dict[str, Any]:
-    async with nullcontext() if receiving.page is None else page(receiving) as stage:
+    async with nullcontext() if receiving.page is None else page(receiving) as view:
 
         def receive(link: Link, theirs: Hello, own: Sending, say: Callable[[str], None]) -> Part:
-            return Receiving(context, link, theirs, Place.of(receiving, stage), say, own)
+            return Receiving(context, link, theirs, Place.of(receiving, view), say, own)
 
         return await send_call(sending, receive, context.base)
 

@@ -12,7 +12,7 @@ from call_examples import FPS, KEYPOINTS, incoming_half, make_basis, make_motion
 from memory_link import memory_pair
 
 from receiver.output.indicators import Indicators
-from receiver.output.page.view import Stage
+from receiver.output.page.view import WebView
 from receiver.playout import Frame
 from receiver.synthesis import PreparedSource
 from shared.audio.codec import PACKET_MS, PACKET_SAMPLES, Samples, SpeechEncoder
@@ -56,7 +56,7 @@ class ShownCall:
 
     def __init__(
         self,
-        stage: Stage,
+        view: WebView,
         pictures: Sequence[Picture],
         kind: SourceKind = "camera",
         canonical: FloatArray | None = None,
@@ -64,7 +64,7 @@ class ShownCall:
         sound: Sequence[bytes] = (),
     ) -> None:
         self.half, self.indicators = incoming_half(), INDICATORS
-        self._stage, self._pictures, self._kind, self._sound = stage, pictures, kind, sound
+        self._view, self._pictures, self._kind, self._sound = view, pictures, kind, sound
         self.canonical = make_canonical() if canonical is None else canonical
         self._motions = motions or [make_motion(yaw=number % 20) for number in range(len(pictures))]
         self.reason = "the other side ended the call: the end"
@@ -73,7 +73,7 @@ class ShownCall:
         self._there, self.here = memory_pair()
         self.here.on_message(lambda channel, data: None)
         hello = make_hello(self._kind, bool(self._sound))
-        self._stage.begin(self.half, self.here, hello, lambda: self.indicators, time.monotonic())
+        self._view.begin(self.half, self.here, hello, lambda: self.indicators, time.monotonic())
         self.hold(1, self._pictures[0])
         self._playing = asyncio.ensure_future(self._play())
         return self
@@ -85,7 +85,7 @@ class ShownCall:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.pause()
-        self._stage.end(self.reason)
+        self._view.end(self.reason)
         await self.here.close()
         await self._there.close()
 
@@ -102,7 +102,7 @@ class ShownCall:
         while True:
             now, which = time.monotonic(), number % len(self._pictures)
             self.half.shown(Frame(number, now, self.half.gallery.epoch, self._motions[which]), now)
-            self._stage.show(number, self._pictures[which], now)
+            self._view.show(number, self._pictures[which], now)
             self._there.send(Channel.MOTION, bytes(MESSAGE))
             while self._sound and begun + said * PACKET_MS / 1000 < now + AHEAD:
                 assert self.half.timing.sound_delay is not None

@@ -19,7 +19,7 @@ from call_examples import outgoing_half
 
 from receiver.decoder import IncomingHalf
 from receiver.output.outputs import Sinks
-from receiver.output.page.view import OnStage, Stage
+from receiver.output.page.view import WebCall, WebView
 from receiver.receiving import Place
 from receiver.server import Receiver
 from receiver.settings import ReceiverContext, ReceiverSettings
@@ -34,7 +34,7 @@ from shared.models.engine import Engine
 from shared.models.registry import load_basis
 from shared.transport.viewers import Viewers
 
-HOLDERS = (IncomingHalf, OutgoingHalf, PreparedSource, Analysis, Sinks, OnStage)
+HOLDERS = (IncomingHalf, OutgoingHalf, PreparedSource, Analysis, Sinks, WebCall)
 """What has pictures, keypoints or motions during a call."""
 SHARED = (type, ModuleType, FunctionType)
 """Not followed: through these everything is reachable from everywhere."""
@@ -92,12 +92,12 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 async def call(
-    context: ReceiverContext, clip: Path, stage: Stage, capsys: pytest.CaptureFixture[str]
+    context: ReceiverContext, clip: Path, view: WebView, capsys: pytest.CaptureFixture[str]
 ) -> tuple[str, set[str], str]:
     """A call of two programs in this process: its join URL, what was in memory meanwhile, and all that was printed."""
     said, printed = io.StringIO(), ""
     settings = ReceiverSettings("127.0.0.1", 0, device="cpu", qr=False)
-    receiving = asyncio.ensure_future(Receiver(settings, context, StatusLine(said), stage).run())
+    receiving = asyncio.ensure_future(Receiver(settings, context, StatusLine(said), view).run())
     while "join with" not in printed:
         assert not receiving.done(), receiving.result()
         await asyncio.sleep(0.01)
@@ -124,14 +124,14 @@ async def test_a_call_leaves_nothing_behind(
 ) -> None:
     gc.collect()
     assert not alive()
-    stage = Stage(Viewers())
+    view = WebView(Viewers())
     context = ReceiverContext(engine, load_basis("compact"), Bicubic())
-    url, during, said = await call(context, clip, stage, capsys)
+    url, during, said = await call(context, clip, view, capsys)
     assert during == {each.__name__ for each in HOLDERS}  # so the question below is a real one
     await asyncio.sleep(0)  # tasks that are done let go of what they had
     gc.collect()
     assert not alive()
-    assert not pictures_within(stage)
+    assert not pictures_within(view)
 
     token = url.rsplit("/", 1)[-1]
     assert token not in said

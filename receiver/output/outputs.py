@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
-from receiver.output.page.view import Stage
+from receiver.output.page.view import WebView
 from receiver.output.recorded_audio import Places, RecordedSound, WavFile, film_rate, keep_sound
 from receiver.output.recorder import Recorder, RecordError
 from receiver.output.virtual_camera import VirtualCamera
@@ -127,7 +127,7 @@ class Sinks:
 
     def __init__(
         self, out: Path | None, window: bool, fps: float, size: int, kind: SourceKind = "camera",
-        camera: bool | str = False, page: Stage | None = None, sound: bool = False, out_audio: Path | None = None,
+        camera: bool | str = False, page: WebView | None = None, sound: bool = False, out_audio: Path | None = None,
     ) -> None:  # fmt: skip
         """Opens what was asked for; `kind` of the sender's source, `camera`: whether, or with which device's name.
 

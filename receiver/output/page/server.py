@@ -18,8 +18,8 @@ from typing import Self
 
 from aiohttp import WSCloseCode, web
 
-from receiver.output.page.view import Stage
-from receiver.output.page.viewer_session import attend
+from receiver.output.page.view import WebView
+from receiver.output.page.viewer_session import serve_viewer
 from receiver.settings import ReceiverSettings
 from shared.signalling.direct import listen
 from shared.signalling.limits import ConnectionLimiter, RateLimiter, foreign, neighbourhood, rebound, runner
@@ -66,10 +66,10 @@ HEADERS = {
 class PageServer:
     """Serves a stage to browsers. `async with` starts and stops it."""
 
-    def __init__(self, host: str, port: int, stage: Stage, https: Https | None = None) -> None:
+    def __init__(self, host: str, port: int, view: WebView, https: Https | None = None) -> None:
         """Port 0 takes any free one. Raises OSError if a certificate is given that is none."""
         self.token = secrets.token_urlsafe(16)
-        self._host, self._port, self._stage = host, port, stage
+        self._host, self._port, self._view = host, port, view
         self._failures, self._limiter = RateLimiter(), ConnectionLimiter(MOST_CONNECTIONS, CONNECTIONS_EACH)
         https = https or Https()
         self._tls, self._named = https.serving(), https.named(self._own_host())
@@ -105,7 +105,7 @@ class PageServer:
     async def stop(self) -> None:
         """Stop listening, and let go of all viewers."""
         async with AsyncExitStack() as closing:
-            closing.push_async_callback(self._stage.viewers.close)
+            closing.push_async_callback(self._view.viewers.close)
             closing.push_async_callback(self._runner.cleanup)
             if self._playing is not None:
                 self._playing.cancel()
@@ -143,8 +143,8 @@ class PageServer:
 
     async def _play(self) -> None:
         while True:
-            self._stage.play(time.monotonic())
-            await asyncio.sleep(SOUND_SECONDS if self._stage.viewers.hearing else IDLE_SECONDS)
+            self._view.play(time.monotonic())
+            await asyncio.sleep(SOUND_SECONDS if self._view.viewers.hearing else IDLE_SECONDS)
 
     async def _moved(self, request: web.Request) -> web.Response:
         self._admit(request)
@@ -159,7 +159,7 @@ class PageServer:
 
     async def _source(self, request: web.Request) -> web.Response:
         self._admit(request)
-        call, number = self._stage.call, int(request.match_info["call"])
+        call, number = self._view.call, int(request.match_info["call"])
         picture = call.source_jpeg(int(request.match_info["source"])) if call and call.number == number else None
         if picture is None:
             raise web.HTTPNotFound(text="This source is not held (any more).")
@@ -167,9 +167,9 @@ class PageServer:
 
     async def _join_code(self, request: web.Request) -> web.Response:
         self._admit(request)
-        if self._stage.call is not None or not self._stage.link:
+        if self._view.call is not None or not self._view.link:
             raise web.HTTPNotFound(text="There is no link to join with at the moment.")
-        return web.Response(body=qr_svg(self._stage.link), content_type="image/svg+xml")
+        return web.Response(body=qr_svg(self._view.link), content_type="image/svg+xml")
 
     async def _live(self, request: web.Request) -> web.WebSocketResponse:
         self._admit(request)
@@ -180,20 +180,20 @@ class PageServer:
         self._limiter.keep(request.transport)
         self._sockets.add(socket)
         try:
-            await attend(socket, self._stage, time.monotonic)
+            await serve_viewer(socket, self._view, time.monotonic)
         finally:
             self._sockets.discard(socket)
         return socket
 
 
 @asynccontextmanager
-async def page(settings: ReceiverSettings) -> AsyncIterator[Stage]:
+async def page(settings: ReceiverSettings) -> AsyncIterator[WebView]:
     """A stage that browsers see as long as the block lasts; its address is printed. Raises CannotListen."""
     assert settings.page is not None
-    stage = Stage(Viewers(), sound=settings.audio)
-    async with PageServer(settings.page_host, settings.page, stage, settings.https) as server:
+    view = WebView(Viewers(), sound=settings.audio)
+    async with PageServer(settings.page_host, settings.page, view, settings.https) as server:
         print(f"watch at: {server.url}", flush=True)
-        yield stage
+        yield view
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -83,7 +83,7 @@ class PageSound:
             self._at += BLOCK
 
 
-class OnStage:
+class WebCall:
     """A call as the page sees it."""
 
     def __init__(
@@ -140,13 +140,13 @@ class OnStage:
         return self._pictures[source_id][1]
 
 
-class Stage:
+class WebView:
     """At most one call at a time, and what is left to say after it."""
 
     def __init__(self, viewers: Viewers, sound: bool = True) -> None:
         """`sound`: whether a call's sound may be heard, where it has one."""
         self.viewers = viewers
-        self.call: OnStage | None = None
+        self.call: WebCall | None = None
         self.note = ""
         """A sentence that the page shows; nothing: none. Whoever has it to say sets it."""
         self.link = ""
@@ -166,7 +166,7 @@ class Stage:
         self._calls += 1
         comes = self._sound and bool(hello.capabilities.get(SOUND))
         sound = PageSound(half, self.viewers.sound) if comes else None
-        self.call = OnStage(self._calls, half, link, hello, indicators, now, sound, trust)
+        self.call = WebCall(self._calls, half, link, hello, indicators, now, sound, trust)
 
     def end(self, reason: str) -> None:
         """The call is over; nothing of its pictures is kept."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from receiver.output.page.view import Stage
+from receiver.output.page.view import WebView
 from shared.tasks import watched
 from shared.transport.viewers import TooManyViewers, Viewer
 from shared.transport.webrtc import BadDescription
@@ -36,18 +36,18 @@ class _Misuse(ValueError):
     """What came is not from the page; the text says what it was."""
 
 
-async def attend(socket: web.WebSocketResponse, stage: Stage, clock: Callable[[], float]) -> None:
+async def serve_viewer(socket: web.WebSocketResponse, view: WebView, clock: Callable[[], float]) -> None:
     """Serves a viewer until its WebSocket closes; everything it took is free then."""
     try:
-        viewer = stage.viewers.join()
+        viewer = view.viewers.join()
     except TooManyViewers as error:
         await socket.send_json({"error": str(error)})
         await socket.close(code=FULL)
         return
-    seat = _Seat(socket, stage, viewer, clock)
-    telling = watched(seat.tell(), "a viewer's page is not told any more")
+    session = _ViewerSession(socket, view, viewer, clock)
+    telling = watched(session.tell(), "a viewer's page is not told any more")
     try:
-        await seat.listen()
+        await session.listen()
     except _Misuse as error:
         await socket.send_json({"error": str(error)})
         await socket.close(code=MISUSED)
@@ -59,9 +59,11 @@ async def attend(socket: web.WebSocketResponse, stage: Stage, clock: Callable[[]
             await viewer.close()
 
 
-class _Seat:
-    def __init__(self, socket: web.WebSocketResponse, stage: Stage, viewer: Viewer, clock: Callable[[], float]) -> None:
-        self._socket, self._stage, self._viewer, self._clock = socket, stage, viewer, clock
+class _ViewerSession:
+    def __init__(
+        self, socket: web.WebSocketResponse, view: WebView, viewer: Viewer, clock: Callable[[], float]
+    ) -> None:
+        self._socket, self._view, self._viewer, self._clock = socket, view, viewer, clock
         self._making = False
         self._sources: list[dict[str, Any]] | None = None
         self._offers = 0
@@ -79,8 +81,8 @@ class _Seat:
             while not self._socket.closed:
                 if self._clock() >= next_state:
                     next_state = self._clock() + STATE_SECONDS
-                    await self._send({"state": self._stage.state(self._clock())})
-                if self._making and self._stage.call is not None:
+                    await self._send({"state": self._view.state(self._clock())})
+                if self._making and self._view.call is not None:
                     await self._send(self._made())
                 await asyncio.sleep(MOTION_SECONDS if self._making else STATE_SECONDS)
 
@@ -107,7 +109,7 @@ class _Seat:
 
     def _made(self) -> dict[str, Any]:
         """The keypoints of the frame on display; those of the sources only when they changed."""
-        call = self._stage.call
+        call = self._view.call
         assert call is not None
         message: dict[str, Any] = {"driving": call.driving()}
         sources = call.sources()

@@ -14,7 +14,7 @@ from certificate_examples import make_certificate
 
 from receiver.output.page import server as page_server
 from receiver.output.page.server import PageServer
-from receiver.output.page.view import Stage
+from receiver.output.page.view import WebView
 from shared.rendezvous.client import RendezvousHost, join_room
 from shared.rendezvous.server import RendezvousServer
 from shared.signalling import direct
@@ -57,7 +57,7 @@ async def server() -> AsyncIterator[SignallingServer]:
 
 @pytest.fixture
 async def page() -> AsyncIterator[PageServer]:
-    async with PageServer("127.0.0.1", 0, Stage(Viewers())) as each:
+    async with PageServer("127.0.0.1", 0, WebView(Viewers())) as each:
         yield each
 
 
@@ -241,7 +241,7 @@ async def test_https_through_a_rendezvous_server_of_ones_own(tmp_path: Path) -> 
 async def test_the_page_over_https(tmp_path: Path, client: aiohttp.ClientSession) -> None:
     certificate, key = make_certificate(tmp_path, "127.0.0.1", "localhost")
     https = Https(certificate, key)
-    async with PageServer("127.0.0.1", 0, Stage(Viewers()), https) as page:
+    async with PageServer("127.0.0.1", 0, WebView(Viewers()), https) as page:
         assert page.url.startswith("https://127.0.0.1:")
         trusted = trusting(certificate)
         assert trusted is not None

@@ -14,7 +14,7 @@ from page_examples import ShownCall, packets
 from speech_examples import speech
 
 from receiver.output.page.server import PageServer
-from receiver.output.page.view import Stage
+from receiver.output.page.view import WebView
 from shared.call.exit_status import INTERRUPTED
 from shared.models.engine import Picture
 from shared.rendezvous.rooms import room_code
@@ -76,11 +76,11 @@ async def moved(tab: Tab, before: Picture, within: float = 60.0) -> Picture:
 @pytest.mark.browser
 async def test_a_browser_plays_the_call_and_joins_the_next(person: list[Picture]) -> None:
     require_chromium()
-    stage = Stage(Viewers())
-    async with PageServer("127.0.0.1", 0, stage) as page, Chromium() as browser:
+    view = WebView(Viewers())
+    async with PageServer("127.0.0.1", 0, view) as page, Chromium() as browser:
         tab = await browser.open(page.url)
         await tab.until(f"{text('message')} === 'Waiting for a call…'")
-        async with ShownCall(stage, person, "file") as call:
+        async with ShownCall(view, person, "file") as call:
             first = await pixels(tab)
             assert nearest(first, person) > 22
             assert nearest(await moved(tab, first), person) > 22
@@ -102,7 +102,7 @@ async def test_a_browser_plays_the_call_and_joins_the_next(person: list[Picture]
             assert await tab.until("document.querySelectorAll('#motion circle').length") == len(call.canonical)
         await tab.until(f"{text('message')}.startsWith('The call is over')")
         assert not await tab.evaluate("document.getElementById('cover').hidden")
-        async with ShownCall(stage, person[20:30]):
+        async with ShownCall(view, person[20:30]):
             assert nearest(await pixels(tab), person[20:30]) > 22
             assert await tab.until(f"{text('mark')} === 'reconstructed'")
         assert tab.errors == []
@@ -111,16 +111,16 @@ async def test_a_browser_plays_the_call_and_joins_the_next(person: list[Picture]
 @pytest.mark.browser
 async def test_the_sound_is_heard_after_a_click(person: list[Picture]) -> None:
     require_chromium()
-    stage = Stage(Viewers())
-    async with PageServer("127.0.0.1", 0, stage) as page, Chromium() as browser:
+    view = WebView(Viewers())
+    async with PageServer("127.0.0.1", 0, view) as page, Chromium() as browser:
         tab = await browser.open(page.url)
-        async with ShownCall(stage, person):
+        async with ShownCall(view, person):
             await pixels(tab)
             assert await tab.evaluate("document.getElementById('sound').hidden")  # this call has none
-        async with ShownCall(stage, person, sound=packets(speech(2.0, pauses=False))):
+        async with ShownCall(view, person, sound=packets(speech(2.0, pauses=False))):
             await tab.until("!document.getElementById('sound').hidden")
             assert await tab.evaluate("document.getElementById('video').muted")
-            assert not stage.viewers.hearing
+            assert not view.viewers.hearing
             await tab.click("sound")
             await tab.until(f"{text('sound')} === 'Turn sound off'")
             assert not await tab.evaluate("document.getElementById('video').muted")
@@ -130,7 +130,7 @@ async def test_the_sound_is_heard_after_a_click(person: list[Picture]) -> None:
             await tab.press("m")
             await tab.until(f"{text('sound')} === 'Turn sound on' && document.getElementById('video').muted")
             async with asyncio.timeout(60):
-                while stage.viewers.hearing:
+                while view.viewers.hearing:
                     await asyncio.sleep(0.01)
         assert tab.errors == []
 
@@ -139,28 +139,28 @@ async def test_the_sound_is_heard_after_a_click(person: list[Picture]) -> None:
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1000), ("dark", 320)])
 async def test_the_join_link_is_shown_until_somebody_calls(person: list[Picture], scheme: str, width: int) -> None:
     require_chromium()
-    stage = Stage(Viewers())
-    stage.link = str(RoomLink("https://meet.example.org", "", room_code("a"), bytes(range(16))))
-    async with PageServer("127.0.0.1", 0, stage) as page, Chromium() as browser:
+    view = WebView(Viewers())
+    view.link = str(RoomLink("https://meet.example.org", "", room_code("a"), bytes(range(16))))
+    async with PageServer("127.0.0.1", 0, view) as page, Chromium() as browser:
         tab = await browser.open(page.url)
         await tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         await tab.resize(width, 800)
         await tab.until("document.getElementById('join-code').naturalWidth > 0")
-        assert await tab.evaluate("document.getElementById('join-link').value") == stage.link
+        assert await tab.evaluate("document.getElementById('join-link').value") == view.link
         assert await tab.evaluate("document.documentElement.scrollWidth") == width
         await tab.evaluate("document.getElementById('join-code').scrollIntoView({ block: 'center' })")
-        assert cv2.QRCodeDetector().detectAndDecode(await tab.screenshot())[0] == stage.link
+        assert cv2.QRCodeDetector().detectAndDecode(await tab.screenshot())[0] == view.link
         await tab.click("copy")
         await tab.until(f"{text('copied')} === 'Copied.'")
         await tab.call("Browser.grantPermissions", permissions=["clipboardReadWrite"])
-        assert await tab.evaluate("navigator.clipboard.readText()") == stage.link
-        async with ShownCall(stage, person):
+        assert await tab.evaluate("navigator.clipboard.readText()") == view.link
+        async with ShownCall(view, person):
             await tab.until("document.getElementById('join').hidden")
             assert await tab.evaluate("document.getElementById('join-link').value") == ""
         await tab.until("!document.getElementById('join').hidden")
-        stage.link = ""  # it does not hold any more
+        view.link = ""  # it does not hold any more
         await tab.until("document.getElementById('join').hidden")
-        stage.note = "You are sending camera:0."
+        view.note = "You are sending camera:0."
         await tab.until(f"{text('note')} === 'You are sending camera:0.' && !document.getElementById('note').hidden")
         assert tab.errors == []
 
@@ -168,11 +168,11 @@ async def test_the_join_link_is_shown_until_somebody_calls(person: list[Picture]
 @pytest.mark.browser
 async def test_a_narrow_screen_has_nothing_beside_it(person: list[Picture]) -> None:
     require_chromium()
-    stage = Stage(Viewers())
-    async with PageServer("127.0.0.1", 0, stage) as page, Chromium() as browser:
+    view = WebView(Viewers())
+    async with PageServer("127.0.0.1", 0, view) as page, Chromium() as browser:
         tab = await browser.open(page.url)
         await tab.resize(320, 640)
-        async with ShownCall(stage, person):
+        async with ShownCall(view, person):
             await pixels(tab)
             await tab.evaluate("document.getElementById('making').open = true")
             await tab.until("document.querySelector('.source img')?.naturalWidth > 0")
@@ -183,7 +183,7 @@ async def test_a_narrow_screen_has_nothing_beside_it(person: list[Picture]) -> N
 async def test_one_viewer_too_many_and_a_receiver_that_ends_are_told() -> None:
     require_chromium()
     async with Chromium() as browser:
-        async with PageServer("127.0.0.1", 0, Stage(Viewers(most=1))) as page:
+        async with PageServer("127.0.0.1", 0, WebView(Viewers(most=1))) as page:
             tab = await browser.open(page.url)
             await tab.until(f"{text('message')} === 'Waiting for a call…'")
             late = await browser.open(page.url)

@@ -18,7 +18,7 @@ from page_examples import INDICATORS, ShownCall, packets
 from speech_examples import speech
 
 from receiver.output.page.server import BODY_LIMIT, FILES, HEADERS, PageServer
-from receiver.output.page.view import AV1_KBPS, Stage
+from receiver.output.page.view import AV1_KBPS, WebView
 from receiver.output.page.viewer_session import FULL, MISUSED
 from shared.models.engine import Picture
 from shared.signalling.direct import CannotListen
@@ -32,14 +32,14 @@ PICTURES = [picture(yaw) for yaw in (-20, -10, 0, 10, 20)]
 class Page(PageServer):
     """Says what it shows."""
 
-    def __init__(self, stage: Stage) -> None:
-        super().__init__("127.0.0.1", 0, stage)
-        self.stage = stage
+    def __init__(self, view: WebView) -> None:
+        super().__init__("127.0.0.1", 0, view)
+        self.view = view
 
 
 @pytest.fixture
 async def page() -> AsyncIterator[Page]:
-    async with Page(Stage(Viewers(most=2))) as server:
+    async with Page(WebView(Viewers(most=2))) as server:
         yield server
 
 
@@ -65,9 +65,9 @@ async def closed(socket: aiohttp.ClientWebSocketResponse) -> int | None:
     return socket.close_code
 
 
-async def none_left(stage: Stage) -> None:
+async def none_left(view: WebView) -> None:
     async with asyncio.timeout(WITHIN):
-        while len(stage.viewers):
+        while len(view.viewers):
             await asyncio.sleep(0.01)
 
 
@@ -99,7 +99,7 @@ async def test_without_its_last_slash_the_address_works_too(page: Page, client: 
 @pytest.mark.parametrize("path", ["/watch/wrong/", "/watch/wrong", "/watch/wrong/page.js", "/watch/wrong/live",
                                   "/watch/wrong/source/1-1.jpg", "/watch/wrong/join.svg"])  # fmt: skip
 async def test_a_wrong_token_is_refused(page: Page, client: aiohttp.ClientSession, path: str) -> None:
-    page.stage.link = LINK
+    page.view.link = LINK
     async with client.get(f"http://127.0.0.1:{page.port}{path}") as response:
         assert response.status == 403
         assert page.token not in await response.text() and LINK not in await response.text()
@@ -130,14 +130,14 @@ async def test_other_sites_cannot_open_the_socket(page: Page, client: aiohttp.Cl
 
 async def test_a_port_in_use_is_said(page: Page) -> None:
     with pytest.raises(CannotListen, match="in use"):
-        await PageServer("127.0.0.1", page.port, Stage(Viewers())).start()
+        await PageServer("127.0.0.1", page.port, WebView(Viewers())).start()
 
 
 async def test_indicators_follow_the_call(page: Page, client: aiohttp.ClientSession) -> None:
-    stage, socket = page.stage, await client.ws_connect(page.url + "live")
+    view, socket = page.view, await client.ws_connect(page.url + "live")
     nobody = {"call": None, "ended": "", "viewers": 1, "note": "", "link": ""}
     assert await receive(socket, "state") == nobody
-    async with ShownCall(stage, PICTURES, "file") as call:
+    async with ShownCall(view, PICTURES, "file") as call:
         while (state := await receive(socket, "state"))["call"] is None:
             pass
         shown = state["call"]
@@ -156,20 +156,20 @@ async def test_indicators_follow_the_call(page: Page, client: aiohttp.ClientSess
         pass
     assert state["ended"] == call.reason
     await socket.close()
-    await none_left(stage)
+    await none_left(view)
 
 
 async def test_the_join_link_is_there_while_nobody_calls(page: Page, client: aiohttp.ClientSession) -> None:
-    stage, socket = page.stage, await client.ws_connect(page.url + "live")
+    view, socket = page.view, await client.ws_connect(page.url + "live")
     assert (await client.get(page.url + "join.svg")).status == 404
-    stage.link = LINK
+    view.link = LINK
     while (await receive(socket, "state"))["link"] != LINK:
         pass
     async with client.get(page.url + "join.svg") as response:
         assert (response.status, response.content_type) == (200, "image/svg+xml")
         assert response.headers.items() >= HEADERS.items()
         assert b"<svg" in await response.read()
-    async with ShownCall(stage, PICTURES):
+    async with ShownCall(view, PICTURES):
         while (state := await receive(socket, "state"))["call"] is None:
             pass
         assert state["link"] == ""
@@ -177,35 +177,35 @@ async def test_the_join_link_is_there_while_nobody_calls(page: Page, client: aio
 
 
 async def test_sound_comes_to_who_wants_it(page: Page, client: aiohttp.ClientSession) -> None:
-    stage = page.stage
+    view = page.view
     socket, other = await client.ws_connect(page.url + "live"), await client.ws_connect(page.url + "live")
-    async with ShownCall(stage, PICTURES, sound=packets(speech(1.2, pauses=False))):
+    async with ShownCall(view, PICTURES, sound=packets(speech(1.2, pauses=False))):
         while (state := await receive(socket, "state"))["call"] is None:
             pass
         assert state["call"]["sound"]
-        assert stage.viewers.sound.version == 0
+        assert view.viewers.sound.version == 0
         await socket.send_json({"hearing": True})
         async with asyncio.timeout(WITHIN):
-            while np.abs((await stage.viewers.sound.next(stage.viewers.sound.version))[1]).max() < 1000:
+            while np.abs((await view.viewers.sound.next(view.viewers.sound.version))[1]).max() < 1000:
                 pass
-        assert stage.viewers.hearing
+        assert view.viewers.hearing
         await socket.send_json({"hearing": False})
         async with asyncio.timeout(WITHIN):
-            while stage.viewers.hearing:
+            while view.viewers.hearing:
                 await asyncio.sleep(0.01)
         await other.send_json({"hearing": True})
         await other.close()  # who leaves hears nothing
         async with asyncio.timeout(WITHIN):
-            while len(stage.viewers) > 1:
+            while len(view.viewers) > 1:
                 await asyncio.sleep(0.01)
-        assert not stage.viewers.hearing
+        assert not view.viewers.hearing
 
 
 async def test_how_the_picture_is_made_comes_to_who_asks(page: Page, client: aiohttp.ClientSession) -> None:
-    stage, socket = page.stage, await client.ws_connect(page.url + "live")
+    view, socket = page.view, await client.ws_connect(page.url + "live")
     source = PICTURES[2].copy()
     source[16:48, 16:48] = 200
-    async with ShownCall(stage, PICTURES) as call:
+    async with ShownCall(view, PICTURES) as call:
         await socket.send_json({"making": True})
         first = await receive(socket, "sources")
         assert [each["id"] for each in first] == [1]
@@ -234,14 +234,14 @@ async def test_what_the_page_would_not_send_ends_the_socket(
     await socket.send_str(message)
     assert await receive(socket, "error")
     assert await closed(socket) == MISUSED
-    await none_left(page.stage)
+    await none_left(page.view)
 
 
 async def test_a_message_that_is_too_large_ends_the_socket(page: Page, client: aiohttp.ClientSession) -> None:
     socket = await client.ws_connect(page.url + "live")
     await socket.send_str(json.dumps({"offer": "x" * BODY_LIMIT}))
     assert await closed(socket) == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
-    await none_left(page.stage)
+    await none_left(page.view)
 
 
 async def test_one_viewer_too_many_is_told(page: Page, client: aiohttp.ClientSession) -> None:
@@ -250,7 +250,7 @@ async def test_one_viewer_too_many_is_told(page: Page, client: aiohttp.ClientSes
     assert "2 people are watching already" in await receive(late, "error")
     assert await closed(late) == FULL
     await watching[0].close()
-    while len(page.stage.viewers) > 1:
+    while len(page.view.viewers) > 1:
         await asyncio.sleep(0.01)
     again = await client.ws_connect(page.url + "live")
     assert (await receive(again, "state"))["viewers"] == 2
@@ -267,21 +267,21 @@ async def test_the_offer_is_answered_and_frames_arrive(
     await browser.setLocalDescription(await browser.createOffer())
     await socket.send_json({"offer": browser.localDescription.sdp})
     await browser.setRemoteDescription(RTCSessionDescription(await receive(socket, "answer"), "answer"))
-    async with ShownCall(page.stage, person), asyncio.timeout(WITHIN):
+    async with ShownCall(page.view, person), asyncio.timeout(WITHIN):
         while True:
             frame = (await (await track).recv()).to_ndarray(format="rgb24")
             if max(psnr(frame, sent) for sent in person) > 28:
                 break
     socket._response.close()  # the browser dies
-    await none_left(page.stage)
+    await none_left(page.view)
     await browser.close()
 
 
 async def test_the_end_of_the_receiver_ends_all_sockets(client: aiohttp.ClientSession) -> None:
-    stage = Stage(Viewers())
-    async with PageServer("127.0.0.1", 0, stage) as page:
+    view = WebView(Viewers())
+    async with PageServer("127.0.0.1", 0, view) as page:
         socket = await client.ws_connect(page.url + "live")
         await receive(socket, "state")
         ending = asyncio.ensure_future(closed(socket))
     assert await ending == aiohttp.WSCloseCode.GOING_AWAY
-    assert len(stage.viewers) == 0
+    assert len(view.viewers) == 0

@@ -8,20 +8,20 @@ from chromium import Chromium, require_chromium
 from page_examples import INDICATORS, ShownCall, make_hello
 
 from receiver.output.page.server import PageServer
-from receiver.output.page.view import Stage
+from receiver.output.page.view import WebView
 from shared.transport.viewers import Viewers
 
 
 @pytest.mark.browser
 async def test_words_and_warnings_are_shown_until_the_call_ends() -> None:
     require_chromium()
-    stage, trust = Stage(Viewers()), {"words": [], "compared": False, "warnings": []}  # type: ignore[var-annotated]
-    async with PageServer("127.0.0.1", 0, stage) as page, Chromium() as browser:
+    view, trust = WebView(Viewers()), {"words": [], "compared": False, "warnings": []}  # type: ignore[var-annotated]
+    async with PageServer("127.0.0.1", 0, view) as page, Chromium() as browser:
         tab = await browser.open(page.url)
         text = "document.getElementById('{}').textContent".format
-        async with ShownCall(stage, [picture(0)]) as call:
-            stage.end("")
-            stage.begin(call.half, call.here, make_hello(), lambda: INDICATORS, 0.0, lambda: trust)
+        async with ShownCall(view, [picture(0)]) as call:
+            view.end("")
+            view.begin(call.half, call.here, make_hello(), lambda: INDICATORS, 0.0, lambda: trust)
             await tab.until(f"{text('fps')}.startsWith('24')")
             assert await tab.evaluate(text("words")) == "–"
             assert await tab.evaluate("document.getElementById('warning').hidden")
