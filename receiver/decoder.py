@@ -81,7 +81,7 @@ class IncomingHalf:
         self._began: float | None = None
         self.heard: float | None = None
         """When the last message came."""
-        self.ears: list[Callable[[bytes, float], None]] = []
+        self.audio_listeners: list[Callable[[bytes, float], None]] = []
         """Each is called with every packet of sound and its capture in seconds, as `Frame` has it."""
         self.faces = FaceWatch()
         """Whether all sources showed one face."""
@@ -245,7 +245,7 @@ class IncomingHalf:
         self.timing.bundle(clock + (len(bundle.frames) - 1) * bundle.frame_interval_ms / 1000, now, waited)
         self.counts.sound_packets += sum(1 for each in bundle.sound if each.data)
         for packet in bundle.sound:
-            for ear in self.ears:
+            for ear in self.audio_listeners:
                 ear(packet.data, clock + packet.start_ms / 1000)
         if self.base is not None:
             self.base.take_bundle(bundle, placed, now)

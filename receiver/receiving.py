@@ -185,7 +185,7 @@ class Receiving:
             say(f"the other side sends no sound: {place.out_audio} is not written")
         self.half.faces.on_change = self._face_changed
         if self._sinks.sound is not None:
-            self.half.ears.append(self._sinks.sound.push)
+            self.half.audio_listeners.append(self._sinks.sound.push)
         heard = sound and place.speaker is not None
         self._listening = listen(self.half, place.speaker, say) if heard and place.speaker else None
         if self._listening is not None:

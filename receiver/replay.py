@@ -53,7 +53,7 @@ def replay_call(settings: ReceiverSettings) -> dict[str, int]:
     sound, last = RecordedSound(rate, longest_gap), -1
     wav = WavFile(settings.out_audio) if with_sound and settings.out_audio is not None else None
     if with_sound:
-        half.ears.append(sound.push)
+        half.audio_listeners.append(sound.push)
     with recorder, wav or nullcontext():
         for frame, picture in pictures(half, entries):
             place, heard = sound.step(round(frame.number * rate / hello.fps), frame.capture)

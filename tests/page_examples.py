@@ -106,7 +106,7 @@ class ShownCall:
             self._there.send(Channel.MOTION, bytes(MESSAGE))
             while self._sound and begun + said * PACKET_MS / 1000 < now + AHEAD:
                 assert self.half.timing.sound_delay is not None
-                for ear in self.half.ears:
+                for ear in self.half.audio_listeners:
                     ear(
                         self._sound[said % len(self._sound)],
                         begun + said * PACKET_MS / 1000 - self.half.timing.sound_delay,

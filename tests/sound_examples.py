@@ -80,7 +80,7 @@ class SoundingCall(SimulatedCall):
     async def play(self, sinks: Sinks | None = None) -> None:
         """Runs to its end, and a little longer."""
         if sinks is not None and sinks.sound is not None:
-            self.incoming.ears.append(sinks.sound.push)
+            self.incoming.audio_listeners.append(sinks.sound.push)
         while self.now < self._seconds + 1.5:
             self.step()
             for frame, sources in self._displayed:

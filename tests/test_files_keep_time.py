@@ -64,7 +64,7 @@ async def through(path: Path, out: Path, sound: Path | None = None) -> float:
     receiver = IncomingHalf(engine, make_basis(), Bicubic(), hello.fps)
     sinks = Sinks(out, False, hello.fps, SIDE, sound=sound is not None)
     if sinks.sound is not None:
-        receiver.ears.append(sinks.sound.push)
+        receiver.audio_listeners.append(sinks.sound.push)
     for frame, shown in pictures(receiver, entries):
         await sinks.show(frame.number, shown, "", frame.capture)
     await sinks.close()

@@ -46,7 +46,7 @@ class Listening:
         self._muted = False
         self.playout = SoundPlayout()
         self._half, self._output = half, output
-        half.ears.append(self.playout.push)
+        half.audio_listeners.append(self.playout.push)
         half.playout.sound_lead = AHEAD_SECONDS + output.latency
 
     def mute(self, muted: bool) -> None:

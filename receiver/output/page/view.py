@@ -67,7 +67,7 @@ class PageSound:
         self._half, self._feed, self._playout = half, feed, SoundPlayout()
         self._at: int | None = None
         """Sample of the monotonic clock at which the next block begins."""
-        half.ears.append(self._playout.push)
+        half.audio_listeners.append(self._playout.push)
 
     def play(self, now: float) -> None:
         """Gives the viewers what is due at `now`, seconds of the monotonic clock. For every 20 ms or more often."""

@@ -46,7 +46,7 @@ async def test_a_viewer_hears_what_it_sees(tmp_path: Path, loss: float) -> None:
     assert len(heard) == len(times) and len(seen) >= (len(times) if not loss else 2)
     for at in seen:
         assert min(abs(at - beep) for beep in heard) < 0.06
-    call.incoming.ears.clear()
+    call.incoming.audio_listeners.clear()
 
 
 def test_a_program_that_was_kept_away_does_not_speak_faster_afterwards() -> None:
