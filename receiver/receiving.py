@@ -34,7 +34,7 @@ PLAY_OUT_SECONDS = 3.0
 """How long the last frames may take to be shown after the goodbye."""
 
 
-class Watch:
+class CallStatistics:
     """Measures a running call, for status line, window and report."""
 
     def __init__(self, half: IncomingHalf, link: Link) -> None:
@@ -174,7 +174,7 @@ class Receiving:
         if self._recording is not None:
             opened.callback(self._recording.discard)
         self.half = context.half(hello.fps, self._recording)
-        self._watch = Watch(self.half, link)
+        self._watch = CallStatistics(self.half, link)
         kind, sound = hello.source_kind, place.audio and bool(hello.capabilities.get(SOUND))
         self._sinks = Sinks(
             place.out, place.window, hello.fps, context.engine.size, kind, place.virtual_camera, place.page, sound,

@@ -59,7 +59,7 @@ class Prepared(NamedTuple):
         await aside(self.give_back)
 
 
-class Watch:
+class CallStatistics:
     """Measures the sending part of a running call, for status line and report."""
 
     def __init__(self, half: OutgoingHalf, link: Link, two_way: bool = False) -> None:
@@ -129,7 +129,7 @@ class Sending:
         """`goes_on`: the call is not over when the source is, or fails, but goes on for the other side's sake; this is
         told why the source failed."""
         self._prepared, self._goes_on = prepared, goes_on
-        self._watch = Watch(prepared.half, link, two_way)
+        self._watch = CallStatistics(prepared.half, link, two_way)
         self._pump = Pump(prepared.half, prepared.capture, seconds, prepared.sound, prepared.threads)
         self._preview = preview
         self._showing: asyncio.Task[None] | None = None

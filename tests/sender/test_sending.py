@@ -17,7 +17,7 @@ from sender.crop import Crop
 from sender.encoder import OutgoingHalf
 from sender.microphone import Played, Sound
 from sender.preview import Preview
-from sender.sending import VIEW_SIDE, Prepared, Sending, Watch
+from sender.sending import VIEW_SIDE, CallStatistics, Prepared, Sending
 from shared.audio.packetizer import Packet, Voice
 from shared.codec import control
 from shared.models.engine import Picture
@@ -92,9 +92,9 @@ class Window:
         self.shown.append((rgb, crop))
 
 
-def watched(half: OutgoingHalf, two_way: bool = False) -> tuple[Watch, Line]:
+def watched(half: OutgoingHalf, two_way: bool = False) -> tuple[CallStatistics, Line]:
     line = Line()
-    return Watch(half, cast(Link, line), two_way), line
+    return CallStatistics(half, cast(Link, line), two_way), line
 
 
 def heard(half: OutgoingHalf, delay_ms: int, busy_ms: int | None = None) -> None:
