@@ -22,7 +22,7 @@ from receiver.playout import Frame
 from receiver.synthesis import Mixed
 from receiver.upscale import DEFAULT_UPSCALER, load_upscaler
 from sender.capture import SourceError, open_source
-from sender.encoder import OutgoingSettings
+from sender.encoder import EncoderSettings
 from shared.call.report import write_report
 from shared.codec.base_section import BasePacket, pack_base
 from shared.codec.base_video import MAX_CRF, SIZES, BaseDecoder, BaseEncoder
@@ -102,7 +102,7 @@ class Recording(Loopback):
 def play(path: Path, args: argparse.Namespace, engine: Engine) -> Film:
     """Draws a clip without a base. Raises SourceError, ValueError."""
     with open_source(str(path)) as capture:
-        settings = OutgoingSettings(capture.fps, _BUNDLE, framing="none")
+        settings = EncoderSettings(capture.fps, _BUNDLE, framing="none")
         upscaler = load_upscaler(DEFAULT_UPSCALER, None, "cpu")
         call = Recording(settings, args.policy, engine, load_basis("compact"), upscaler, Unpaced())
         pairs = []

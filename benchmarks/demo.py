@@ -20,7 +20,7 @@ from benchmarks.command import command
 from benchmarks.processes import CallFailed, call
 from receiver.output.recorder import Recorder, RecordError
 from sender.capture import Capture, SourceError, open_source
-from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.encoder import CallEncoder, EncoderSettings
 from sender.refresh import First
 from shared.call.report import write_report
 from shared.files import open_media
@@ -68,8 +68,8 @@ def side_by_side(clip: Path, drawn: Path, path: Path) -> None:
     if not outputs:
         raise CallFailed("the receiver recorded nothing")
     moments = set(np.linspace(0, len(outputs) - 1, _MOMENTS).round().astype(int).tolist())
-    settings = OutgoingSettings(fps=25)
-    half = OutgoingHalf(settings, load_engine("compact", "cpu", draws=False), load_basis("compact"), First())
+    settings = EncoderSettings(fps=25)
+    half = CallEncoder(settings, load_engine("compact", "cpu", draws=False), load_basis("compact"), First())
     columns = []
     for number, frame in enumerate(frames(clip)):
         analysis = half.analyse(frame)  # every frame: the crop follows the head

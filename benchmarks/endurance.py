@@ -23,11 +23,11 @@ from benchmarks.endurance_rows import Process, Row, outcome, rows
 from benchmarks.progress import Progress
 from benchmarks.relay import Relay
 from benchmarks.thin_link import Log, NotDrawing, Prepared, base_figures, look_ahead, receive
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.upscale import Bicubic
 from sender.call import SenderSettings, prepare
 from sender.capture import SourceError
-from sender.encoder import OutgoingHalf
+from sender.encoder import CallEncoder
 from sender.microphone import SoundSettings
 from sender.profiles import DEFAULT_PROFILE, PROFILES
 from sender.pump import Pump
@@ -97,16 +97,16 @@ class Bench:
         """So many seconds of them."""
         return Prepared(self._frames.fps, self._frames.pictures, seconds)
 
-    def outgoing(self, policy: RefreshPolicy | None = None) -> OutgoingHalf:
+    def outgoing(self, policy: RefreshPolicy | None = None) -> CallEncoder:
         """A sender's half for another call; unless a policy says otherwise, sources come at their interval."""
-        half = OutgoingHalf(self._outgoing.settings, self._engine, self._basis, policy or EveryN(_FREQ))
+        half = CallEncoder(self._outgoing.settings, self._engine, self._basis, policy or EveryN(_FREQ))
         half.analyse = self._outgoing.analyse  # type: ignore[method-assign]
         half.accept_base(True)
         return half
 
-    def incoming(self) -> IncomingHalf:
+    def incoming(self) -> CallDecoder:
         """A receiver's half for another call."""
-        return IncomingHalf(self._drawing, self._basis, Bicubic(), self.hello.fps, base=True)
+        return CallDecoder(self._drawing, self._basis, Bicubic(), self.hello.fps, base=True)
 
 
 async def relayed(bench: Bench, row: Row) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from benchmarks.thin_link import NotDrawing
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.playout import Frame
 from receiver.server import Receiver
 from receiver.settings import ReceiverContext, ReceiverSettings
@@ -28,7 +28,7 @@ class LoggingStudio(ReceiverContext):
 
     log: TextIO
 
-    def half(self, fps: float, *rest: Any) -> IncomingHalf:
+    def half(self, fps: float, *rest: Any) -> CallDecoder:
         """A fresh half for a call at `fps` frames a second."""
         half = super().half(fps, *rest)
         shown, size, log = half.shown, self.engine.size, self.log

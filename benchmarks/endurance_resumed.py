@@ -19,7 +19,7 @@ import aioice.ice
 from benchmarks.endurance_rows import Process, outcome
 from sender.call import SenderSettings
 from sender.capture import Capture
-from sender.encoder import OutgoingHalf
+from sender.encoder import CallEncoder
 from sender.pump import Pump
 from shared.call.loop import TooManyErrors, follow, run_call
 from shared.signalling.hello import Hello
@@ -71,7 +71,7 @@ class Deaths:
 
     def __init__(
         self, death: Death, settings: SenderSettings, hello: Hello, folder: Path,
-        outgoing: Callable[[], OutgoingHalf], frames: Callable[[float], Capture],
+        outgoing: Callable[[], CallEncoder], frames: Callable[[float], Capture],
     ) -> None:  # fmt: skip
         """`outgoing` and `frames` give what a sender in this process needs; `folder` is empty, and may be filled."""
         self._death, self._settings, self._hello, self._folder = death, settings, hello, folder
@@ -160,7 +160,7 @@ class Deaths:
         return began, over
 
     @asynccontextmanager
-    async def _sending(self, url: str) -> AsyncIterator[tuple[ResumingLink, OutgoingHalf, asyncio.Task[str]]]:
+    async def _sending(self, url: str) -> AsyncIterator[tuple[ResumingLink, CallEncoder, asyncio.Task[str]]]:
         """A sender in this process."""
         half, ended = self._outgoing(), asyncio.Event()
         async with calling(url, self._hello, IceSettings(), say=lambda text: None) as (link, _):

@@ -9,9 +9,9 @@ from itertools import cycle
 import numpy as np
 
 from receiver.base_track import OLDEST
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.upscale import Bicubic
-from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.encoder import CallEncoder, EncoderSettings
 from sender.refresh import EveryN
 from shared.call.loop import Outgoing, TooManyErrors
 from shared.codec import MalformedMessage
@@ -78,11 +78,11 @@ class PlainEngine:
         return np.zeros((self.size, self.size, 3), np.uint8)
 
 
-def new_halves() -> tuple[OutgoingHalf, IncomingHalf]:
+def new_halves() -> tuple[CallEncoder, CallDecoder]:
     """Both ends of a call."""
-    settings = OutgoingSettings(_FPS, 5, _SIDE, "max", "none")
+    settings = EncoderSettings(_FPS, 5, _SIDE, "max", "none")
     basis = plain_basis()
-    return OutgoingHalf(settings, PlainEngine(), basis, EveryN(20)), IncomingHalf(PlainEngine(), basis, Bicubic())
+    return CallEncoder(settings, PlainEngine(), basis, EveryN(20)), CallDecoder(PlainEngine(), basis, Bicubic())
 
 
 @dataclass

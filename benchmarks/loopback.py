@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.accounting import Message
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.playout import Frame
 from receiver.synthesis import Mixed
 from receiver.upscale import Upscaler
 from sender.analysis import Analysis
 from sender.crop import cut, whole_square
-from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.encoder import CallEncoder, EncoderSettings
 from sender.profiles import DEFAULT_PROFILE, PROFILES
 from sender.refresh import FirstSource, RefreshPolicy, budget_for
 from sender.source_scheduler import Job
@@ -55,7 +55,7 @@ class Loopback:
 
     def __init__(
         self,
-        settings: OutgoingSettings,
+        settings: EncoderSettings,
         policy: RefreshPolicy,
         engine: Engine,
         basis: MotionBasis,
@@ -73,12 +73,12 @@ class Loopback:
         self.duration = 0.0
         """Seconds of the call so far, the hold for the first source included."""
         bound = budget_for(policy, budget, PROFILES[DEFAULT_PROFILE].budget)
-        self._sender = OutgoingHalf(settings, engine, basis, policy, pacer, bound, FirstSource())
+        self._sender = CallEncoder(settings, engine, basis, policy, pacer, bound, FirstSource())
         self._sender.accept_base(True)
         self._wire = ComputedWire()
         self._offset = 0.0  # of the call's time against the clip's stamps
         self._sender.accept_base(settings.base is not None)
-        self._receiver = IncomingHalf(engine, basis, upscaler, settings.fps, base=settings.base is not None)
+        self._receiver = CallDecoder(engine, basis, upscaler, settings.fps, base=settings.base is not None)
         if mixture is not None:
             self._receiver.synthesis.mixture = mixture
         self._driving: deque[Picture] = deque()

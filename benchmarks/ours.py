@@ -22,7 +22,7 @@ from benchmarks.loopback import Loopback
 from benchmarks.measure import Measurer, Shown
 from benchmarks.metrics import Picture
 from receiver.upscale import load_upscaler
-from sender.encoder import OutgoingSettings
+from sender.encoder import EncoderSettings
 from sender.profiles import PROFILES
 from sender.refresh import WhenWorse, parse_policy
 from shared.codec.picture import Picture as PictureMessage
@@ -56,11 +56,11 @@ class CallSettings:
     upscaler: str
     upscaler_weights: Path | None
 
-    def outgoing(self, fps: float) -> OutgoingSettings:
+    def outgoing(self, fps: float) -> EncoderSettings:
         """For a clip of this rate."""
         profile = PROFILES[self.profile]
         size, quality = self.picture_size, self.picture_quality
-        return OutgoingSettings(fps, profile.bundle(fps), size, quality, "none", profile.step(fps), profile.base)
+        return EncoderSettings(fps, profile.bundle(fps), size, quality, "none", profile.step(fps), profile.base)
 
 
 class OurSide:

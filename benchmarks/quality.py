@@ -23,7 +23,7 @@ from benchmarks.sheet import moments, row, write_sheet
 from receiver.output.recorder import Recorder, RecordError
 from receiver.upscale import DEFAULT_UPSCALER, UPSCALERS, Upscaler, load_upscaler
 from sender.capture import SourceError, open_source
-from sender.encoder import OutgoingSettings
+from sender.encoder import EncoderSettings
 from sender.options import picture_quality, refresh_policy
 from sender.profiles import DEFAULT_PROFILE, PROFILES, BasePoint
 from sender.refresh import RefreshPolicy
@@ -158,7 +158,7 @@ def find_clips(folder: Path, size: int, limit: int | None = None) -> list[Path]:
 def measure_clip(path: Path, setup: Setup) -> ClipResult:
     """Plays one clip. Raises SourceError, and ValueError if it has fewer than two frames or another size."""
     with open_source(str(path)) as capture:
-        settings = OutgoingSettings(
+        settings = EncoderSettings(
             capture.fps, setup.bundle, setup.picture_size, setup.picture_quality, "none", base=setup.base
         )
         mixture = Mixture(setup.sources, setup.fade)

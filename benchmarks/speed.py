@@ -26,7 +26,7 @@ from receiver.upscale import DEFAULT_UPSCALER, load_upscaler
 from sender.call_recording import play
 from sender.capture import SampleCapture
 from sender.crop import cut, whole_square
-from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.encoder import CallEncoder, EncoderSettings
 from sender.framing import Framer
 from sender.refresh import DEFAULT_POSE_THRESHOLD, PoseMoved
 from sender.sample import sample_frames
@@ -180,7 +180,7 @@ def sender_fps(args: argparse.Namespace, basis: MotionBasis) -> float:
     """Frames/s of the sender's chain on the sample, drawing the sample included; picture coding too, in this thread."""
     engine = load_engine(args.engine, args.device, draws=False)
     pacer = PicturePacer(later_rate=FIRST_RATE)
-    half = OutgoingHalf(OutgoingSettings(FPS, BUNDLE), engine, basis, PoseMoved(DEFAULT_POSE_THRESHOLD), pacer)
+    half = CallEncoder(EncoderSettings(FPS, BUNDLE), engine, basis, PoseMoved(DEFAULT_POSE_THRESHOLD), pacer)
     began = time.perf_counter()
     for _ in play(half, SampleCapture(), args.seconds):
         pass

@@ -22,13 +22,13 @@ import numpy as np
 from benchmarks.command import command
 from benchmarks.progress import Progress
 from benchmarks.relay import Conditions, Relay
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.upscale import Bicubic
 from sender.analysis import Analysis
 from sender.call import SenderSettings, prepare
 from sender.call_recording import limited
 from sender.capture import Capture, Frame, SourceError
-from sender.encoder import OutgoingHalf
+from sender.encoder import CallEncoder
 from sender.microphone import SoundSettings
 from sender.profiles import DEFAULT_PROFILE, PROFILES
 from sender.pump import Pump
@@ -128,7 +128,7 @@ class NotDrawing:
         return None
 
 
-def look_ahead(half: OutgoingHalf, capture: Capture, seconds: float, progress: Progress) -> Prepared:
+def look_ahead(half: CallEncoder, capture: Capture, seconds: float, progress: Progress) -> Prepared:
     """Extracts the motion of all frames, and has the half find it when the call asks for it."""
     known: dict[int, Analysis | None] = {}
     pictures: list[Picture] = []
@@ -142,7 +142,7 @@ def look_ahead(half: OutgoingHalf, capture: Capture, seconds: float, progress: P
     return Prepared(capture.fps, pictures, seconds)
 
 
-async def receive(half: IncomingHalf, sender: OutgoingHalf, log: Log) -> None:
+async def receive(half: CallDecoder, sender: CallEncoder, log: Log) -> None:
     """What a receiver does with its half, drawing left out; runs until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
@@ -163,7 +163,7 @@ async def receive(half: IncomingHalf, sender: OutgoingHalf, log: Log) -> None:
         log.lags.append(1000 * (time.monotonic() - now - POLL_SECONDS))
 
 
-async def call(args: argparse.Namespace, outgoing: OutgoingHalf, incoming: IncomingHalf, frames: Prepared,
+async def call(args: argparse.Namespace, outgoing: CallEncoder, incoming: CallDecoder, frames: Prepared,
                progress: Progress) -> dict[str, Any]:  # fmt: skip
     """Makes the call; all figures. Raises LinkClosed."""
     rate = args.rate * 1000 if args.rate else float("inf")
@@ -221,7 +221,7 @@ async def call(args: argparse.Namespace, outgoing: OutgoingHalf, incoming: Incom
     }  # fmt: skip
 
 
-def base_figures(half: IncomingHalf) -> dict[str, float]:
+def base_figures(half: CallDecoder) -> dict[str, float]:
     """Share of the frames shown that had a base layer, and the oldest of these bases in seconds."""
     assert half.base is not None
     counts, shown = half.base.counts, max(half.counts.frames_shown, 1)
@@ -283,7 +283,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         frames = look_ahead(outgoing, capture, args.seconds, progress)
     engine = NotDrawing(load_engine(args.engine, draws=False))
     outgoing.accept_base(True)
-    incoming = IncomingHalf(engine, load_basis(args.engine), Bicubic(), prepared.hello.fps, base=True)
+    incoming = CallDecoder(engine, load_basis(args.engine), Bicubic(), prepared.hello.fps, base=True)
     report = asyncio.run(call(args, outgoing, incoming, frames, progress))
     progress.close("")
     return {
@@ -306,7 +306,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_report(args.json, report)
 
 
-async def _watch(meter: Meter, half: OutgoingHalf, seconds: float, progress: Progress) -> None:
+async def _watch(meter: Meter, half: CallEncoder, seconds: float, progress: Progress) -> None:
     """Marks when the call is steady, and shows how far it is; runs until cancelled."""
     progress.begin("calling", seconds)
     with contextlib.suppress(asyncio.CancelledError):
@@ -316,7 +316,7 @@ async def _watch(meter: Meter, half: OutgoingHalf, seconds: float, progress: Pro
             progress.advance(0.1 / seconds)
 
 
-def _now(half: OutgoingHalf, link: Peer) -> Snapshot:
+def _now(half: CallEncoder, link: Peer) -> Snapshot:
     return Snapshot(
         time=time.monotonic(), frames=half.counts.frames_sent, sources=half.counts.sources_sent, wire=link.wire(),
         payload=link.payload(), delays=0, first_frame=half.counts.first_frame, last_frame=half.counts.last_frame,

@@ -20,11 +20,11 @@ from benchmarks.progress import Progress
 from benchmarks.tables import markdown
 from benchmarks.thin_link import NotDrawing, Prepared, look_ahead
 from benchmarks.voice import speech, write_wav
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.upscale import Bicubic
 from sender.call import SenderSettings
 from sender.capture import SourceError, open_source
-from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.encoder import CallEncoder, EncoderSettings
 from sender.microphone import FileSound
 from sender.pump import Pump
 from sender.refresh import First, FirstSource
@@ -91,19 +91,19 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 class Side:
     """One end of a call: what it sends, if it does, and a receiving half that draws nothing."""
 
-    def __init__(self, engine: NotDrawing, known: OutgoingHalf, frames: Prepared) -> None:
+    def __init__(self, engine: NotDrawing, known: CallEncoder, frames: Prepared) -> None:
         """`known` has the motion of all `frames`."""
         self._engine, self._known, self._frames = engine, known, frames
         self.peer = Peer()
-        self.incoming = IncomingHalf(engine, load_basis("compact"), Bicubic(), frames.fps)
-        self.outgoing: OutgoingHalf | None = None
+        self.incoming = CallDecoder(engine, load_basis("compact"), Bicubic(), frames.fps)
+        self.outgoing: CallEncoder | None = None
         self.pump: Pump | None = None
         self.held = asyncio.Event()
 
     def send(self, bundle: int, voice: Path | None) -> None:
         """Sends too, from now on."""
-        settings = OutgoingSettings(self._frames.fps, bundle, framing="none")
-        half = OutgoingHalf(settings, self._engine, load_basis("compact"), First(), first=FirstSource())
+        settings = EncoderSettings(self._frames.fps, bundle, framing="none")
+        half = CallEncoder(settings, self._engine, load_basis("compact"), First(), first=FirstSource())
         half.analyse = self._known.analyse  # type: ignore[method-assign]
         self.outgoing = half
         self.pump = Pump(half, self._frames, None, None if voice is None else FileSound(voice))
@@ -174,7 +174,7 @@ def _rates(before: WireBytes, after: WireBytes, seconds: float) -> tuple[float, 
     return out * 8 / seconds / 1000, back * 8 / seconds / 1000
 
 
-async def run(args: argparse.Namespace, frames: Prepared, known: OutgoingHalf, folder: Path) -> list[Row]:
+async def run(args: argparse.Namespace, frames: Prepared, known: CallEncoder, folder: Path) -> list[Row]:
     """All calls, those of one kind side by side; rows by kind and bundle."""
     engine = NotDrawing(load_engine("compact", "cpu", draws=False))
     voices = {
@@ -222,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings = SenderSettings(None, args.video, framing="none")
     with open_source(settings.source) as capture, tempfile.TemporaryDirectory() as folder:
         basis, engine = load_basis("compact"), load_engine("compact", "cpu", draws=False)
-        known = OutgoingHalf(OutgoingSettings(capture.fps, framing="none"), engine, basis, First())
+        known = CallEncoder(EncoderSettings(capture.fps, framing="none"), engine, basis, First())
         progress = Progress(1.0)
         frames = look_ahead(known, capture, args.seconds, progress)
         frames = Prepared(frames.fps, frames.pictures, _long(args.seconds))

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from pinhole.decoder import Decoder, Frame, frames_of
 from pinhole.encoder import Encoder, write_call
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.settings import ReceiverContext
 from receiver.upscale import DEFAULT_UPSCALER, load_upscaler
 from sender.call import SenderSettings, assemble
-from sender.encoder import OutgoingHalf
+from sender.encoder import CallEncoder
 from sender.frame_rate import LARGEST_RATE, LEAST_RATE
 from sender.profiles import DEFAULT_PROFILE, PROFILES
 from sender.refresh import parse_policy
@@ -164,7 +164,7 @@ class Codec:
             fps = theirs.fps
         return Decoder(self._incoming(fps, base), executor)
 
-    def _sender(self, fps: float, options: EncoderOptions | None, peer: str | None) -> tuple[OutgoingHalf, Hello]:
+    def _sender(self, fps: float, options: EncoderOptions | None, peer: str | None) -> tuple[CallEncoder, Hello]:
         if not LEAST_RATE <= fps <= LARGEST_RATE:
             raise ValueError(f"a call has {LEAST_RATE:g} to {LARGEST_RATE:g} frames a second, not {fps:g}")
         options = options or EncoderOptions()
@@ -175,7 +175,7 @@ class Codec:
         )  # fmt: skip
         return assemble(settings, self._extracting, self._receiver.basis, float(fps), options.source_kind)
 
-    def _incoming(self, fps: float, base: bool) -> IncomingHalf:
+    def _incoming(self, fps: float, base: bool) -> CallDecoder:
         return replace(self._receiver, base=self._receiver.base and base).half(fps)
 
     def _check(self, hello: Hello) -> None:

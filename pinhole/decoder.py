@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pinhole.jobs import submitted
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.playout import Frame as DueFrame
 from receiver.replay import pictures
 from shared.call.call_file import Entry
@@ -44,7 +44,7 @@ class Decoder:
     time.
     """
 
-    def __init__(self, half: IncomingHalf, executor: Executor | None = None) -> None:
+    def __init__(self, half: CallDecoder, executor: Executor | None = None) -> None:
         self._half, self._executor = half, executor
         self._working: tuple[PictureMessage, Future[Any]] | None = None
         self._picture: NDArray[np.uint8] | None = None
@@ -123,7 +123,7 @@ class Decoder:
                 self._half.refuse(job, error)
 
 
-def frames_of(half: IncomingHalf, entries: Iterator[Entry]) -> Iterator[Frame]:
+def frames_of(half: CallDecoder, entries: Iterator[Entry]) -> Iterator[Frame]:
     """The frames of a whole call, each drawn when it is asked for."""
     origin: float | None = None
     for frame, picture in pictures(half, entries):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pinhole.jobs import submitted
 from sender.call_recording import play
 from sender.capture import LARGEST_SIDE, Capture
-from sender.encoder import OutgoingHalf
+from sender.encoder import CallEncoder
 from sender.frame_rate import without_pauses
 from shared.call.call_file import CallStream
 from shared.call.loop import Outgoing
@@ -45,7 +45,7 @@ class Encoder:
     call that asks for it, in the caller's thread, but for what an executor was given for. One thread at a time.
     """
 
-    def __init__(self, half: OutgoingHalf, hello: Hello, executor: Executor | None = None) -> None:
+    def __init__(self, half: CallEncoder, hello: Hello, executor: Executor | None = None) -> None:
         half.accept_base(True)
         self._half, self._hello, self._executor = half, hello, executor
         self._waiting: list[Callable[[], Any]] = []
@@ -151,7 +151,7 @@ class _Frames(Capture):
         """Nothing: the pictures are the caller's."""
 
 
-def write_call(half: OutgoingHalf, hello: Hello, frames: Iterable[NDArray[np.uint8]]) -> bytes:
+def write_call(half: CallEncoder, hello: Hello, frames: Iterable[NDArray[np.uint8]]) -> bytes:
     """A whole call file, as `sender.call_recording` writes it. Raises NoFaceError, and ValueError for what is no picture."""
     half.accept_base(True)
     stream = BytesIO()

@@ -37,7 +37,7 @@ _LONG_AWAY = 300.0
 
 
 @dataclass
-class IncomingCounts:
+class DecoderCounts:
     """Figures for the report."""
 
     bundles: int = 0
@@ -53,7 +53,7 @@ class IncomingCounts:
     """Frames that came while no source was held."""
 
 
-class IncomingHalf:
+class CallDecoder:
     """Follows what the sender sends and says what to show."""
 
     def __init__(
@@ -66,7 +66,7 @@ class IncomingHalf:
         is changed; without it nobody does. `base`: whether the base layer is taken in, if one comes.
         """
         self._tape = tape
-        self.counts, self.playout = IncomingCounts(), Playout(fps)
+        self.counts, self.playout = DecoderCounts(), Playout(fps)
         self.timing, self.synthesis = Timing(self.playout), Synthesis(engine, upscaler, appearances)
         self.gallery = self.synthesis.gallery
         self.base = BaseLayer(engine.size, self.playout, self.gallery) if base else None

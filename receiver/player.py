@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.output.outputs import Sinks
 from receiver.playout import Frame
 from receiver.synthesis import Mixed
@@ -61,7 +61,7 @@ class Player:
     shows slowly sees fewer frames, and the newest, never a queue of old ones.
     """
 
-    def __init__(self, half: IncomingHalf, sinks: Sinks, status: Callable[[], str], threads: int = 1) -> None:
+    def __init__(self, half: CallDecoder, sinks: Sinks, status: Callable[[], str], threads: int = 1) -> None:
         """`status` gives a text to show with the picture; `threads` that draw a frame."""
         self._half, self._sinks, self._status = half, sinks, status
         self._drawing = workers(DRAWERS, "drawing", threads, patient=True)

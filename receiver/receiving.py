@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.output.byte_log import CallRecording, TapeWorker
 from receiver.output.indicators import Gauges, Indicators, Sample
 from receiver.output.outputs import Sinks
@@ -37,7 +37,7 @@ PLAY_OUT_SECONDS = 3.0
 class CallStatistics:
     """Measures a running call, for status line, window and report."""
 
-    def __init__(self, half: IncomingHalf, link: Link) -> None:
+    def __init__(self, half: CallDecoder, link: Link) -> None:
         self._half, self._link = half, link
         self._meter = Meter(self._now, half.timing.delays_ms, "frames_shown", outgoing=False)
         self.text = ""

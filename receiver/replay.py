@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.output.recorded_audio import RecordedSound, WavFile, film_rate, keep_sound
 from receiver.output.recorder import Recorder
 from receiver.output.window import face_changed, origin
@@ -82,7 +82,7 @@ def replay_call(settings: ReceiverSettings) -> dict[str, int]:
     return figures
 
 
-def pictures(half: IncomingHalf, entries: Iterator[Entry]) -> Iterator[tuple[Frame, Picture]]:
+def pictures(half: CallDecoder, entries: Iterator[Entry]) -> Iterator[tuple[Frame, Picture]]:
     """Each frame of a recorded call with its picture; a frame without a face repeats the picture before.
 
     Of a recording with marks these are the frames that were drawn, from the same sources; of one without, all.
@@ -105,7 +105,7 @@ Due = tuple[Frame, Mixed, float]
 """A frame, its sources, and when it is shown."""
 
 
-def _as_shown(half: IncomingHalf, entries: Iterator[Entry]) -> Iterator[Due]:
+def _as_shown(half: CallDecoder, entries: Iterator[Entry]) -> Iterator[Due]:
     """What the marks say was drawn."""
     waiting: list[PictureMessage] = []
     for entry in entries:
@@ -131,7 +131,7 @@ def _as_shown(half: IncomingHalf, entries: Iterator[Entry]) -> Iterator[Due]:
                         yield *item, time
 
 
-def _by_the_clock(half: IncomingHalf, entries: Iterator[Entry]) -> Iterator[Due]:
+def _by_the_clock(half: CallDecoder, entries: Iterator[Entry]) -> Iterator[Due]:
     """What a quick machine would draw that gets the messages at their times."""
     now = 0.0
     for message in entries:
@@ -145,7 +145,7 @@ def _by_the_clock(half: IncomingHalf, entries: Iterator[Entry]) -> Iterator[Due]
     yield from half.each_due(now, now + _PLAYS_OUT_SECONDS)
 
 
-def _prepare(half: IncomingHalf, job: PictureMessage) -> None:
+def _prepare(half: CallDecoder, job: PictureMessage) -> None:
     try:
         half.add_source(half.prepare(job))
     except MalformedMessage as error:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.output.byte_log import Tape
 from receiver.upscale import DEFAULT_UPSCALER, UPSCALERS, Upscaler, load_upscaler
 from shared.call.options import idle
@@ -118,9 +118,9 @@ class ReceiverContext:
         basis, base = load_basis(settings.engine), takes_base(settings)
         return ReceiverContext(engine, basis, upscaler, load_appearances(), base, threads)
 
-    def half(self, fps: float, tape: Tape | None = None) -> IncomingHalf:
+    def half(self, fps: float, tape: Tape | None = None) -> CallDecoder:
         """A fresh half for a call at `fps` frames a second."""
-        return IncomingHalf(self.engine, self.basis, self.upscaler, fps, tape, self.appearances, self.base)
+        return CallDecoder(self.engine, self.basis, self.upscaler, fps, tape, self.appearances, self.base)
 
     def call(self) -> AbstractContextManager[None]:
         """The time of a call, for an engine that calls share."""

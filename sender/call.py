@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from sender.capture import open_source
-from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.encoder import CallEncoder, EncoderSettings
 from sender.microphone import SoundSettings, bundle_with_sound, open_sound
 from sender.preview import Preview
 from sender.profiles import DEFAULT_PROFILE, PROFILES, USUAL_BASE, BasePoint
@@ -159,7 +159,7 @@ def _prepare(settings: SenderSettings, engine: Engine | None, opened: ExitStack)
 
 def assemble(
     settings: SenderSettings, engine: Engine, basis: MotionBasis, fps: float, kind: SourceKind, sound: bool = False
-) -> tuple[OutgoingHalf, Hello]:
+) -> tuple[CallEncoder, Hello]:
     """The outgoing half for a source of so many frames a second, and what the other side is told of it.
 
     Raises ValueError for settings that make no sense.
@@ -171,14 +171,14 @@ def assemble(
     bundle = profile.bundle(fps)
     if sound:
         bundle = min(bundle, bundle_with_sound(fps))
-    outgoing = OutgoingSettings(
+    outgoing = EncoderSettings(
         fps, settings.bundle or bundle, settings.picture_size or profile.picture_size,
         profile.picture_quality if settings.picture_quality is None else settings.picture_quality,
         settings.framing, profile.step(fps),
         settings.base_point(), settings.base == "always", settings.budget is None,
     )  # fmt: skip
     pacer = PicturePacer(later_rate=FIRST_RATE) if settings.peer is None else None  # a file carries what it is given
-    half = OutgoingHalf(outgoing, engine, basis, refresh, pacer, budget, FirstSource())
+    half = CallEncoder(outgoing, engine, basis, refresh, pacer, budget, FirstSource())
     hello = Hello(
         settings.engine, wire_hash(settings.engine), "sender", kind, fps, engine.keypoint_count,
         outgoing.picture_size, {SOUND: True} if sound else {},

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from sender.analysis import Analysis
 from sender.call import SenderSettings, prepare
 from sender.capture import Capture, SourceError
-from sender.encoder import OutgoingHalf
+from sender.encoder import CallEncoder
 from sender.hints import WITHOUT_FACE, no_face
 from sender.microphone import Sound
 from sender.source_scheduler import Job
@@ -68,7 +68,7 @@ def keep(file: CallWriter, stamp: float, channel: Channel, data: bytes) -> None:
 
 
 def play(
-    half: OutgoingHalf, capture: Capture, seconds: float | None, sound: Sound | None = None
+    half: CallEncoder, capture: Capture, seconds: float | None, sound: Sound | None = None
 ) -> Iterator[tuple[float, list[Outgoing]]]:
     """(time, messages) of a call without a link. From the first face on, the clip waits for its first source."""
     flying: list[int] = []

@@ -15,7 +15,7 @@ from sender.base_layer import BaseCounts, BaseLayer
 from sender.bundler import clock_ms
 from sender.cpu_load import Effort, Spare
 from sender.framing import Framer
-from sender.motion_stream import MotionStream, OutgoingCounts
+from sender.motion_stream import EncoderCounts, MotionStream
 from sender.profiles import LARGEST_BUNDLE, BasePoint, words
 from sender.refresh import Budget, FirstSource, RefreshPolicy
 from sender.source_scheduler import Job, Result, SentSource, SourceScheduler
@@ -38,7 +38,7 @@ _MAX_MALFORMED = 20
 
 
 @dataclass(frozen=True)
-class OutgoingSettings:
+class EncoderSettings:
     """What the sender is asked to do."""
 
     fps: float
@@ -64,12 +64,12 @@ class OutgoingSettings:
             raise ValueError("a lossless picture of more than 256 px is too large for a call: lower size or quality")
 
 
-class OutgoingHalf:
+class CallEncoder:
     """Turns frames into motion bundles and sources, and follows what the receiver says it holds."""
 
     def __init__(
         self,
-        settings: OutgoingSettings,
+        settings: EncoderSettings,
         engine: Engine,
         basis: MotionBasis,
         policy: RefreshPolicy,
@@ -78,7 +78,7 @@ class OutgoingHalf:
         first: FirstSource | None = None,
     ) -> None:
         """See `SourceScheduler` for `policy`, `budget` and `first`."""
-        self.settings, self.counts = settings, OutgoingCounts()
+        self.settings, self.counts = settings, EncoderCounts()
         self.statistics: control.Stats | None = None
         self.peer_bye: str | None = None
         self.precision = engine.precision

@@ -23,7 +23,7 @@ from shared.transport.pacing import PIECE, PicturePacer
 
 
 @dataclass
-class OutgoingCounts:
+class EncoderCounts:
     """Figures for the report."""
 
     frames_sent: int = 0
@@ -58,7 +58,7 @@ class MotionStream:
 
     def __init__(
         self, basis: MotionBasis, fps: float, step: int, gallery: Gallery, base: BaseLayer, pacer: PicturePacer,
-        counts: OutgoingCounts,
+        counts: EncoderCounts,
     ) -> None:  # fmt: skip
         """`fps`, `step`: camera frames a second as announced, and of how many of them one usually goes. `gallery`: what
         the receiver holds; `flush` before it changes."""

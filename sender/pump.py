@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from sender.analysis import Analysis
 from sender.capture import Capture, Frame
 from sender.cpu_load import Spare
-from sender.encoder import OutgoingHalf
+from sender.encoder import CallEncoder
 from sender.frame_rate import LONGEST_STILL
 from sender.microphone import Sound
 from sender.source_scheduler import Job, Result
@@ -33,7 +33,7 @@ class Pump:
     """
 
     def __init__(
-        self, half: OutgoingHalf, capture: Capture, seconds: float | None, sound: Sound | None = None, threads: int = 1
+        self, half: CallEncoder, capture: Capture, seconds: float | None, sound: Sound | None = None, threads: int = 1
     ) -> None:
         """`threads` that work on a frame."""
         self.half, self.capture, self.sound = half, capture, sound

@@ -14,7 +14,7 @@ import numpy as np
 from sender.analysis import Analysis
 from sender.capture import Capture, SourceError
 from sender.crop import cut, whole_square
-from sender.encoder import OutgoingHalf
+from sender.encoder import CallEncoder
 from sender.microphone import Played, Sound
 from sender.preview import Preview
 from sender.pump import Pump
@@ -36,7 +36,7 @@ class Prepared(NamedTuple):
     """As it was asked for."""
     capture: Capture
     sound: Sound | None
-    half: OutgoingHalf
+    half: CallEncoder
     hello: Hello
     threads: int = 1
     """That extract motion from a frame."""
@@ -62,7 +62,7 @@ class Prepared(NamedTuple):
 class CallStatistics:
     """Measures the sending part of a running call, for status line and report."""
 
-    def __init__(self, half: OutgoingHalf, link: Link, two_way: bool = False) -> None:
+    def __init__(self, half: CallEncoder, link: Link, two_way: bool = False) -> None:
         """`two_way`: what comes back is the other side's own picture, too, and not charged to sources."""
         self._half, self._link = half, link
         half.counted = lambda: _spent(link, two_way)
@@ -139,7 +139,7 @@ class Sending:
             preview.with_base = prepared.half.base_goes
 
     @property
-    def half(self) -> OutgoingHalf:
+    def half(self) -> CallEncoder:
         """See `Part.half`."""
         return self._prepared.half
 

@@ -9,7 +9,7 @@ import numpy as np
 from base_examples import scene
 from call_examples import FPS, KEYPOINTS, SIDE, ColourEngine, make_basis, make_motion, picture
 
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.output.byte_log import Tape
 from receiver.upscale import Bicubic
 from shared.call.loop import Outgoing
@@ -44,9 +44,9 @@ class ExchangingEngine(ColourEngine):
         return drawn if base is None else exchange(drawn, base)
 
 
-def taking_half(tape: Tape | None = None, base: bool = True) -> IncomingHalf:
+def taking_half(tape: Tape | None = None, base: bool = True) -> CallDecoder:
     """A receiver's half that draws with the base."""
-    return IncomingHalf(ExchangingEngine(), make_basis(), Bicubic(), FPS, tape, base=base)
+    return CallDecoder(ExchangingEngine(), make_basis(), Bicubic(), FPS, tape, base=base)
 
 
 def yaw(frame: int) -> float:
@@ -132,7 +132,7 @@ class Filming:
 class Watching:
     """A receiver's half and what it draws."""
 
-    half: IncomingHalf
+    half: CallDecoder
     now: float = 0.0
     drawn: dict[int, BasePicture | None] = field(default_factory=dict)
     """Base of each frame drawn, by number."""

@@ -14,9 +14,9 @@ from typing import Self
 import av
 import numpy as np
 
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.upscale import Bicubic
-from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.encoder import CallEncoder, EncoderSettings
 from sender.refresh import First, FirstSource, RefreshPolicy
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import Picture as PictureMessage
@@ -91,18 +91,18 @@ class ColourEngine:
 
 def outgoing_half(
     policy: RefreshPolicy | None = None, bundle: int = 5, framing: str = "none", first: FirstSource | None = None
-) -> OutgoingHalf:
+) -> CallEncoder:
     """A sender's half with the colour engine; its pictures are lossless."""
-    settings = OutgoingSettings(FPS, bundle, SIDE, "max", framing)
-    return OutgoingHalf(settings, ColourEngine(), make_basis(), policy or First(), first=first)
+    settings = EncoderSettings(FPS, bundle, SIDE, "max", framing)
+    return CallEncoder(settings, ColourEngine(), make_basis(), policy or First(), first=first)
 
 
-def incoming_half() -> IncomingHalf:
+def incoming_half() -> CallDecoder:
     """A receiver's half with the colour engine."""
-    return IncomingHalf(ColourEngine(), make_basis(), Bicubic())
+    return CallDecoder(ColourEngine(), make_basis(), Bicubic())
 
 
-def source_that_came() -> tuple[IncomingHalf, PictureMessage]:
+def source_that_came() -> tuple[CallDecoder, PictureMessage]:
     """A receiving half with a source that came over and is still to be prepared, and this source."""
     outgoing, incoming = outgoing_half(), incoming_half()
     job = outgoing.push(outgoing.analyse(picture(0, 1)), 0.0, 0.0)

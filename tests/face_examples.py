@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from sender.detect import Image
-from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.encoder import CallEncoder, EncoderSettings
 from sender.refresh import EveryN
 from sender.sample import sample_frames
 from shared.models.engine import Engine, Picture
@@ -69,7 +69,7 @@ class Sent:
 
 def sent(engine: Engine, pictures: Sequence[Image], every: int = 6) -> Sent:
     """Sends pictures, every sixth as a source if it may be one; each source is held at once."""
-    half = OutgoingHalf(OutgoingSettings(FPS), engine, load_basis("compact"), EveryN(every))
+    half = CallEncoder(EncoderSettings(FPS), engine, load_basis("compact"), EveryN(every))
     out = Sent()
     for number, picture in enumerate(pictures):
         now = number / FPS

@@ -18,13 +18,13 @@ import numpy as np
 from call_examples import KEYPOINTS, SYMBOLS, ColourEngine, make_motion
 
 from benchmarks.line import Conditions, Line
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.playout import Frame
 from receiver.synthesis import Mixed
 from receiver.upscale import Bicubic
 from sender.analysis import Analysis
 from sender.crop import whole_square
-from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.encoder import CallEncoder, EncoderSettings
 from sender.profiles import BasePoint
 from sender.refresh import EveryN, RefreshPolicy
 from shared.call.loop import Outgoing
@@ -71,8 +71,8 @@ class SimulatedCall:
 
     def __init__(
         self,
-        outgoing: OutgoingHalf,
-        incoming: IncomingHalf,
+        outgoing: CallEncoder,
+        incoming: CallDecoder,
         look: Callable[[float], Analysis | None],
         clocks: Iterator[float] | Sequence[float],
         *,
@@ -284,7 +284,7 @@ class AdaptingCall(SimulatedCall):
         fps: float = FPS,
         base: BasePoint | None = None,
     ) -> None:
-        settings = OutgoingSettings(fps, bundle, side, 70, "none", step, base)
+        settings = EncoderSettings(fps, bundle, side, 70, "none", step, base)
         engine = ColourEngine(size=side)
         noise = np.random.default_rng(2).integers(0, 255, (side // 2, side // 2, 3), np.uint8)
         self._picture = np.repeat(np.repeat(noise, 2, 0), 2, 1)
@@ -292,8 +292,8 @@ class AdaptingCall(SimulatedCall):
         self.moments: list[Moment] = []
         began, link = 1000.0, Conditions(rate, delay)
         super().__init__(
-            OutgoingHalf(settings, engine, realistic_basis(), policy or EveryN(150)),
-            IncomingHalf(engine, realistic_basis(), Bicubic(), fps),
+            CallEncoder(settings, engine, realistic_basis(), policy or EveryN(150)),
+            CallDecoder(engine, realistic_basis(), Bicubic(), fps),
             self._see, even(fps, start=began), there=link, tick=0.5 / fps, began=began,
         )  # fmt: skip
         self.outgoing.accept_base(base is not None)

@@ -11,8 +11,8 @@ import pytest
 from call_examples import SIDE, ColourEngine, incoming_half, make_basis, picture
 
 from benchmarks.relay import Relay
-from receiver.decoder import IncomingHalf
-from sender.encoder import OutgoingHalf, OutgoingSettings
+from receiver.decoder import CallDecoder
+from sender.encoder import CallEncoder, EncoderSettings
 from sender.refresh import EveryN
 from shared.call.loop import run_call
 from shared.transport.aiortc_patches.sack_bundling import MAX_DELAY
@@ -31,7 +31,7 @@ class Shown:
     not_held: int = 0
 
 
-async def send(half: OutgoingHalf, frames: int, sources: int, ended: asyncio.Event) -> None:
+async def send(half: CallEncoder, frames: int, sources: int, ended: asyncio.Event) -> None:
     """Sends so many frames at least, and until so many sources are held."""
     loop = asyncio.get_running_loop()
     start = loop.time()
@@ -49,7 +49,7 @@ async def send(half: OutgoingHalf, frames: int, sources: int, ended: asyncio.Eve
     ended.set()
 
 
-async def show(half: IncomingHalf, shown: Shown) -> None:
+async def show(half: CallDecoder, shown: Shown) -> None:
     loop = asyncio.get_running_loop()
     while True:
         while (job := half.next_job()) is not None:
@@ -67,11 +67,11 @@ async def show(half: IncomingHalf, shown: Shown) -> None:
 
 async def converse(
     relay: Relay, loss: float, frames: int, sources: int
-) -> tuple[OutgoingHalf, IncomingHalf, Shown, Peer, Peer]:
+) -> tuple[CallEncoder, CallDecoder, Shown, Peer, Peer]:
     """A call; its link is still open afterwards, and quiet."""
     a, b = Peer(), Peer()
-    settings = OutgoingSettings(FPS, 5, SIDE, "max", "none")
-    outgoing = OutgoingHalf(settings, ColourEngine(), make_basis(), EveryN(40))
+    settings = EncoderSettings(FPS, 5, SIDE, "max", "none")
+    outgoing = CallEncoder(settings, ColourEngine(), make_basis(), EveryN(40))
     incoming, shown, ended = incoming_half(), Shown(), asyncio.Event()
     await relay.connect(a, b)
     relay.there.conditions.loss = relay.back.conditions.loss = loss

@@ -13,13 +13,13 @@ import pytest
 from call_examples import SIDE, ColourEngine, make_basis, picture, read_clip
 from speech_examples import beeps, onsets, write_wav
 
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.output.outputs import Sinks
 from receiver.replay import pictures
 from receiver.upscale import Bicubic
 from sender.call_recording import play
 from sender.capture import open_source
-from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.encoder import CallEncoder, EncoderSettings
 from sender.microphone import FileSound
 from sender.refresh import First
 from shared.call.call_file import CallFileError, CallWriter, Message, Shown, read_call
@@ -53,15 +53,15 @@ async def through(path: Path, out: Path, sound: Path | None = None) -> float:
     """Calls with a film into a call file, and that into a recording; the announced rate comes back."""
     engine = ColourEngine()
     with open_source(str(path)) as capture:
-        settings = OutgoingSettings(capture.fps, max(1, round(capture.fps * 0.12)), SIDE, "max", "none")
-        sender = OutgoingHalf(settings, engine, make_basis(), First())
+        settings = EncoderSettings(capture.fps, max(1, round(capture.fps * 0.12)), SIDE, "max", "none")
+        sender = CallEncoder(settings, engine, make_basis(), First())
         hello = Hello("compact", "0123456789abcdef", "sender", "file", capture.fps, 4, SIDE)
         with CallWriter(out.with_suffix(".pinhole"), hello) as file:
             for now, messages in play(sender, capture, None, None if sound is None else FileSound(sound)):
                 for channel, data in messages:
                     file.write(now, channel, data)
     hello, entries = read_call(out.with_suffix(".pinhole"))
-    receiver = IncomingHalf(engine, make_basis(), Bicubic(), hello.fps)
+    receiver = CallDecoder(engine, make_basis(), Bicubic(), hello.fps)
     sinks = Sinks(out, False, hello.fps, SIDE, sound=sound is not None)
     if sinks.sound is not None:
         receiver.audio_listeners.append(sinks.sound.push)

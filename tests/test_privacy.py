@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from call_examples import outgoing_half
 
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.output.outputs import Sinks
 from receiver.output.page.view import WebCall, WebView
 from receiver.receiving import Place
@@ -27,14 +27,14 @@ from receiver.synthesis import PreparedSource
 from receiver.upscale import Bicubic
 from sender.analysis import Analysis
 from sender.call import SenderSettings, send_call
-from sender.encoder import OutgoingHalf
+from sender.encoder import CallEncoder
 from sender.microphone import SoundSettings
 from shared.call.report import StatusLine
 from shared.models.engine import Engine
 from shared.models.registry import load_basis
 from shared.transport.viewers import Viewers
 
-HOLDERS = (IncomingHalf, OutgoingHalf, PreparedSource, Analysis, Sinks, WebCall)
+HOLDERS = (CallDecoder, CallEncoder, PreparedSource, Analysis, Sinks, WebCall)
 """What has pictures, keypoints or motions during a call."""
 SHARED = (type, ModuleType, FunctionType)
 """Not followed: through these everything is reachable from everywhere."""

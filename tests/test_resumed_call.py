@@ -18,7 +18,7 @@ from receiver import server
 from receiver.server import Receiver
 from receiver.settings import ReceiverContext, ReceiverSettings
 from receiver.upscale import Bicubic
-from sender.encoder import OutgoingHalf
+from sender.encoder import CallEncoder
 from shared.call.loop import follow, run_call
 from shared.call.state import read_receiver, read_sender
 from shared.rendezvous.server import RendezvousServer
@@ -117,7 +117,7 @@ class Sending:
         return self.link.payload().sent[Channel.PICTURES].messages
 
 
-async def film(half: OutgoingHalf) -> None:
+async def film(half: CallEncoder) -> None:
     loop = asyncio.get_running_loop()
     start, n = loop.time(), 0
     while True:

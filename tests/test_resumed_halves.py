@@ -7,8 +7,8 @@ import pytest
 from call_examples import FPS, SIDE, incoming_half, outgoing_half, picture, source_that_came
 from simulated_call import SimulatedCall, even
 
-from receiver.decoder import IncomingHalf
-from sender.encoder import OutgoingHalf
+from receiver.decoder import CallDecoder
+from sender.encoder import CallEncoder
 from sender.profiles import LARGEST_BUNDLE
 from sender.refresh import EveryN
 from sender.source_coder import SourceJob
@@ -16,7 +16,7 @@ from shared.codec import control
 from shared.transport.resuming import Change
 
 
-def call(outgoing: OutgoingHalf | None = None) -> SimulatedCall:
+def call(outgoing: CallEncoder | None = None) -> SimulatedCall:
     """One in which frames are shown."""
     talk = SimulatedCall(outgoing or outgoing_half(bundle=2), incoming_half(), lambda clock: None, even(FPS))
     talk.look = lambda clock: talk.outgoing.analyse(picture(talk.frames % 40, 1))
@@ -71,7 +71,7 @@ def test_an_unfinished_source_goes_again_from_its_beginning() -> None:
     assert incoming.counts.malformed == outgoing.counts.malformed == 0
 
 
-def exchange(outgoing: OutgoingHalf, incoming: IncomingHalf, now: float) -> None:
+def exchange(outgoing: CallEncoder, incoming: CallDecoder, now: float) -> None:
     """A few seconds of a link without loss."""
     for n in range(100):
         for message in incoming.tick(now + n / 10):

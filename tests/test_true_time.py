@@ -12,10 +12,10 @@ from simulated_call import Shown, SimulatedCall
 from simulated_call import even as clocks_at
 
 from benchmarks.line import Conditions
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.upscale import Bicubic
 from sender.analysis import Analysis
-from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.encoder import CallEncoder, EncoderSettings
 from sender.frame_rate import LONGEST_STILL
 from sender.refresh import First
 from shared.codec.bundle import decode_bundle
@@ -33,9 +33,9 @@ class Filmed(SimulatedCall):
         late: Sequence[float] | None = None,
     ) -> None:  # fmt: skip
         """Sends a frame of each clock, whose yaw is its clock in seconds; `late`: when each is pushed after that."""
-        settings = OutgoingSettings(announced, bundle, SIDE, "max", "none", step)
-        sender = OutgoingHalf(settings, ColourEngine(), make_basis(), First())
-        receiver = IncomingHalf(ColourEngine(), make_basis(), Bicubic(), announced)
+        settings = EncoderSettings(announced, bundle, SIDE, "max", "none", step)
+        sender = CallEncoder(settings, ColourEngine(), make_basis(), First())
+        receiver = CallDecoder(ColourEngine(), make_basis(), Bicubic(), announced)
 
         def look(clock: float) -> Analysis | None:
             return sender.analyse(picture(min(50.0, clock % 50)))
@@ -174,8 +174,8 @@ def test_any_rate_can_be_sent(fps: float, step: int) -> None:
 
 
 def test_numbers_never_go_back_and_leave_room_for_what_is_missing() -> None:
-    settings = OutgoingSettings(30.0, 5, SIDE, "max", "none")
-    sender = OutgoingHalf(settings, ColourEngine(), make_basis(), First())
+    settings = EncoderSettings(30.0, 5, SIDE, "max", "none")
+    sender = CallEncoder(settings, ColourEngine(), make_basis(), First())
     job = sender.push(sender.analyse(picture(0)), 9.0, 9.0)
     assert job is not None
     made = sender.done(job.perform(), 9.0)

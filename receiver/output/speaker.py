@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from shared.audio.codec import RATE, Samples
 from shared.audio.devices import SoundDeviceError, open_speaker
 from shared.audio.jitter import SoundPlayout
@@ -42,7 +42,7 @@ class Output(Protocol):
 class Listening:
     """Hears a half out loud."""
 
-    def __init__(self, half: IncomingHalf, output: Output) -> None:
+    def __init__(self, half: CallDecoder, output: Output) -> None:
         self._muted = False
         self.playout = SoundPlayout()
         self._half, self._output = half, output
@@ -84,7 +84,7 @@ class Listening:
             self._output.write(np.zeros_like(samples) if self._muted else samples)
 
 
-def listen(half: IncomingHalf, device: str, say: Callable[[str], None]) -> Listening | None:
+def listen(half: CallDecoder, device: str, say: Callable[[str], None]) -> Listening | None:
     """Hears a half on a speaker; None, which is said, if it cannot be had."""
     try:
         return Listening(half, open_speaker(device))

@@ -18,10 +18,10 @@ from benchmarks.endurance_rows import Process, Row, outcome, rows
 from benchmarks.line import Bursts, Conditions
 from benchmarks.progress import Progress
 from benchmarks.relay import Relay
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.upscale import Bicubic
 from sender.capture import Capture, Frame
-from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.encoder import CallEncoder, EncoderSettings
 from sender.refresh import EveryN, First
 from shared.models.registry import wire_hash
 from shared.signalling.hello import Hello
@@ -52,11 +52,11 @@ class SmallBench:
     hello = Hello("compact", wire_hash("compact"), "sender", "file", FPS, 4, SIDE)
     frames = Turning
 
-    def outgoing(self) -> OutgoingHalf:
-        return OutgoingHalf(OutgoingSettings(FPS, 5, SIDE, "max", "none"), ColourEngine(), make_basis(), EveryN(20))
+    def outgoing(self) -> CallEncoder:
+        return CallEncoder(EncoderSettings(FPS, 5, SIDE, "max", "none"), ColourEngine(), make_basis(), EveryN(20))
 
-    def incoming(self) -> IncomingHalf:
-        return IncomingHalf(ColourEngine(), make_basis(), Bicubic(), FPS)
+    def incoming(self) -> CallDecoder:
+        return CallDecoder(ColourEngine(), make_basis(), Bicubic(), FPS)
 
 
 async def _stalled(relay: Relay) -> None:

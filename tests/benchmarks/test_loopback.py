@@ -8,7 +8,7 @@ from call_examples import FPS, SIDE, ColourEngine, make_basis, picture
 
 from benchmarks.loopback import Loopback, Unpaced
 from receiver.upscale import Bicubic
-from sender.encoder import OutgoingSettings
+from sender.encoder import EncoderSettings
 from sender.refresh import EveryN, First, RefreshPolicy
 from shared.models.engine import Picture
 from shared.transport.link import Channel
@@ -21,7 +21,7 @@ FRONTAL = 10
 
 
 def call_with(policy: RefreshPolicy, pacer: PicturePacer | None = None) -> Loopback:
-    settings = OutgoingSettings(FPS, 5, SIDE, "max", "none")
+    settings = EncoderSettings(FPS, 5, SIDE, "max", "none")
     return Loopback(settings, policy, ColourEngine(), make_basis(), Bicubic(), pacer or Unpaced())
 
 
@@ -49,7 +49,7 @@ def test_later_frames_are_drawn_from_newer_sources() -> None:
 
 
 def test_frames_whose_motion_is_not_sent_are_drawn_between_their_neighbours() -> None:
-    settings = OutgoingSettings(FPS, 5, SIDE, "max", "none", step=2)
+    settings = EncoderSettings(FPS, 5, SIDE, "max", "none", step=2)
     call = Loopback(settings, First(), ColourEngine(), make_basis(), Bicubic(), Unpaced())
     pairs = list(call.play(LEFT))
     assert colours([driving for driving, _ in pairs]) == [[4 * (i - 10) + 128, 3 * i] for i in range(FRAMES)]

@@ -20,9 +20,9 @@ from call_examples import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.upscale import Bicubic
-from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.encoder import CallEncoder, EncoderSettings
 from sender.refresh import EveryN, First
 from shared.call.loop import TooManyErrors
 from shared.codec import MalformedMessage, MalformedPicture, control
@@ -50,7 +50,7 @@ def message(
     return PictureMessage(source_id, 0, codec, shape[1], shape[0], CANONICAL, make_motion(yaw), coded).pack()
 
 
-def give(half: IncomingHalf, whole: bytes, now: float = 0.0) -> None:
+def give(half: CallDecoder, whole: bytes, now: float = 0.0) -> None:
     """A picture message arrives, and what a shell does with it."""
     for piece in split(whole, int.from_bytes(whole[1:3], "big")):
         half.receive(Channel.PICTURES, piece, now)
@@ -61,17 +61,17 @@ def give(half: IncomingHalf, whole: bytes, now: float = 0.0) -> None:
             half.refuse(job, error)
 
 
-def move(half: IncomingHalf, number: int, motions: tuple[Motion | None, ...], now: float, epoch: int = 1) -> None:
+def move(half: CallDecoder, number: int, motions: tuple[Motion | None, ...], now: float, epoch: int = 1) -> None:
     bundle = Bundle(number, round(number * STEP * 1000), epoch, STEP * 1000, motions)
     half.receive(Channel.MOTION, encode_bundle(bundle, make_basis()), now)
 
 
-def messages(half: IncomingHalf, now: float) -> list[control.Control]:
+def messages(half: CallDecoder, now: float) -> list[control.Control]:
     return [control.unpack_control(data) for _, data in half.tick(now)]
 
 
 def converse(
-    outgoing: OutgoingHalf, incoming: IncomingHalf, frames: list[Picture | None], tail: float = 1.0
+    outgoing: CallEncoder, incoming: CallDecoder, frames: list[Picture | None], tail: float = 1.0
 ) -> list[tuple[int, Picture | None]]:
     """(number, picture) of all that the receiver shows of a call in simulated time over a perfect link."""
     shown: list[tuple[int, Picture | None]] = []
@@ -138,9 +138,9 @@ def test_a_face_that_comes_back_is_shown_again() -> None:
 
 
 def test_the_real_engine_draws_the_person_through_the_codec(engine: Engine, person: list[Picture]) -> None:
-    settings = OutgoingSettings(FPS, framing="none")
-    outgoing = OutgoingHalf(settings, engine, load_basis("compact"), First())
-    incoming = IncomingHalf(engine, load_basis("compact"), Bicubic())
+    settings = EncoderSettings(FPS, framing="none")
+    outgoing = CallEncoder(settings, engine, load_basis("compact"), First())
+    incoming = CallDecoder(engine, load_basis("compact"), Bicubic())
     frames: list[Picture | None] = [*person[:1] * 25, *person[1:30]]  # a still while the source travels
     shown = dict(converse(outgoing, incoming, frames))
     offset = len(frames) - outgoing.counts.frames_sent

@@ -11,7 +11,7 @@ import pytest
 from call_examples import ColourEngine, incoming_half, make_basis, outgoing_half, picture
 
 from receiver import replay
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.output.byte_log import CallRecording
 from receiver.output.recorder import RecordError
 from receiver.replay import pictures, replay_call
@@ -32,7 +32,7 @@ FRAMES = 20
 HELLO = Hello("compact", "0123456789abcdef", "sender", "camera", 25, 4, 64)
 
 
-def received(half: IncomingHalf, messages: Iterator[Message], end: float) -> list[tuple[int, Picture]]:
+def received(half: CallDecoder, messages: Iterator[Message], end: float) -> list[tuple[int, Picture]]:
     """The frames that a slow machine shows: sources take 0.3 s, ticks are uneven, and now and then it draws from one
     source only."""
     chance = np.random.default_rng(5)
@@ -67,7 +67,7 @@ def call_of_colours() -> list[Message]:
     return messages
 
 
-def drawn_again(path: Path, half: IncomingHalf) -> list[tuple[int, Picture]]:
+def drawn_again(path: Path, half: CallDecoder) -> list[tuple[int, Picture]]:
     return [(frame.number, p) for frame, p in pictures(half, read_call(path)[1])]
 
 
@@ -82,7 +82,7 @@ def kept(tmp_path: Path) -> tuple[Path, list[tuple[int, Picture]]]:
     """A recording, and the frames that were shown."""
     path = tmp_path / "call.pinhole"
     recording = CallRecording(path, HELLO)
-    taped = IncomingHalf(ColourEngine(), make_basis(), Bicubic(), tape=recording)
+    taped = CallDecoder(ColourEngine(), make_basis(), Bicubic(), tape=recording)
     shown = received(taped, iter(call_of_colours()), 5.0)
     recording.close()
     return path, shown
@@ -191,8 +191,8 @@ def talk(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def fast(engine: Engine, tape: CallRecording | None = None) -> IncomingHalf:
-    return IncomingHalf(engine, load_basis("compact"), Bicubic(), tape=tape)
+def fast(engine: Engine, tape: CallRecording | None = None) -> CallDecoder:
+    return CallDecoder(engine, load_basis("compact"), Bicubic(), tape=tape)
 
 
 def test_the_embedded_engine_draws_the_same_pictures_bit_for_bit(talk: Path, engine: Engine, tmp_path: Path) -> None:

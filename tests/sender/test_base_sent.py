@@ -18,7 +18,7 @@ from sender.base_layer import KEY_EVERY, MOST_STUCK, BaseLayer
 from sender.base_rate import JUDGED
 from sender.critic import Probe
 from sender.crop import Crop, cut
-from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.encoder import CallEncoder, EncoderSettings
 from sender.profiles import USUAL_BASE, BasePoint, words
 from sender.refresh import First, RefreshPolicy, WhenWorse
 from shared.codec import base_video
@@ -45,8 +45,8 @@ class Call:
         self, point: BasePoint | None = POINT, *, accepted: bool = True, always: bool = False, answers: bool = True,
         policy: RefreshPolicy | None = None, bundle: int = 5,
     ) -> None:  # fmt: skip
-        settings = OutgoingSettings(FPS, bundle, SIDE, "max", "none", base=point, base_always=always)
-        self.half = OutgoingHalf(settings, ColourEngine(), make_basis(), policy or First())
+        settings = EncoderSettings(FPS, bundle, SIDE, "max", "none", base=point, base_always=always)
+        self.half = CallEncoder(settings, ColourEngine(), make_basis(), policy or First())
         self.half.accept_base(accepted)
         self.answers, self.now, self.queued, self.frames = answers, 100.0, 0, 0
         self.bundles: list[Bundle] = []

@@ -11,7 +11,7 @@ from call_examples import ColourEngine, make_basis, outgoing_half, picture, writ
 from sender.call import SenderSettings
 from sender.call_recording import limited, play, record_call
 from sender.capture import Capture, Frame, SourceError
-from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.encoder import CallEncoder, EncoderSettings
 from sender.profiles import BasePoint
 from sender.refresh import EveryN, First, FirstSource
 from shared.call.call_file import CallFileError, CallWriter, read_call
@@ -38,7 +38,7 @@ class Frames(Capture):
         pass
 
 
-def played(half: OutgoingHalf, pictures: list[Picture]) -> list[tuple[float, Channel, bytes]]:
+def played(half: CallEncoder, pictures: list[Picture]) -> list[tuple[float, Channel, bytes]]:
     return [(t, channel, data) for t, out in play(half, Frames(pictures), None) for channel, data in out]
 
 
@@ -74,8 +74,8 @@ def test_a_clip_too_short_to_choose_from_is_recorded_whole() -> None:
 
 
 def test_a_base_layer_goes_into_a_file_whose_keys_are_held_at_once() -> None:
-    settings = OutgoingSettings(25.0, 5, 64, "max", "none", base=BasePoint(64, 12.5, 60, 4.5))
-    half = OutgoingHalf(settings, ColourEngine(), make_basis(), First())
+    settings = EncoderSettings(25.0, 5, 64, "max", "none", base=BasePoint(64, 12.5, 60, 4.5))
+    half = CallEncoder(settings, ColourEngine(), make_basis(), First())
     half.accept_base(True)
     made = bundles(played(half, scene(64, 75)))
     assert sum(len(each.base) for each in made) > 20

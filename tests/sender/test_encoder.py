@@ -6,7 +6,7 @@ from call_examples import FPS, SIDE, ColourEngine, make_basis, outgoing_half, pi
 
 from sender.analysis import Analyser
 from sender.crop import Crop
-from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.encoder import CallEncoder, EncoderSettings
 from sender.framing import Framed, Sight
 from sender.refresh import Budget, EveryN, First
 from sender.source_coder import SourceJob
@@ -25,11 +25,11 @@ from shared.transport.pacing import PIECE
 STEP = 1 / FPS
 
 
-def held(half: OutgoingHalf, epoch: int, *ids: int, now: float = 0.0) -> None:
+def held(half: CallEncoder, epoch: int, *ids: int, now: float = 0.0) -> None:
     half.receive(Channel.CONTROL, control.pack_control(control.Held(epoch, ids)), now)
 
 
-def sent(half: OutgoingHalf, now: float) -> tuple[list[Bundle], list[control.Control], list[bytes]]:
+def sent(half: CallEncoder, now: float) -> tuple[list[Bundle], list[control.Control], list[bytes]]:
     """What the half sends at `now`: bundles, control messages, pieces."""
     out = half.tick(now, 0)
     return (
@@ -39,11 +39,11 @@ def sent(half: OutgoingHalf, now: float) -> tuple[list[Bundle], list[control.Con
     )
 
 
-def push(half: OutgoingHalf, frame: Picture | None, now: float) -> SourceJob | None:
+def push(half: CallEncoder, frame: Picture | None, now: float) -> SourceJob | None:
     return half.push(None if frame is None else half.analyse(frame), now, now)
 
 
-def begun(half: OutgoingHalf) -> SourceJob:
+def begun(half: CallEncoder) -> SourceJob:
     """The half with its first source held, at time 0."""
     job = push(half, picture(0, 1), 0.0)
     assert job is not None
@@ -123,8 +123,8 @@ def test_while_the_link_takes_nothing_bundles_wait_and_the_oldest_frames_make_ro
 
 
 def test_at_half_the_rate_every_second_frame_travels_under_its_own_number() -> None:
-    settings = OutgoingSettings(FPS, 3, SIDE, "max", "none", step=2)
-    half = OutgoingHalf(settings, ColourEngine(), make_basis(), First())
+    settings = EncoderSettings(FPS, 3, SIDE, "max", "none", step=2)
+    half = CallEncoder(settings, ColourEngine(), make_basis(), First())
     begun(half)
     bundles = []
     for n in range(1, 16):
@@ -137,7 +137,7 @@ def test_at_half_the_rate_every_second_frame_travels_under_its_own_number() -> N
 
 
 def test_pieces_of_later_sources_go_with_bundles() -> None:
-    half = OutgoingHalf(OutgoingSettings(FPS, 5, 256, framing="none"), ColourEngine(size=256), make_basis(), EveryN(5))
+    half = CallEncoder(EncoderSettings(FPS, 5, 256, framing="none"), ColourEngine(size=256), make_basis(), EveryN(5))
     noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
     first = push(half, noise, 0.0)
     assert first is not None
@@ -386,12 +386,12 @@ def test_source_ids_wrap() -> None:
 @pytest.mark.parametrize(("bundle", "size", "message"), [(0, 256, "--bundle"), (11, 256, "--bundle"), (5, 100, "64")])
 def test_impossible_settings_are_refused(bundle: int, size: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        OutgoingSettings(25, bundle, size)
+        EncoderSettings(25, bundle, size)
 
 
 def test_a_new_source_supersedes_pieces_not_sent_yet() -> None:
-    settings = OutgoingSettings(FPS, 5, 256, framing="none")
-    half = OutgoingHalf(settings, ColourEngine(size=256), make_basis(), EveryN(1))
+    settings = EncoderSettings(FPS, 5, 256, framing="none")
+    half = CallEncoder(settings, ColourEngine(size=256), make_basis(), EveryN(1))
     noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
     first = push(half, noise, 0.0)
     assert first is not None
@@ -408,8 +408,8 @@ def test_a_new_source_supersedes_pieces_not_sent_yet() -> None:
 
 def test_a_call_that_nobody_watches_keeps_its_budget() -> None:
     budget = Budget(10.0)
-    settings = OutgoingSettings(FPS, 5, SIDE, "max", "none")
-    half = OutgoingHalf(settings, ColourEngine(), make_basis(), First(), budget=budget)
+    settings = EncoderSettings(FPS, 5, SIDE, "max", "none")
+    half = CallEncoder(settings, ColourEngine(), make_basis(), First(), budget=budget)
     now = 0.0
     half.counted = lambda: (round(1000 * now), round(500 * now))  # 12 kbit/s
     begun(half)

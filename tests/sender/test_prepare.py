@@ -15,7 +15,7 @@ from sender import call as module
 from sender.analysis import Analysis
 from sender.call import SenderSettings, prepare, prepare_aside
 from sender.capture import Capture, Frame, SourceError
-from sender.encoder import OutgoingHalf, OutgoingSettings
+from sender.encoder import CallEncoder, EncoderSettings
 from sender.microphone import Played, Sound
 from sender.pump import Pump
 from sender.refresh import EveryN
@@ -147,7 +147,7 @@ async def test_what_fails_in_the_thread_is_raised_here(
         await prepare_aside(SETTINGS)
 
 
-def sending(camera: Camera, goes_on: Callable[[str], None] | None) -> tuple[Sending, OutgoingHalf]:
+def sending(camera: Camera, goes_on: Callable[[str], None] | None) -> tuple[Sending, CallEncoder]:
     half = outgoing_half()
     return Sending(Prepared("camera:0", camera, None, half, HELLO), memory_pair()[0], goes_on=goes_on), half
 
@@ -189,7 +189,7 @@ async def test_a_camera_that_is_pulled_out_of_a_one_way_call_ends_it() -> None:
 async def test_a_frame_that_is_looked_at_while_the_camera_goes_off_is_not_sent() -> None:
     pushed: list[bool] = []
 
-    class Half(OutgoingHalf):
+    class Half(CallEncoder):
         def analyse(self, frame: Picture) -> Analysis | None:
             found = super().analyse(frame)
             pump.camera_off = pump.camera_off or len(pushed) == 2
@@ -199,7 +199,7 @@ async def test_a_frame_that_is_looked_at_while_the_camera_goes_off_is_not_sent()
             pushed.append(analysis is not None or picture is not None)
             return super().push(analysis, clock, now, picture)
 
-    half = Half(OutgoingSettings(FPS, 5, 64, "max", "none"), ColourEngine(), make_basis(), EveryN(15))
+    half = Half(EncoderSettings(FPS, 5, 64, "max", "none"), ColourEngine(), make_basis(), EveryN(15))
     pump = Pump(half, Camera(4), None)
     with pytest.raises(SourceError):
         await asyncio.wait_for(pump.run(), WITHIN)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sender.encoder import OutgoingSettings
+from sender.encoder import EncoderSettings
 from sender.profiles import DEFAULT_PROFILE, LADDER, LARGEST_BUNDLE, PROFILES, USUAL_BASE, Profile, words
 
 
@@ -42,7 +42,7 @@ def test_every_profile_says_what_it_is_for_and_can_be_sent() -> None:
     for profile in PROFILES.values():
         assert profile.about
         for fps in (10.0, 15.0, 25.0, 30.0, 60.0):
-            OutgoingSettings(fps, profile.bundle(fps), profile.picture_size, profile.picture_quality)
+            EncoderSettings(fps, profile.bundle(fps), profile.picture_size, profile.picture_quality)
 
 
 def test_the_ladder_goes_from_motion_only_to_a_video_in_words_of_its_own() -> None:

@@ -14,7 +14,7 @@ from sender.analysis import Analysis
 from sender.call import SenderSettings
 from sender.capture import Capture, Frame
 from sender.cpu_load import Spare
-from sender.encoder import OutgoingHalf, OutgoingSettings, SentSource
+from sender.encoder import CallEncoder, EncoderSettings, SentSource
 from sender.profiles import PROFILES
 from sender.pump import Pump
 from sender.refresh import EveryN, First, FirstSource
@@ -49,7 +49,7 @@ class Frames(Capture):
         pass
 
 
-class Half(OutgoingHalf):
+class Half(CallEncoder):
     """Sees nobody in a picture without red."""
 
     def __init__(self, *settings: Any, **more: Any) -> None:
@@ -67,7 +67,7 @@ class Half(OutgoingHalf):
 
 async def played(pictures: list[Picture], takes: bool = True) -> tuple[list[float | None], list[float]]:
     """Yaw of each frame of motion that was sent, None where there was nobody; and of each source."""
-    settings = OutgoingSettings(FPS, 5, 64, "max", "none")
+    settings = EncoderSettings(FPS, 5, 64, "max", "none")
     half = Half(settings, ColourEngine(), make_basis(), First(), first=FirstSource())
     pump = asyncio.ensure_future(Pump(half, Frames(pictures), None).run())
     yaws: list[float | None] = []
@@ -155,7 +155,7 @@ class Camera(Capture):
 
 async def pushed(camera: Camera) -> list[tuple[float, float]]:
     """Clock of each frame that the pump pushed, and how old it was by then."""
-    half = Half(OutgoingSettings(30.0, 5, 64, "max", "none"), ColourEngine(), make_basis(), First())
+    half = Half(EncoderSettings(30.0, 5, 64, "max", "none"), ColourEngine(), make_basis(), First())
     clocks: list[tuple[float, float]] = []
     push = half.push
 
@@ -189,7 +189,7 @@ async def test_a_sender_that_must_spare_analyses_every_second_frame(
 ) -> None:
     monkeypatch.setattr("sender.pump.LATE_SECONDS", 60.0)  # however slow this machine is
     monkeypatch.setattr("sender.pump.LONGEST_STILL", 60.0)
-    half = Half(OutgoingSettings(30.0, 5, 64, "max", "none"), ColourEngine(), make_basis(), First())
+    half = Half(EncoderSettings(30.0, 5, 64, "max", "none"), ColourEngine(), make_basis(), First())
     half.effort.note = lambda late, now: None  # type: ignore[method-assign]
     half.effort.spare = Spare.FRAMES
     analysed, taken, heard = list[Picture](), list[float](), list[float]()

@@ -14,7 +14,7 @@ from call_examples import FPS, outgoing_half, picture
 from sender.capture import Capture, Frame
 from sender.cpu_load import Spare
 from sender.crop import Crop
-from sender.encoder import OutgoingHalf
+from sender.encoder import CallEncoder
 from sender.microphone import Played, Sound
 from sender.preview import Preview
 from sender.sending import VIEW_SIDE, CallStatistics, Prepared, Sending
@@ -92,12 +92,12 @@ class Window:
         self.shown.append((rgb, crop))
 
 
-def watched(half: OutgoingHalf, two_way: bool = False) -> tuple[CallStatistics, Line]:
+def watched(half: CallEncoder, two_way: bool = False) -> tuple[CallStatistics, Line]:
     line = Line()
     return CallStatistics(half, cast(Link, line), two_way), line
 
 
-def heard(half: OutgoingHalf, delay_ms: int, busy_ms: int | None = None) -> None:
+def heard(half: CallEncoder, delay_ms: int, busy_ms: int | None = None) -> None:
     stats = control.Stats(0, 0, 0, 0, None, delay_ms, 0, busy_ms=busy_ms)
     half.receive(Channel.CONTROL, control.pack_control(stats), 0.0)
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.output.indicators import Indicators
 from receiver.output.window import mark
 from receiver.synthesis import PreparedSource
@@ -63,7 +63,7 @@ def figures(indicators: Indicators, seconds: float, wire_bytes: int) -> dict[str
 class PageSound:
     """Hears a half, in step with the pictures that are put before the viewers."""
 
-    def __init__(self, half: IncomingHalf, feed: SoundFeed) -> None:
+    def __init__(self, half: CallDecoder, feed: SoundFeed) -> None:
         self._half, self._feed, self._playout = half, feed, SoundPlayout()
         self._at: int | None = None
         """Sample of the monotonic clock at which the next block begins."""
@@ -89,7 +89,7 @@ class WebCall:
     def __init__(
         self,
         number: int,
-        half: IncomingHalf,
+        half: CallDecoder,
         link: Link,
         hello: Hello,
         indicators: Callable[[], Indicators],
@@ -156,7 +156,7 @@ class WebView:
         self._calls = 0
 
     def begin(
-        self, half: IncomingHalf, link: Link, hello: Hello, indicators: Callable[[], Indicators], now: float,
+        self, half: CallDecoder, link: Link, hello: Hello, indicators: Callable[[], Indicators], now: float,
         trust: Callable[[], dict[str, Any]] = dict,
     ) -> None:  # fmt: skip
         """A call is on; only one may be. `indicators` says how it is doing at the moment, `trust` what is known of the

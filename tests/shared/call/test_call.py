@@ -9,8 +9,8 @@ from call_examples import FPS, incoming_half, make_basis, outgoing_half, picture
 from memory_link import FAR_CLOSED, memory_pair
 from virtual_time import in_virtual_time
 
-from receiver.decoder import IncomingHalf
-from sender.encoder import OutgoingHalf
+from receiver.decoder import CallDecoder
+from sender.encoder import CallEncoder
 from sender.refresh import EveryN
 from shared.call import loop as module
 from shared.call.loop import Silence, TooManyErrors, run_call
@@ -164,7 +164,7 @@ class Conversation:
     """Frames of each bundle that arrived."""
 
 
-async def send_frames(half: OutgoingHalf, count: int, ended: asyncio.Event) -> None:
+async def send_frames(half: CallEncoder, count: int, ended: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     start = loop.time()
     for n in range(count):
@@ -175,7 +175,7 @@ async def send_frames(half: OutgoingHalf, count: int, ended: asyncio.Event) -> N
     ended.set()
 
 
-async def show_frames(half: IncomingHalf, talk: Conversation) -> None:
+async def show_frames(half: CallDecoder, talk: Conversation) -> None:
     loop = asyncio.get_running_loop()
     while True:
         while (job := half.next_job()) is not None:
@@ -192,7 +192,7 @@ async def show_frames(half: IncomingHalf, talk: Conversation) -> None:
         await asyncio.sleep(0.005)
 
 
-def spy(half: IncomingHalf, talk: Conversation) -> None:
+def spy(half: CallDecoder, talk: Conversation) -> None:
     receive = half.receive
 
     def count(channel: Channel, data: bytes, now: float) -> None:

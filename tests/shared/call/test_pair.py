@@ -9,9 +9,9 @@ from call_examples import FPS, incoming_half, outgoing_half, picture
 from memory_link import memory_pair
 from virtual_time import in_virtual_time
 
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from sender import encoder as outgoing_module
-from sender.encoder import OutgoingHalf
+from sender.encoder import CallEncoder
 from shared.call import loop as module
 from shared.call.directions import WAIT_SECONDS, Pair
 from shared.call.loop import Outgoing, TooManyErrors, follow, run_call
@@ -25,12 +25,12 @@ def bye(messages: list[Outgoing]) -> list[control.Bye]:
     return [message for message in found if isinstance(message, control.Bye)]
 
 
-def pair() -> tuple[Pair, OutgoingHalf, IncomingHalf]:
+def pair() -> tuple[Pair, CallEncoder, CallDecoder]:
     outgoing, incoming = outgoing_half(bundle=2), incoming_half()
     return Pair(outgoing, incoming), outgoing, incoming
 
 
-async def converse(link: Link, both: tuple[Pair, OutgoingHalf, IncomingHalf], yaws: list[float]) -> list[float]:
+async def converse(link: Link, both: tuple[Pair, CallEncoder, CallDecoder], yaws: list[float]) -> list[float]:
     """Films these yaws and says goodbye; the yaws that were seen of the other side."""
     half, outgoing, incoming = both
     ended, seen = asyncio.Event(), []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from call_examples import ColourEngine, make_basis, make_motion, picture
 
-from receiver.decoder import IncomingHalf
+from receiver.decoder import CallDecoder
 from receiver.output import outputs as module
 from receiver.output.outputs import Sinks
 from receiver.output.window import announcement, mark
@@ -62,7 +62,7 @@ def pieces(source_id: int, rgb: Picture) -> list[bytes]:
     return list(split(message.pack(), source_id))
 
 
-def take(half: IncomingHalf, source_id: int, rgb: Picture, now: float) -> None:
+def take(half: CallDecoder, source_id: int, rgb: Picture, now: float) -> None:
     for piece in pieces(source_id, rgb):
         half.receive(Channel.PICTURES, piece, now)
     job = half.next_job()
@@ -71,7 +71,7 @@ def take(half: IncomingHalf, source_id: int, rgb: Picture, now: float) -> None:
 
 
 def test_the_receiver_judges_by_the_picture_that_came() -> None:
-    half = IncomingHalf(ColourEngine(), make_basis(), Bicubic(), appearances=green)
+    half = CallDecoder(ColourEngine(), make_basis(), Bicubic(), appearances=green)
     for number, colour in enumerate((10, 30, 200, 10)):
         assert half.face_changed == (None if number < 3 else 2.0)
         take(half, number, picture(0, colour), 100.0 + number)
@@ -79,7 +79,7 @@ def test_the_receiver_judges_by_the_picture_that_came() -> None:
 
 
 def test_without_a_reader_nobody_judges() -> None:
-    half = IncomingHalf(ColourEngine(), make_basis(), Bicubic())
+    half = CallDecoder(ColourEngine(), make_basis(), Bicubic())
     for number, colour in enumerate((10, 200)):
         take(half, number, picture(0, colour), float(number))
     assert half.face_changed is None
