@@ -150,7 +150,7 @@ class OwnSide(Protocol):
 
 
 class Receiving:
-    """The receiving part of a running call (see `shared.call.directions.Part`)."""
+    """The receiving part of a running call (see `shared.call.directions.Direction`)."""
 
     name = "received"
 

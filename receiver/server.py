@@ -18,7 +18,7 @@ from receiver.output.window import announcement
 from receiver.receiving import OwnSide, Place, Receiving
 from receiver.registry import CallRegistry, listen_for_callers
 from receiver.settings import ReceiverContext, ReceiverSettings
-from shared.call.directions import Part, converse, status_text
+from shared.call.directions import Direction, run_directions, status_text
 from shared.call.loop import TooManyErrors
 from shared.call.report import StatusLine
 from shared.desktop import DisplayError
@@ -43,7 +43,7 @@ class CannotSend(Exception):
     """This side has nothing to send; the text says why."""
 
 
-class SendingPart(Part, OwnSide, Protocol):
+class SendingPart(Direction, OwnSide, Protocol):
     """The sending part of a two-way call, which the window switches."""
 
 
@@ -77,7 +77,7 @@ class Receiver:
         self._settings, self._context, self._status = settings, context, status
         self._serving: set[Ended] = set()
         self._over: asyncio.Queue[Ended] = asyncio.Queue()
-        self._talking: dict[str, list[Part]] = {}
+        self._talking: dict[str, list[Direction]] = {}
         self._answered = 0
         self._window_taken = self._camera_taken = False
         self._run = secrets.token_hex(4)
@@ -222,11 +222,11 @@ class Receiver:
             say(f"connected; receiving {hello.fps:g} fps{announcement(hello.source_kind)}")
             link = self._registry.resumable.begin(peer, resume, resumed=resumed)
             sending = None if back is None else back.part(link, hello, say)
-            parts: list[Part] = [Receiving(self._context, link, hello, place, say, sending)]
+            parts: list[Direction] = [Receiving(self._context, link, hello, place, say, sending)]
             parts += [] if sending is None else [sending]
             self._talking[name] = parts
             closing.callback(self._talking.pop, name, None)
-            return await converse(
+            return await run_directions(
                 link, parts, "the sender", say, self._numbered(settings.report, number),
                 trust=self._trust, offerer=False, waits=settings.wait,
             )  # fmt: skip

@@ -27,7 +27,7 @@ from sender.preview import Preview, preview_alone
 from sender.sending import Sending
 from shared.audio.devices import SoundDeviceError
 from shared.call.call_file import CallFileError
-from shared.call.directions import Part
+from shared.call.directions import Direction
 from shared.call.exit_status import FAILED, OUT_OF_MEMORY, WELL, sentence
 from shared.call.loop import TooManyErrors
 from shared.call.options import (
@@ -244,7 +244,7 @@ async def _make_call(call: Coroutine[None, None, dict[str, Any]], source: str) -
 async def _both_ways(sending: SenderSettings, receiving: ReceiverSettings, context: ReceiverContext) -> dict[str, Any]:
     async with nullcontext() if receiving.page is None else page(receiving) as view:
 
-        def receive(link: Link, theirs: Hello, own: Sending, say: Callable[[str], None]) -> Part:
+        def receive(link: Link, theirs: Hello, own: Sending, say: Callable[[str], None]) -> Direction:
             return Receiving(context, link, theirs, Place.of(receiving, view), say, own)
 
         return await send_call(sending, receive, context.base)

@@ -20,7 +20,7 @@ from sender.preview import Preview
 from sender.profiles import DEFAULT_PROFILE, PROFILES, USUAL_BASE, BasePoint
 from sender.refresh import Budget, FirstSource, PoseMoved, RefreshPolicy, WhenWorse, budget_for
 from sender.sending import Prepared, Sending
-from shared.call.directions import Part, converse, status_text
+from shared.call.directions import Direction, run_directions, status_text
 from shared.call.report import StatusLine
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import Quality
@@ -186,7 +186,7 @@ def assemble(
     return half, hello
 
 
-Receive = Callable[[Link, Hello, Sending, Callable[[str], None]], Part]
+Receive = Callable[[Link, Hello, Sending, Callable[[str], None]], Direction]
 """Makes the receiving part of a two-way call, for what the other side's hello says."""
 
 
@@ -219,11 +219,11 @@ async def send_call(
             both = receive is not None and theirs.role == "both"
             prepared.half.accept_base(theirs.takes_base)
             sending = Sending(prepared, link, preview, seconds=settings.seconds, two_way=both)
-            parts: list[Part] = [sending]
+            parts: list[Direction] = [sending]
             if receive is not None and both:
                 parts.append(receive(link, theirs, sending, status.say))
             status.say(_connected(settings, prepared, theirs, receive is not None))
-            call = converse(
+            call = run_directions(
                 link, parts, "the receiver", status.say, settings.report,
                 trust=trust, offerer=True, waits=settings.wait,
             )  # fmt: skip
@@ -239,7 +239,7 @@ def _connected(settings: SenderSettings, prepared: Prepared, theirs: Hello, want
     return text
 
 
-async def _watched(call: Awaitable[dict[str, Any]], parts: Sequence[Part], status: StatusLine) -> dict[str, Any]:
+async def _watched(call: Awaitable[dict[str, Any]], parts: Sequence[Direction], status: StatusLine) -> dict[str, Any]:
     """The result of a call, whose status is shown meanwhile."""
 
     async def look() -> None:

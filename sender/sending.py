@@ -118,7 +118,7 @@ def _spent(link: Link, two_way: bool) -> tuple[int, int]:
 
 
 class Sending:
-    """The sending part of a running call (see `shared.call.directions.Part`)."""
+    """The sending part of a running call (see `shared.call.directions.Direction`)."""
 
     name = "sent"
 

@@ -61,7 +61,7 @@ class LastingHalf(Half, Lasting, Protocol):
     """A half that goes on over another connection."""
 
 
-class Part(Protocol):
+class Direction(Protocol):
     """One direction of a call: a half, and what feeds it or shows what it gives."""
 
     name: str
@@ -93,8 +93,8 @@ class Part(Protocol):
         """The figures, once closed."""
 
 
-async def converse(
-    link: Link, parts: Sequence[Part], other: str, say: Callable[[str], None], report_to: Path | None = None, *,
+async def run_directions(
+    link: Link, parts: Sequence[Direction], other: str, say: Callable[[str], None], report_to: Path | None = None, *,
     trust: Trust | None = None, offerer: bool = False, waits: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Runs a call over an open link; the report comes back: the figures of the first part, with the second's in them.
@@ -137,7 +137,7 @@ async def converse(
 
 
 async def _end(
-    parts: Sequence[Part], running: Sequence[asyncio.Task[None]], reason: str, report_to: Path | None
+    parts: Sequence[Direction], running: Sequence[asyncio.Task[None]], reason: str, report_to: Path | None
 ) -> tuple[dict[str, Any], list[Exception]]:
     """The report, and what went wrong in the parts or as they were closed: nothing of it keeps the rest from being."""
     for task in running:
@@ -154,19 +154,19 @@ async def _end(
     return report, [each for each in results if isinstance(each, Exception)]
 
 
-def status_text(parts: Sequence[Part]) -> str:
+def status_text(parts: Sequence[Direction]) -> str:
     """How a call is doing, as one line; every look is one of the parts'."""
     return " | ".join([parts[0].look(), *(part.brief() for part in parts[1:])])
 
 
-def _report(parts: Sequence[Part], ended: str) -> dict[str, Any]:
+def _report(parts: Sequence[Direction], ended: str) -> dict[str, Any]:
     report = parts[0].report()
     for part in parts[1:]:
         report[part.name] = part.report()
     return report | {"ended": ended}
 
 
-def _half(parts: Sequence[Part]) -> Half:
+def _half(parts: Sequence[Direction]) -> Half:
     if len(parts) == 1:
         return parts[0].half
     by_name = {part.name: part.half for part in parts}

@@ -252,7 +252,7 @@ async def test_the_window_shows_one_call_at_a_time_the_first(monkeypatch: pytest
 
     status = Texts()
     monkeypatch.setattr(server, "Receiving", Talk)
-    monkeypatch.setattr(server, "converse", talk)
+    monkeypatch.setattr(server, "run_directions", talk)
     receiver = Receiver(ReceiverSettings(window=True, calls=2), None, status)  # type: ignore[arg-type]
 
     async def begin(name: str) -> asyncio.Task[Any]:

@@ -11,7 +11,7 @@ import pytest
 from memory_link import memory_pair
 from virtual_time import in_virtual_time
 
-from shared.call.directions import Part, converse, status_text
+from shared.call.directions import Direction, run_directions, status_text
 from shared.call.loop import Half, Outgoing, run_call
 from shared.transport.link import Channel, LinkClosed
 
@@ -63,7 +63,7 @@ class Side:
         return {"frames": len(self.done)}
 
 
-def parts(*sides: Side) -> list[Part]:
+def parts(*sides: Side) -> list[Direction]:
     return list(sides)
 
 
@@ -77,7 +77,7 @@ async def test_either_part_ends_the_call_and_both_are_closed(tmp_path: Path, whi
     a, b = memory_pair()
     sides = Side("sent"), Side("received")
     peer = asyncio.ensure_future(other_side(b))
-    call = asyncio.ensure_future(converse(a, parts(*sides), "the receiver", print, tmp_path / "r.json"))
+    call = asyncio.ensure_future(run_directions(a, parts(*sides), "the receiver", print, tmp_path / "r.json"))
     await asyncio.sleep(0.05)
     sides[which].over.set()
     report = await call
@@ -95,7 +95,7 @@ async def test_what_goes_wrong_in_a_part_is_raised_once_all_is_closed(tmp_path: 
     peer = asyncio.ensure_future(other_side(b))
     one.over.set()
     with pytest.raises(ValueError, match="the camera has gone"):
-        await converse(a, parts(one, two), "the receiver", print, tmp_path / "r.json")
+        await run_directions(a, parts(one, two), "the receiver", print, tmp_path / "r.json")
     assert two.done[-1].startswith("closed")
     assert (tmp_path / "r.json").exists()
     await peer
@@ -105,7 +105,7 @@ async def test_what_goes_wrong_in_a_part_is_raised_once_all_is_closed(tmp_path: 
 async def test_a_link_that_breaks_leaves_a_report(tmp_path: Path) -> None:
     a, b = memory_pair()
     side = Side("received")
-    call = asyncio.ensure_future(converse(a, parts(side), "the sender", print, tmp_path / "r.json"))
+    call = asyncio.ensure_future(run_directions(a, parts(side), "the sender", print, tmp_path / "r.json"))
     await asyncio.sleep(0.05)
     await b.close()
     with pytest.raises(LinkClosed):
@@ -118,7 +118,7 @@ async def test_an_interrupted_call_says_goodbye_and_leaves_a_report(tmp_path: Pa
     a, b = memory_pair()
     side, half = Side("sent"), Quiet()
     peer = asyncio.ensure_future(other_side(b, half))
-    call = asyncio.ensure_future(converse(a, parts(side), "the receiver", print, tmp_path / "r.json"))
+    call = asyncio.ensure_future(run_directions(a, parts(side), "the receiver", print, tmp_path / "r.json"))
     await asyncio.sleep(0.05)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -146,7 +146,7 @@ async def test_an_end_that_is_interrupted_is_still_an_end(tmp_path: Path) -> Non
     one, two = Slow("sent"), Side("received")
     peer = asyncio.ensure_future(other_side(b))
     one.over.set()
-    call = asyncio.ensure_future(converse(a, parts(one, two), "the receiver", print, tmp_path / "r.json"))
+    call = asyncio.ensure_future(run_directions(a, parts(one, two), "the receiver", print, tmp_path / "r.json"))
     await closing.wait()
     call.cancel()
     await asyncio.sleep(0.02)
@@ -162,7 +162,7 @@ async def test_an_end_that_is_interrupted_is_still_an_end(tmp_path: Path) -> Non
 async def test_parts_are_closed_although_the_call_could_not_begin(tmp_path: Path) -> None:
     one, two = Side("sent"), Side("sent")  # which make no pair
     with pytest.raises(KeyError):
-        await converse(memory_pair()[0], parts(one, two), "the receiver", print, tmp_path / "r.json")
+        await run_directions(memory_pair()[0], parts(one, two), "the receiver", print, tmp_path / "r.json")
     assert one.done == two.done == ["closed: interrupted"]
 
 
@@ -170,7 +170,7 @@ async def test_parts_are_closed_although_the_call_could_not_begin(tmp_path: Path
 async def test_what_fails_beside_the_link_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     a, b = memory_pair()
     side = Side("received", broken_close=True)
-    call = asyncio.ensure_future(converse(a, parts(side), "the sender", print, tmp_path / "missing" / "r.json"))
+    call = asyncio.ensure_future(run_directions(a, parts(side), "the sender", print, tmp_path / "missing" / "r.json"))
     await asyncio.sleep(0.05)
     await b.close()
     with pytest.raises(LinkClosed):
