@@ -18,7 +18,7 @@ from benchmarks.room import Room, blocks
 from benchmarks.voice import speech
 from shared.audio.codec import PACKET_SAMPLES, RATE, Samples
 from shared.audio.echo import LAG_SECONDS, EchoCanceller, EchoUnavailable, load
-from shared.audio.packetizer import Gate
+from shared.audio.packetizer import VoiceGate
 from shared.call.report import report_path, write_report
 
 ABOUT = """\
@@ -131,7 +131,7 @@ def _level(samples: Samples, seconds: slice) -> float:
 
 
 def _sent(samples: Samples) -> float:
-    gate = Gate()
+    gate = VoiceGate()
     count = len(samples) // PACKET_SAMPLES
     opens = [gate.opens(samples[n * PACKET_SAMPLES : (n + 1) * PACKET_SAMPLES]) for n in range(count)]
     packets = [

@@ -18,7 +18,7 @@ from sender.decoding import Decoding, picture_stream
 from shared.audio.codec import RATE, Samples
 from shared.audio.devices import MicrophoneStream, SoundDeviceError, open_microphone
 from shared.audio.echo import EchoCanceller, EchoUnavailable, load
-from shared.audio.packetizer import Packet, Voice
+from shared.audio.packetizer import AudioPacketizer, Packet
 from shared.files import open_media
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Sound(ABC):
     """Speech to send; `take` it with every frame."""
 
     def __init__(self, muted: bool) -> None:
-        self.voice = Voice(muted)
+        self.voice = AudioPacketizer(muted)
 
     @abstractmethod
     def take(self, stamp: float, start: float) -> list[Packet]:

@@ -34,7 +34,7 @@ _JUMP_SECONDS = 0.2
 _SET_BACK_MS = 1000
 
 
-class Gate:
+class VoiceGate:
     """Says packet by packet whether to send it. The noise floor follows what is quiet."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Packet(NamedTuple):
     """Empty: nothing is said from here on."""
 
 
-class Voice:
+class AudioPacketizer:
     """Cuts sound into packets, leaves silence out, and codes the rest.
 
     Silence is not coded at all, so that encoder and decoder have heard the same when speech begins again.
@@ -91,7 +91,7 @@ class Voice:
     def __init__(self, muted: bool = False) -> None:
         self.muted = muted
         """While it is set nothing is sent."""
-        self._gate, self._encoder = Gate(), SpeechEncoder()
+        self._gate, self._encoder = VoiceGate(), SpeechEncoder()
         self._waiting = np.zeros(0, np.float32)
         self._begin = 0.0
         """Capture of the first sample that waits, in seconds."""

@@ -18,7 +18,7 @@ from sender.encoder import CallEncoder
 from sender.microphone import Played, Sound
 from sender.preview import Preview
 from sender.sending import VIEW_SIDE, CallStatistics, Prepared, Sending
-from shared.audio.packetizer import Packet, Voice
+from shared.audio.packetizer import AudioPacketizer, Packet
 from shared.codec import control
 from shared.models.engine import Picture
 from shared.signalling.hello import Hello
@@ -69,7 +69,7 @@ class Camera(Capture):
 class Microphone(Sound):
     def __init__(self) -> None:
         super().__init__(False)
-        self.voice = Voice()
+        self.voice = AudioPacketizer()
 
     def take(self, stamp: float, start: float) -> list[Packet]:
         return []

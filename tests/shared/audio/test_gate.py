@@ -5,11 +5,11 @@ import pytest
 from speech_examples import speech
 
 from shared.audio.codec import PACKET_SAMPLES, RATE, Samples
-from shared.audio.packetizer import Gate, level_db
+from shared.audio.packetizer import VoiceGate, level_db
 
 
-def opened(samples: Samples, gate: Gate | None = None) -> list[bool]:
-    gate = gate or Gate()
+def opened(samples: Samples, gate: VoiceGate | None = None) -> list[bool]:
+    gate = gate or VoiceGate()
     whole = len(samples) - len(samples) % PACKET_SAMPLES
     return [gate.opens(samples[i : i + PACKET_SAMPLES]) for i in range(0, whole, PACKET_SAMPLES)]
 
@@ -47,6 +47,6 @@ def test_speech_above_noise_is_heard_for_long() -> None:
 
 
 def test_a_short_pause_inside_a_word_does_not_close() -> None:
-    gate = Gate()
+    gate = VoiceGate()
     assert all(opened(speech(1.2, pauses=False), gate))
     assert opened(np.zeros(PACKET_SAMPLES * 8, np.float32), gate) == [True] * 5 + [False] * 3

@@ -8,14 +8,14 @@ from speech_examples import longest_gap, speech
 from receiver.output.recorded_audio import LAG_SECONDS, RecordedSound
 from shared.audio.codec import CONCEAL_MS, PACKET_MS, RATE, Samples
 from shared.audio.jitter import CONCEAL_AT_MOST, TOLERANCE, SoundPlayout, SoundTrack
-from shared.audio.packetizer import Packet, Voice
+from shared.audio.packetizer import AudioPacketizer, Packet
 
 BLOCK = RATE // 50
 
 
 def said(seconds: float = 1.8, clock: float = 10.0) -> list[Packet]:
     """Packets of running speech, and the mark after them."""
-    voice = Voice()
+    voice = AudioPacketizer()
     packets = voice.feed(speech(seconds, pauses=False), clock)
     return packets + voice.feed(np.zeros(RATE, np.float32), clock + seconds)
 

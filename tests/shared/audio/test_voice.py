@@ -7,10 +7,12 @@ import pytest
 from speech_examples import speech
 
 from shared.audio.codec import PACKET_MS, PACKET_SAMPLES, RATE, Samples
-from shared.audio.packetizer import Packet, Voice
+from shared.audio.packetizer import AudioPacketizer, Packet
 
 
-def fed(voice: Voice, samples: Samples, clock: float = 5.0, block: int = 960, late: float = 0.0) -> list[Packet]:
+def fed(
+    voice: AudioPacketizer, samples: Samples, clock: float = 5.0, block: int = 960, late: float = 0.0
+) -> list[Packet]:
     """What a voice makes of samples in blocks; each is said to be captured up to `late` seconds beside its time."""
     chance = np.random.default_rng(0)
     packets: list[Packet] = []
@@ -20,7 +22,7 @@ def fed(voice: Voice, samples: Samples, clock: float = 5.0, block: int = 960, la
 
 
 def test_packets_of_running_speech_are_even_however_the_times_tremble() -> None:
-    packets = fed(Voice(), speech(3.0, pauses=False), late=0.015)
+    packets = fed(AudioPacketizer(), speech(3.0, pauses=False), late=0.015)
     assert len(packets) >= 48
     assert packets[0].clock_ms == pytest.approx(5000, abs=70)
     assert {b.clock_ms - a.clock_ms for a, b in itertools.pairwise(packets)} == {PACKET_MS}
@@ -28,22 +30,22 @@ def test_packets_of_running_speech_are_even_however_the_times_tremble() -> None:
 
 @pytest.mark.parametrize("block", [100, 960, 5000])
 def test_blocks_of_any_size_make_the_same_packets(block: int) -> None:
-    assert fed(Voice(), speech(1.0), block=block) == fed(Voice(), speech(1.0))
+    assert fed(AudioPacketizer(), speech(1.0), block=block) == fed(AudioPacketizer(), speech(1.0))
 
 
 def test_silence_costs_nothing_but_the_mark_of_its_beginning() -> None:
     samples = np.concatenate([speech(1.2, pauses=False), np.zeros(3 * RATE, np.float32), speech(1.2, pauses=False)])
-    packets = fed(Voice(), samples)
+    packets = fed(AudioPacketizer(), samples)
     marks = [each for each in packets if not each.data]
     assert len(marks) == 1
     before, after = [e for e in packets if e.clock_ms < marks[0].clock_ms], packets[packets.index(marks[0]) + 1 :]
     assert before[-1].clock_ms + PACKET_MS == marks[0].clock_ms
     assert after[0].clock_ms == pytest.approx(9200, abs=70)
-    assert fed(Voice(), np.zeros(5 * RATE, np.float32)) == []
+    assert fed(AudioPacketizer(), np.zeros(5 * RATE, np.float32)) == []
 
 
 def test_a_clock_that_drifts_is_followed() -> None:
-    said, voice = speech(1.2, pauses=False), Voice()
+    said, voice = speech(1.2, pauses=False), AudioPacketizer()
     quiet = np.zeros(RATE * 2, np.float32)
     packets, at = [], 0.0
     for _ in range(10):  # the device says 1.002 s for every second of its samples
@@ -58,7 +60,7 @@ def test_a_clock_that_drifts_is_followed() -> None:
 
 
 def test_a_jump_of_the_clock_is_a_gap() -> None:
-    voice, said = Voice(), speech(0.6, pauses=False)
+    voice, said = AudioPacketizer(), speech(0.6, pauses=False)
     first, second = fed(voice, said, 1.0), fed(voice, said, 9.0)
     assert second[0].clock_ms == 9000
     assert fed(voice, said, 2.0)[0].clock_ms == 2000  # a clock that was set back
@@ -66,7 +68,7 @@ def test_a_jump_of_the_clock_is_a_gap() -> None:
 
 
 def test_muted_nothing_goes_and_the_end_is_marked() -> None:
-    voice, said = Voice(muted=True), speech(1.2, pauses=False)
+    voice, said = AudioPacketizer(muted=True), speech(1.2, pauses=False)
     assert fed(voice, said, 0.0) == []
     voice.muted = False
     heard = fed(voice, said, 2.0)
