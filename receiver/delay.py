@@ -99,7 +99,7 @@ class ClockOffset:
         return min(reversed(self._fastest), key=lambda trip: trip.seconds).offset
 
 
-class LinkLag:
+class QueueDelayEstimator:
     """Judges by the two newest bundles that overtook none: what is repeated after a loss, or held up alone, says
     nothing about the others; both of two are late only when something stands before them."""
 

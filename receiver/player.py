@@ -31,7 +31,7 @@ _SHARE = 0.9
 
 
 @dataclass
-class Effort:
+class SourceCountControl:
     """Times are seconds and passed in."""
 
     limit: float
@@ -67,7 +67,7 @@ class Player:
         self._drawing = workers(DRAWERS, "drawing", threads, patient=True)
         self._preparing = workers(1, "sources", threads, patient=True)
         self._free = asyncio.Semaphore(DRAWERS)
-        self._effort = Effort(_SHARE * DRAWERS / half.playout.fps)
+        self._effort = SourceCountControl(_SHARE * DRAWERS / half.playout.fps)
         self._over = False
         self._wrong: Exception | None = None
         """What went wrong first with a frame."""

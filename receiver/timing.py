@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from statistics import median
 
-from receiver.delay import URGENT, URGENT_EVERY, Attention, ClockOffset, Delays, LinkLag
+from receiver.delay import URGENT, URGENT_EVERY, Attention, ClockOffset, Delays, QueueDelayEstimator
 from receiver.playout import Frame, Playout
 from shared.codec import control
 from shared.codec.bundle import CLOCK_WRAP_MS
@@ -40,7 +40,7 @@ class Timing:
         self.display_lag = 0.0
         """Seconds from the moment a frame is due until it is on display, lately."""
         self._playout = playout
-        self._link, self._attention = LinkLag(), Attention()
+        self._link, self._attention = QueueDelayEstimator(), Attention()
         self._next_statistics, self._last_statistics = 0.0, float("-inf")
         self._statistics_sent = 0
         self._clock = ClockOffset()
@@ -72,7 +72,7 @@ class Timing:
         """There is a new connection; `replaced`: to a sender that was started again, whose clock is another one."""
         if replaced:
             self._clock, self._statistics_sent = ClockOffset(), 0
-        self._next_statistics, self._link = now, LinkLag()
+        self._next_statistics, self._link = now, QueueDelayEstimator()
 
     def shown(self, frame: Frame, now: float) -> None:
         """A frame was put on display at `now`."""

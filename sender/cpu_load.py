@@ -38,7 +38,7 @@ class Spare(IntEnum):
     """Every second one is not analysed; the receiver makes up the motion in between."""
 
 
-class Effort:
+class LoadControl:
     """Follows how late frames are."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from sender.adaptation import BACKLOG, BUSY_MS, LinkAdaptation
 from sender.analysis import Analyser, Analysis, cutter
 from sender.base_layer import BaseCounts, BaseLayer
 from sender.bundler import clock_ms
-from sender.cpu_load import Effort, Spare
+from sender.cpu_load import LoadControl, Spare
 from sender.framing import Framer
 from sender.motion_stream import EncoderCounts, MotionStream
 from sender.profiles import LARGEST_BUNDLE, BasePoint, words
@@ -83,7 +83,7 @@ class CallEncoder:
         self.peer_bye: str | None = None
         self.precision = engine.precision
         """What the engine draws in, for a policy that looks at what the receiver sees."""
-        self.effort = Effort()
+        self.effort = LoadControl()
         """What is left out where the processor has too much to do."""
         self.face: bool | None = None
         """Whether there is one in the picture; None before the first frame."""

@@ -1,22 +1,22 @@
 from __future__ import annotations
 
-from receiver.player import RETRY_SECONDS, Effort
+from receiver.player import RETRY_SECONDS, SourceCountControl
 from shared.gallery import MOST
 
 
-def drawn(effort: Effort, seconds: float, frames: int, start: float = 0.0, sources: int = 2) -> None:
+def drawn(effort: SourceCountControl, seconds: float, frames: int, start: float = 0.0, sources: int = 2) -> None:
     for n in range(frames):
         effort.note(sources, seconds, start + n / 25)
 
 
 def test_a_quick_machine_draws_from_all() -> None:
-    effort = Effort(0.08)
+    effort = SourceCountControl(0.08)
     drawn(effort, 0.07, 500)
     assert effort.most == MOST
 
 
 def test_a_slow_machine_draws_from_one_and_tries_again_later() -> None:
-    effort = Effort(0.08)
+    effort = SourceCountControl(0.08)
     drawn(effort, 0.1, 20)
     assert effort.most == 1
     drawn(effort, 0.05, 20, start=2, sources=1)
@@ -28,13 +28,13 @@ def test_a_slow_machine_draws_from_one_and_tries_again_later() -> None:
 
 
 def test_a_single_slow_frame_changes_nothing() -> None:
-    effort = Effort(0.08)
+    effort = SourceCountControl(0.08)
     drawn(effort, 0.05, 30)
     drawn(effort, 0.3, 1, start=2)
     assert effort.most == MOST
 
 
 def test_frames_of_one_source_say_nothing_about_two() -> None:
-    effort = Effort(0.08)
+    effort = SourceCountControl(0.08)
     drawn(effort, 0.2, 100, sources=1)
     assert effort.most == MOST

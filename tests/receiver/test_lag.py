@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from receiver.delay import LinkLag
+from receiver.delay import QueueDelayEstimator
 
 EVERY = 0.2
 
 
-def fed(transits: list[float], lag: LinkLag | None = None, start: float = 0.0) -> LinkLag:
+def fed(transits: list[float], lag: QueueDelayEstimator | None = None, start: float = 0.0) -> QueueDelayEstimator:
     """Bundles captured every 0.2 s, on a clock that is 50 s behind, that took so long."""
-    lag = lag or LinkLag()
+    lag = lag or QueueDelayEstimator()
     for n, transit in enumerate(transits):
         captured = start + n * EVERY
         lag.add(captured - 50.0, captured + transit)
@@ -17,7 +17,7 @@ def fed(transits: list[float], lag: LinkLag | None = None, start: float = 0.0) -
 
 
 def test_nothing_is_behind_at_first() -> None:
-    assert LinkLag().behind == 0.0
+    assert QueueDelayEstimator().behind == 0.0
     assert fed([0.3] * 5).behind == pytest.approx(0.0)
 
 
