@@ -18,7 +18,7 @@ from benchmarks.loopback import Loopback, Unpaced
 from benchmarks.metrics import Picture, luma, ms_ssim, psnr
 from benchmarks.quality import find_clips, policy, read_points, true_points
 from benchmarks.sheet import strip, write_sheet
-from receiver.playout import Frame
+from receiver.playout import DueFrame
 from receiver.synthesis import Mixed
 from receiver.upscale import DEFAULT_UPSCALER, load_upscaler
 from sender.capture import SourceError, open_source
@@ -94,7 +94,7 @@ class Recording(Loopback):
         super().__init__(*args, **kwargs)
         self.given: list[tuple[list[tuple[Any, float]], Motion | None]] = []
 
-    def _given_out(self, frame: Frame | None, mixed: Mixed) -> None:
+    def _given_out(self, frame: DueFrame | None, mixed: Mixed) -> None:
         known = [(source.features, weight) for source, weight in mixed.sources]
         self.given.append((known, None if frame is None else frame.motion))
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.thin_link import NotDrawing
 from receiver.decoder import CallDecoder
-from receiver.playout import Frame
+from receiver.playout import DueFrame
 from receiver.server import Receiver
 from receiver.settings import ReceiverContext, ReceiverSettings
 from receiver.upscale import Bicubic
@@ -34,7 +34,7 @@ class LoggingStudio(ReceiverContext):
         shown, size, log = half.shown, self.engine.size, self.log
         blank: Picture = np.zeros((size, size, 3), np.uint8)
 
-        def note(frame: Frame, now: float) -> None:
+        def note(frame: DueFrame, now: float) -> None:
             print(f"{time.monotonic():.3f}", file=log, flush=True)
             shown(frame, now)
 

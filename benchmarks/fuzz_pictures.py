@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from shared.codec import av1
-from shared.codec.picture import Picture, PictureCodec, RgbImage
+from shared.codec.picture import PictureCodec, PictureMessage, RgbImage
 from shared.motion import Motion
 
 SIDE = 64
@@ -25,7 +25,7 @@ def message(codec: PictureCodec, data: bytes, side: int) -> bytes:
     """A message with a square picture."""
     canonical = np.linspace(-0.5, 0.5, 12, dtype=np.float32).reshape(4, 3)
     motion = Motion(np.zeros(3, np.float32), 1.0, np.zeros(3, np.float32), np.zeros((4, 3), np.float32))
-    return Picture(1, 0, codec, side, side, canonical, motion, data).pack()
+    return PictureMessage(1, 0, codec, side, side, canonical, motion, data).pack()
 
 
 def scene(side: int) -> RgbImage:

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from benchmarks import fuzz_base
 from benchmarks.fuzz_calls import KEYPOINTS, hostile_receiver, hostile_sender, plain_basis
 from benchmarks.fuzz_pictures import picture_messages
-from shared.call.call_file import CallFileError, CallWriter, Message, Shown, Taken, read_call
+from shared.call.call_file import CallFileError, CallWriter, FiledFrame, FiledMessage, Taken, read_call
 from shared.call.loop import TooManyErrors
 from shared.codec import MalformedBase, MalformedBundle, MalformedControl, MalformedPicture, control
 from shared.codec.audio_section import FURTHEST_MS, MAX_PACKETS, SoundPacket, pack_sound, packet_ms, unpack_sound
@@ -27,7 +27,7 @@ from shared.codec.base_section import MAX_PACKETS as MAX_BASE_PACKETS
 from shared.codec.base_video import MAX_KEY_BYTES, MAX_PACKET_BYTES
 from shared.codec.bundle import MAX_BUNDLE_BYTES, MAX_FRAMES, Bundle, decode_bundle, encode_bundle
 from shared.codec.motion_basis import MotionBasis
-from shared.codec.picture import Picture, decode_picture
+from shared.codec.picture import PictureMessage, decode_picture
 from shared.codec.pieces import MAX_MESSAGE, MAX_PIECE, Reassembler, split
 from shared.models.engine import EngineError, load_strictly
 from shared.motion import Motion
@@ -164,7 +164,7 @@ def sounds() -> tuple[bytes, ...]:
 def controls() -> tuple[bytes, ...]:
     """A message of every type."""
     stats = control.Stats(1000, 990, 10, 200, 65535, 180, 4, 77)
-    each = (control.Held(2, (1, 2, 3)), control.Request(None, "fresh"), stats, control.Heartbeat(5, 6),
+    each = (control.SourceHeld(2, (1, 2, 3)), control.SourceRequest(None, "fresh"), stats, control.Heartbeat(5, 6),
             control.Note(control.NO_FACE), control.Bye("the end"))  # fmt: skip
     return tuple(control.pack_control(message) for message in each)
 
@@ -216,7 +216,7 @@ def expect(condition: bool, otherwise: str) -> None:
 
 def read_picture(message: bytes) -> object:
     """As a receiver does: the message, then the pixels."""
-    picture = Picture.unpack(message)
+    picture = PictureMessage.unpack(message)
     expect(bool(np.isfinite(picture.canonical).all()), "a keypoint is none")
     pixels = decode_picture(picture.codec, picture.data, picture.width, picture.height)
     expect(pixels.shape == (picture.height, picture.width, 3), f"pixels are {pixels.shape}")
@@ -303,13 +303,13 @@ def call_file(scratch: Path) -> bytes:
     """A recorded call with messages and marks."""
     path = scratch / "valid.pinhole"
     with CallWriter(path, HELLO) as writer:
-        writer.mark(Shown(0.0, 1, ()))
+        writer.mark(FiledFrame(0.0, 1, ()))
         for number, message in enumerate(controls()):
             writer.write(number / 25, Channel.CONTROL, message)
         writer.write(1.0, Channel.MOTION, bytes(40))
         writer.mark(Taken(1.0, 3))
-        writer.mark(Shown(1.0, 2, (1, 2, 5)))
-        writer.write(*Message(2.0, Channel.PICTURES, bytes(300)))
+        writer.mark(FiledFrame(1.0, 2, (1, 2, 5)))
+        writer.write(*FiledMessage(2.0, Channel.PICTURES, bytes(300)))
     return path.read_bytes()
 
 

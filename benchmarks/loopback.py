@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from benchmarks.accounting import Message
 from receiver.decoder import CallDecoder
-from receiver.playout import Frame
+from receiver.playout import DueFrame
 from receiver.synthesis import Mixed
 from receiver.upscale import Upscaler
 from sender.analysis import Analysis
@@ -92,7 +92,7 @@ class Loopback:
         """Of each frame given out: weights of its sources by id; empty where the picture stays as it is."""
         self.base_ages: list[float | None] = []
         """Of each frame given out: seconds since its base picture; None without one."""
-        self._from: dict[int, tuple[Frame, Mixed]] = {}
+        self._from: dict[int, tuple[DueFrame, Mixed]] = {}
         """By number, what each frame was drawn from."""
 
     def play(self, frames: Iterable[tuple[float, Picture]]) -> Iterator[tuple[Picture, Picture]]:
@@ -151,7 +151,7 @@ class Loopback:
         """Of the base layer, keys included."""
         return self._sender.base_counts.section_bytes + self._sender.base_counts.key_bytes
 
-    def _given_out(self, frame: Frame | None, mixed: Mixed) -> None:
+    def _given_out(self, frame: DueFrame | None, mixed: Mixed) -> None:
         """Called with what each frame was drawn from; without a frame the picture stays as it is."""
 
     def _run_until(self, time: float) -> None:

@@ -25,8 +25,7 @@ from receiver.upscale import load_upscaler
 from sender.encoder import EncoderSettings
 from sender.profiles import PROFILES
 from sender.refresh import WhenWorse, parse_policy
-from shared.codec.picture import Picture as PictureMessage
-from shared.codec.picture import Quality, decode_picture, encode_picture
+from shared.codec.picture import PictureMessage, Quality, decode_picture, encode_picture
 from shared.codec.pieces import split
 from shared.models.registry import load_basis, load_engine
 from shared.motion import Motion

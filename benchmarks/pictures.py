@@ -17,7 +17,7 @@ from sender.analysis import Analysis
 from sender.crop import whole_square
 from sender.refresh import FirstSource
 from sender.source_coder import code_source
-from shared.codec.picture import Picture as PictureMessage
+from shared.codec.picture import PictureMessage
 from shared.models.engine import Engine
 
 

@@ -20,8 +20,7 @@ from benchmarks.progress import Progress
 from sender.crop import cut, whole_square
 from shared.codec import control
 from shared.codec.bundle import Bundle, BundleEncoder
-from shared.codec.picture import Picture as PictureMessage
-from shared.codec.picture import encode_picture
+from shared.codec.picture import PictureMessage, encode_picture
 from shared.codec.pieces import split
 from shared.gallery import EPOCHS, Gallery, Held
 from shared.motion import FloatArray, Motion
@@ -111,7 +110,7 @@ class Sweep:
                 for piece in split(bytes(self._source_bytes(settings, frame)), source_id):
                     yield Message(True, Channel.PICTURES, len(piece), time)
                 gallery.add(Held(source_id, 0, canonical, motion))
-                held = control.Held(gallery.epoch % EPOCHS, tuple(each.source_id for each in gallery.sources))
+                held = control.SourceHeld(gallery.epoch % EPOCHS, tuple(each.source_id for each in gallery.sources))
                 yield Message(False, Channel.CONTROL, len(control.pack_control(held)), time)
             if at % outgoing.step == 0:
                 waiting.append(motion)

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from pinhole.jobs import submitted
 from receiver.decoder import CallDecoder
-from receiver.playout import Frame as DueFrame
+from receiver.playout import DueFrame
 from receiver.replay import pictures
 from shared.call.call_file import Entry
 from shared.codec import MalformedMessage
-from shared.codec.picture import Picture as PictureMessage
+from shared.codec.picture import PictureMessage
 from shared.motion import Motion
 from shared.transport.link import Channel
 

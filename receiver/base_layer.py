@@ -14,7 +14,7 @@ import numpy as np
 
 from receiver.base_generation import DecodedBase
 from receiver.base_track import BaseTrack
-from receiver.playout import Frame, Placed, Playout
+from receiver.playout import DueFrame, Placed, Playout
 from shared.codec import control
 from shared.codec.av1 import RgbImage
 from shared.codec.base_key import BaseKey
@@ -25,7 +25,7 @@ from shared.motion import Motion
 
 
 @dataclass
-class BaseCounts:
+class BaseReceivedCounts:
     """Figures for the report."""
 
     frames: int = 0
@@ -38,12 +38,12 @@ class BaseCounts:
     """Of packets, repeated ones included, and keys."""
 
 
-class BaseLayer:
+class BaseLayerDecoder:
     """The base layer of one call."""
 
     def __init__(self, side: int, playout: Playout, gallery: Gallery) -> None:
         """`side` of the pictures drawn, in px: a larger base is not shown."""
-        self.counts = BaseCounts()
+        self.counts = BaseReceivedCounts()
         self.track = BaseTrack()
         self._side, self._playout, self._gallery = side, playout, gallery
         self._step = 1
@@ -90,7 +90,7 @@ class BaseLayer:
         self._said = held
         return [control.BaseHeld(held, asks)]
 
-    def picture(self, frame: Frame) -> BasePicture | None:
+    def picture(self, frame: DueFrame) -> BasePicture | None:
         """The base that a frame with a face is drawn with: the newest of its crop whose own motion is known."""
         crop = self._crop(frame)
         if self._off or crop is None:
@@ -108,7 +108,7 @@ class BaseLayer:
                 return BasePicture(base.picture, motion, age, base.crf, after)
         return None
 
-    def alone(self, frame: Frame) -> RgbImage | None:
+    def alone(self, frame: DueFrame) -> RgbImage | None:
         """The base that is shown in place of a frame without a face, (side, side, 3).
 
         A sender codes such frames only where it was told to go on showing what is there (`--base always`), so the
@@ -133,12 +133,12 @@ class BaseLayer:
             "base_requests": self.track.requests,
         }  # fmt: skip
 
-    def _crop(self, frame: Frame) -> int | None:
+    def _crop(self, frame: DueFrame) -> int | None:
         """Number of the crop that a frame is drawn in; None while no source is held."""
         sources = self._gallery.at(frame.epoch)
         return sources[-1].crop if sources else None
 
-    def _after(self, frame: Frame, crop: int) -> LaterPicture | None:
+    def _after(self, frame: DueFrame, crop: int) -> LaterPicture | None:
         """The next base after a frame, which most often comes in the same bundle."""
         later = self.track.after(frame.number, frame.capture, crop)
         if later is not None and self._playout.face_was_lost(frame.number, later.frame):

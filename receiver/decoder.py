@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from receiver.base_layer import BaseLayer
+from receiver.base_layer import BaseLayerDecoder
 from receiver.output.byte_log import Tape
-from receiver.playout import Frame, Playout
+from receiver.playout import DueFrame, Playout
 from receiver.synthesis import Mixed, PreparedSource, Synthesis
 from receiver.timing import Timing
 from receiver.upscale import Upscaler
@@ -20,7 +20,7 @@ from shared.codec import MalformedBase, MalformedMessage, control
 from shared.codec.base_key import is_base_key
 from shared.codec.bundle import decode_bundle
 from shared.codec.motion_basis import MotionBasis
-from shared.codec.picture import Picture as PictureMessage
+from shared.codec.picture import PictureMessage
 from shared.codec.pieces import Reassembler
 from shared.models.appearance import FaceWatch
 from shared.models.engine import Engine, Picture
@@ -69,7 +69,7 @@ class CallDecoder:
         self.counts, self.playout = DecoderCounts(), Playout(fps)
         self.timing, self.synthesis = Timing(self.playout), Synthesis(engine, upscaler, appearances)
         self.gallery = self.synthesis.gallery
-        self.base = BaseLayer(engine.size, self.playout, self.gallery) if base else None
+        self.base = BaseLayerDecoder(engine.size, self.playout, self.gallery) if base else None
         self.peer_bye: str | None = None
         self.face: bool = True
         self.camera_off = False
@@ -82,7 +82,7 @@ class CallDecoder:
         self.heard: float | None = None
         """When the last message came."""
         self.audio_listeners: list[Callable[[bytes, float], None]] = []
-        """Each is called with every packet of sound and its capture in seconds, as `Frame` has it."""
+        """Each is called with every packet of sound and its capture in seconds, as `DueFrame` has it."""
         self.faces = FaceWatch()
         """Whether all sources showed one face."""
         self._basis, self._reassembler = basis, Reassembler()
@@ -152,14 +152,14 @@ class CallDecoder:
 
     def refuse(self, message: PictureMessage, error: MalformedMessage) -> None:
         """Counts a source that could not be prepared and asks for another one."""
-        self._out.append((Channel.CONTROL, control.pack_control(control.Request(None, "undecodable"))))
+        self._out.append((Channel.CONTROL, control.pack_control(control.SourceRequest(None, "undecodable"))))
         self._count_malformed(error)
 
-    def due(self, now: float) -> tuple[Frame, Mixed] | None:
+    def due(self, now: float) -> tuple[DueFrame, Mixed] | None:
         """The frame to show at `now` and the sources to draw it from; no source means: hold the last picture."""
         return self._with_sources(self.playout.due(now))
 
-    def each_due(self, began: float, end: float) -> Iterator[tuple[Frame, Mixed, float]]:
+    def each_due(self, began: float, end: float) -> Iterator[tuple[DueFrame, Mixed, float]]:
         """Every frame that becomes due between two times, with the time: for who can draw all of them.
 
         In small steps, or a newer frame would take the place of one before it.
@@ -171,11 +171,11 @@ class CallDecoder:
             while (item := self.due(now)) is not None:
                 yield *item, now
 
-    def due_again(self, number: int) -> tuple[Frame, Mixed] | None:
+    def due_again(self, number: int) -> tuple[DueFrame, Mixed] | None:
         """The frame of this number and its sources, in a replay of what `due` gave; None if it is not there."""
         return self._with_sources(self.playout.take(number))
 
-    def _with_sources(self, frame: Frame | None) -> tuple[Frame, Mixed] | None:
+    def _with_sources(self, frame: DueFrame | None) -> tuple[DueFrame, Mixed] | None:
         if frame is None:
             return None
         if self._tape is not None:
@@ -203,14 +203,14 @@ class CallDecoder:
         """Frames are to be drawn from so many sources, but for those that fade out."""
         self.synthesis.mixture.most = most
 
-    def draw(self, frame: Frame, mixed: Mixed) -> Picture:
+    def draw(self, frame: DueFrame, mixed: Mixed) -> Picture:
         """(size, size, 3) the person under the frame's motion, from at least one source, or what is there. Slow."""
         if mixed.alone is not None:
             return mixed.alone
         assert frame.motion is not None
         return self.synthesis.draw(mixed.sources, frame.motion, mixed.base)
 
-    def shown(self, frame: Frame, now: float) -> None:
+    def shown(self, frame: DueFrame, now: float) -> None:
         """Notes that a frame was put on display at `now`."""
         self.counts.frames_shown += 1
         self.timing.shown(frame, now)
@@ -233,7 +233,7 @@ class CallDecoder:
 
     def _say_what_is_held(self) -> None:
         ids = tuple(s.source_id for s in self.gallery.sources)
-        self._out.append((Channel.CONTROL, control.pack_control(control.Held(self.gallery.epoch, ids))))
+        self._out.append((Channel.CONTROL, control.pack_control(control.SourceHeld(self.gallery.epoch, ids))))
 
     def _take_bundle(self, data: bytes, now: float) -> None:
         bundle = decode_bundle(data, self._basis)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from receiver.decoder import CallDecoder
 from receiver.output.outputs import Sinks
-from receiver.playout import Frame
+from receiver.playout import DueFrame
 from receiver.synthesis import Mixed
 from shared.call.loop import TICK_SECONDS
 from shared.codec import MalformedMessage
@@ -112,7 +112,7 @@ class Player:
                 picture = loop.run_in_executor(self._drawing, self._draw, frame, sources)
             self._showing = asyncio.ensure_future(self._show(frame, picture, self._showing))
 
-    def _draw(self, frame: Frame, sources: Mixed) -> Picture:
+    def _draw(self, frame: DueFrame, sources: Mixed) -> Picture:
         """In a worker."""
         began = time.monotonic()
         picture = self._half.draw(frame, sources)
@@ -129,7 +129,7 @@ class Player:
         await asyncio.sleep(min(max(ahead, 0.001), TICK_SECONDS))
 
     async def _show(
-        self, frame: Frame, picture: asyncio.Future[Picture] | None, before: asyncio.Task[None] | None
+        self, frame: DueFrame, picture: asyncio.Future[Picture] | None, before: asyncio.Task[None] | None
     ) -> None:
         """Shows a frame once it is drawn and the one before it is shown."""
         try:

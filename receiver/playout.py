@@ -41,7 +41,7 @@ _WRAP = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class DueFrame:
     """A frame to draw."""
 
     number: int
@@ -74,9 +74,9 @@ class Placed(NamedTuple):
     """Where a bundle's first frame has its place, and how far apart its frames are."""
 
     number: int
-    """As `Frame` has it."""
+    """As `DueFrame` has it."""
     capture: float
-    """As `Frame` has it."""
+    """As `DueFrame` has it."""
     step: int
     """Frame numbers from one frame of motion to the next."""
 
@@ -95,8 +95,8 @@ class Playout:
     """Frames in time that were not shown because a newer one was due."""
     sound_lead: float | None = None
     """Seconds before its picture at which sound must be there to be heard with it; None: it is not heard."""
-    _frames: dict[int, Frame] = field(default_factory=dict)
-    _received: dict[int, Frame] = field(default_factory=dict)
+    _frames: dict[int, DueFrame] = field(default_factory=dict)
+    _received: dict[int, DueFrame] = field(default_factory=dict)
     """The last frames that came, shown or not: the ends of interpolation."""
     _arrivals: deque[_Arrival] = field(default_factory=lambda: deque(maxlen=_WINDOW))
     _delay: float | None = None
@@ -120,7 +120,7 @@ class Playout:
         self._arrivals.append(_Arrival(now, ahead + span, now - clock - span, waited))
         self._judge()
         for index, motion in enumerate(bundle.frames):
-            frame = Frame(first + index * step, clock + index * interval, bundle.epoch, motion)
+            frame = DueFrame(first + index * step, clock + index * interval, bundle.epoch, motion)
             if frame.number <= self._shown:
                 here = waited > 0 and self._delay is not None and frame.capture + self._delay > now - waited
                 self.late_here += here
@@ -135,7 +135,7 @@ class Playout:
                 del frames[min(frames)]
         return Placed(first, clock, step)
 
-    def motion_at(self, number: int, step: int, fits: Callable[[Frame], bool]) -> Motion | None:
+    def motion_at(self, number: int, step: int, fits: Callable[[DueFrame], bool]) -> Motion | None:
         """The motion at a frame number, shown or not, by frames that came, show a face and fit.
 
         Between two it is made up, as for showing, even if others are missing there, but not where one came without a
@@ -176,7 +176,7 @@ class Playout:
         self._delay = None
         return self._skip
 
-    def due(self, now: float) -> Frame | None:
+    def due(self, now: float) -> DueFrame | None:
         """The newest frame whose time has come, once; None if there is nothing new to show."""
         if self._delay is None:
             return None
@@ -191,7 +191,7 @@ class Playout:
         self._shown = number
         return frame
 
-    def take(self, number: int) -> Frame | None:
+    def take(self, number: int) -> DueFrame | None:
         """A frame by its number, once, whatever the time; older ones are skipped. None if it is not there.
 
         For a replay of what `due` gave in a call.
@@ -243,7 +243,7 @@ class Playout:
         """Camera frames from one frame shown to the next, when some are made up."""
         return max(1, round(self.fps / _ENOUGH))
 
-    def _fill(self, a: Frame | None, b: Frame | None, interval: float) -> None:
+    def _fill(self, a: DueFrame | None, b: DueFrame | None, interval: float) -> None:
         """Makes the frames between two that follow each other, if both show a face and are drawn alike."""
         if a is None or b is None or a.motion is None or b.motion is None or a.epoch != b.epoch:
             return
@@ -256,7 +256,7 @@ class Playout:
             if number <= self._shown:
                 continue
             capture = a.capture + share * (b.capture - a.capture)
-            self._frames[number] = Frame(number, capture, a.epoch, between(a.motion, b.motion, share))
+            self._frames[number] = DueFrame(number, capture, a.epoch, between(a.motion, b.motion, share))
 
     def _least(self) -> float:
         """The delay that the fastest bundle would need if it were as long as the longest."""

@@ -13,13 +13,13 @@ from receiver.decoder import CallDecoder
 from receiver.output.recorded_audio import RecordedSound, WavFile, film_rate, keep_sound
 from receiver.output.recorder import Recorder
 from receiver.output.window import face_changed, origin
-from receiver.playout import Frame
+from receiver.playout import DueFrame
 from receiver.settings import ReceiverContext, ReceiverSettings
 from receiver.synthesis import Mixed
-from shared.call.call_file import Entry, Message, Resumed, Shown, Taken, read_call
+from shared.call.call_file import Entry, FiledFrame, FiledMessage, Resumed, Taken, read_call
 from shared.call.report import StatusLine, write_report
 from shared.codec import MalformedMessage
-from shared.codec.picture import Picture as PictureMessage
+from shared.codec.picture import PictureMessage
 from shared.models.engine import EngineError, Picture
 from shared.models.registry import ENGINES, wire_hash
 from shared.signalling.hello import SOUND, Incompatible
@@ -82,7 +82,7 @@ def replay_call(settings: ReceiverSettings) -> dict[str, int]:
     return figures
 
 
-def pictures(half: CallDecoder, entries: Iterator[Entry]) -> Iterator[tuple[Frame, Picture]]:
+def pictures(half: CallDecoder, entries: Iterator[Entry]) -> Iterator[tuple[DueFrame, Picture]]:
     """Each frame of a recorded call with its picture; a frame without a face repeats the picture before.
 
     Of a recording with marks these are the frames that were drawn, from the same sources; of one without, all.
@@ -92,7 +92,7 @@ def pictures(half: CallDecoder, entries: Iterator[Entry]) -> Iterator[tuple[Fram
     if first is None:
         return
     every = chain([first], entries)
-    marked = isinstance(first, Shown)
+    marked = isinstance(first, FiledFrame)
     for frame, sources, now in _as_shown(half, every) if marked else _by_the_clock(half, every):
         if sources:
             last = half.draw(frame, sources)
@@ -101,7 +101,7 @@ def pictures(half: CallDecoder, entries: Iterator[Entry]) -> Iterator[tuple[Fram
             yield frame, last
 
 
-Due = tuple[Frame, Mixed, float]
+Due = tuple[DueFrame, Mixed, float]
 """A frame, its sources, and when it is shown."""
 
 
@@ -110,7 +110,7 @@ def _as_shown(half: CallDecoder, entries: Iterator[Entry]) -> Iterator[Due]:
     waiting: list[PictureMessage] = []
     for entry in entries:
         match entry:
-            case Message(time, channel, data):
+            case FiledMessage(time, channel, data):
                 half.receive(channel, data, time)
                 while (job := half.next_job()) is not None:
                     waiting.append(job)
@@ -123,7 +123,7 @@ def _as_shown(half: CallDecoder, entries: Iterator[Entry]) -> Iterator[Due]:
                 half.link_changed(Change.REPLACED if replaced else Change.RENEWED, time, skip)
                 if replaced:
                     waiting.clear()
-            case Shown(time, most, numbers):
+            case FiledFrame(time, most, numbers):
                 half.draw_from(most)
                 for number in numbers:
                     item = half.due_again(number)
@@ -135,7 +135,7 @@ def _by_the_clock(half: CallDecoder, entries: Iterator[Entry]) -> Iterator[Due]:
     """What a quick machine would draw that gets the messages at their times."""
     now = 0.0
     for message in entries:
-        if not isinstance(message, Message):
+        if not isinstance(message, FiledMessage):
             continue
         yield from half.each_due(now, message.time)
         now = max(now, message.time)

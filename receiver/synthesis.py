@@ -11,8 +11,7 @@ from typing import Any
 
 from receiver.upscale import Upscaler
 from shared.codec import MalformedPicture
-from shared.codec.picture import Picture as PictureMessage
-from shared.codec.picture import decode_picture
+from shared.codec.picture import PictureMessage, decode_picture
 from shared.gallery import Gallery, Held, Mixture
 from shared.models.base_fusion import BasePicture
 from shared.models.engine import Engine, Picture

@@ -8,7 +8,7 @@ from __future__ import annotations
 from statistics import median
 
 from receiver.delay import URGENT, URGENT_EVERY, Attention, ClockOffset, Delays, QueueDelayEstimator
-from receiver.playout import Frame, Playout
+from receiver.playout import DueFrame, Playout
 from shared.codec import control
 from shared.codec.bundle import CLOCK_WRAP_MS
 
@@ -35,7 +35,7 @@ class Timing:
         self.first_shown: float | None = None
         self.last_shown: float | None = None
         """When the first and the last frame were put on display."""
-        self.on_display: Frame | None = None
+        self.on_display: DueFrame | None = None
         """The frame that was last put on display."""
         self.display_lag = 0.0
         """Seconds from the moment a frame is due until it is on display, lately."""
@@ -74,7 +74,7 @@ class Timing:
             self._clock, self._statistics_sent = ClockOffset(), 0
         self._next_statistics, self._link = now, QueueDelayEstimator()
 
-    def shown(self, frame: Frame, now: float) -> None:
+    def shown(self, frame: DueFrame, now: float) -> None:
         """A frame was put on display at `now`."""
         self.first_shown = now if self.first_shown is None else self.first_shown
         self.last_shown, self.on_display = now, frame

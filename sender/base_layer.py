@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
-class BaseCounts:
+class BaseSentCounts:
     """Figures for the report."""
 
     coded: int = 0
@@ -56,13 +56,13 @@ class BaseCounts:
     """Times that the encoder hung, and was left behind."""
 
 
-class BaseLayer:
+class BaseLayerEncoder:
     """The base layer of one call."""
 
     def __init__(self, usual: BasePoint | None, always: bool = False, looked_at: bool = False) -> None:
         """`usual`: on a good link, None for no base; `always`: it goes on without a face; `looked_at`: what is coded is
         decoded again, for `shown`."""
-        self.counts = BaseCounts()
+        self.counts = BaseSentCounts()
         self.accepted = False
         """Whether the other side takes one: set it."""
         self.given_up = False

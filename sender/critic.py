@@ -17,8 +17,7 @@ import numpy as np
 
 from sender.analysis import Analysis, FrameQuality, face_extent
 from sender.crop import cut, whole_square
-from shared.codec.picture import Picture as PictureMessage
-from shared.codec.picture import decode_picture
+from shared.codec.picture import PictureMessage, decode_picture
 from shared.models.base_fusion import BasePicture
 from shared.models.engine import Engine, Picture, Weighted
 from shared.motion import FloatArray, Motion

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sender.adaptation import BACKLOG, BUSY_MS, LinkAdaptation
 from sender.analysis import Analyser, Analysis, cutter
-from sender.base_layer import BaseCounts, BaseLayer
+from sender.base_layer import BaseLayerEncoder, BaseSentCounts
 from sender.bundler import clock_ms
 from sender.cpu_load import LoadControl, Spare
 from sender.framing import Framer
@@ -98,7 +98,7 @@ class CallEncoder:
         self._pacer = pacer or PicturePacer()
         self.sources = SourceScheduler(engine, policy, settings.picture_quality, self._pacer, budget, first)
         """Which frames become sources, and which of them the receiver holds."""
-        self._base = BaseLayer(settings.base, settings.base_always, self.sources.probes)
+        self._base = BaseLayerEncoder(settings.base, settings.base_always, self.sources.probes)
         self.motion = MotionStream(
             basis, settings.fps, settings.step, self.gallery, self._base, self._pacer, self.counts
         )
@@ -245,7 +245,7 @@ class CallEncoder:
             self._base.assume_held()
 
     @property
-    def base_counts(self) -> BaseCounts:
+    def base_counts(self) -> BaseSentCounts:
         """Figures of the base layer."""
         return self._base.counts
 
@@ -281,14 +281,14 @@ class CallEncoder:
 
     def _handle(self, message: control.Control, now: float) -> None:
         match message:
-            case control.Held(epoch=epoch, sources=ids):
+            case control.SourceHeld(epoch=epoch, sources=ids):
                 self._out += self.motion.flush()  # frames gathered so far belong to the epoch before
                 self.counts.sources_held += self.sources.held(epoch, ids, now)
             case control.BaseHeld(generation=generation, asks=asks):
                 self._base.held(generation, asks, now)
-            case control.Request(reason=control.BASE_KEY, source=None):
+            case control.SourceRequest(reason=control.BASE_KEY, source=None):
                 self._base.request(now)
-            case control.Request():
+            case control.SourceRequest():
                 self.sources.requested = True
             case control.Stats():
                 self.statistics = message

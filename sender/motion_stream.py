@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sender.adaptation import LinkAdaptation
 from sender.analysis import Analysis
-from sender.base_layer import BaseLayer
+from sender.base_layer import BaseLayerEncoder
 from sender.bundler import Bundler
 from sender.crop import Crop, Cutter
 from sender.frame_rate import Cadence
@@ -57,7 +57,7 @@ class MotionStream:
     """Gathers frames until they make a bundle; keys of the base layer go to the pacer. Clocks are those of frames."""
 
     def __init__(
-        self, basis: MotionBasis, fps: float, step: int, gallery: Gallery, base: BaseLayer, pacer: PicturePacer,
+        self, basis: MotionBasis, fps: float, step: int, gallery: Gallery, base: BaseLayerEncoder, pacer: PicturePacer,
         counts: EncoderCounts,
     ) -> None:  # fmt: skip
         """`fps`, `step`: camera frames a second as announced, and of how many of them one usually goes. `gallery`: what

@@ -44,7 +44,7 @@ BLINK_CYCLE_S = 9.7
 
 
 @dataclass(frozen=True)
-class Pose:
+class SamplePose:
     """What the person does at one moment; angles in radians, lengths in pixels of the portrait."""
 
     yaw: float
@@ -59,7 +59,7 @@ class Pose:
     """How far the eyebrows are raised."""
 
 
-def pose_at(t: float) -> Pose:
+def pose_at(t: float) -> SamplePose:
     """The pose at `t` seconds: slow sines of unrelated periods, so that it does not look like a loop."""
 
     def wave(period: float, phase: float = 0.0) -> float:
@@ -69,7 +69,7 @@ def pose_at(t: float) -> Pose:
     talking = _smoothstep((wave(4.7, -0.05) + 0.75) / 0.5)
     syllables = 0.5 + 0.32 * wave(0.31) + 0.26 * wave(0.47, 0.3) + 0.2 * wave(0.83, 0.6)
     nod = talking * (0.025 * wave(0.94) + 0.02 * wave(1.31, 0.4))
-    return Pose(
+    return SamplePose(
         yaw=yaw,
         pitch=0.07 * wave(3.7, 0.1) + nod,
         roll=0.035 * wave(4.1, 0.35) + 0.15 * yaw,
@@ -113,13 +113,13 @@ class AnimatedPortrait:
         self._face_x, self._face_y = _grid(box[0], box[1], box[2], box[3], self._scale)
         self._brow_share = _brow_share(self._face_x, self._face_y)
 
-    def draw(self, pose: Pose) -> Image:
+    def draw(self, pose: SamplePose) -> Image:
         """(size, size, 3) uint8 RGB of the person in this pose."""
         moved = self._still.copy()
         moved[self._face] = self._draw_face(pose)
         return self._turn_head(moved, pose)
 
-    def _draw_face(self, pose: Pose) -> Image:
+    def _draw_face(self, pose: SamplePose) -> Image:
         source_y = self._face_y + pose.brows * self._brow_share
         for eye in EYES:
             source_y = _close_lid(self._face_x, source_y, eye, pose.eyelids)
@@ -131,7 +131,7 @@ class AnimatedPortrait:
         colour = np.array([88, 36, 36], np.float32) * (1 - lit) + np.array([52, 20, 20], np.float32) * lit
         return np.asarray(face + (colour - face) * inside[..., None], np.uint8)
 
-    def _turn_head(self, picture: Image, pose: Pose) -> Image:
+    def _turn_head(self, picture: Image, pose: SamplePose) -> Image:
         across = pose.shift[0] - pose.roll * (self._y - NECK[1])
         down = pose.shift[1] + pose.roll * (self._x - NECK[0])
         source_x = self._x - math.sin(pose.yaw) * self._depth - across * self._held

@@ -11,8 +11,7 @@ from sender.analysis import Analysis
 from sender.critic import Coder, Critic
 from sender.crop import cut, whole_square
 from shared.codec.av1 import EncoderStuck
-from shared.codec.picture import Picture as PictureMessage
-from shared.codec.picture import PictureCodec, Quality, encode_otherwise, encode_picture
+from shared.codec.picture import PictureCodec, PictureMessage, Quality, encode_otherwise, encode_picture
 from shared.models.engine import Picture
 
 logger = logging.getLogger(__name__)

@@ -18,8 +18,7 @@ from shared.codec.base_key import BaseKey
 from shared.codec.base_section import SEQUENCES, BasePacket
 from shared.codec.base_video import BaseEncoder
 from shared.codec.bundle import Bundle, encode_bundle
-from shared.codec.picture import Picture as PictureMessage
-from shared.codec.picture import encode_picture
+from shared.codec.picture import PictureMessage, encode_picture
 from shared.codec.pieces import split
 from shared.models.base_fusion import BasePicture, exchange
 from shared.models.engine import Picture, Weighted

@@ -19,7 +19,7 @@ from receiver.upscale import Bicubic
 from sender.encoder import CallEncoder, EncoderSettings
 from sender.refresh import First, FirstSource, RefreshPolicy
 from shared.codec.motion_basis import MotionBasis
-from shared.codec.picture import Picture as PictureMessage
+from shared.codec.picture import PictureMessage
 from shared.codec.range_coder import TOTAL
 from shared.models.base_fusion import BasePicture
 from shared.models.engine import Picture, Weighted

@@ -13,7 +13,7 @@ from memory_link import memory_pair
 
 from receiver.output.indicators import Indicators
 from receiver.output.page.view import WebView
-from receiver.playout import Frame
+from receiver.playout import DueFrame
 from receiver.synthesis import PreparedSource
 from shared.audio.codec import PACKET_MS, PACKET_SAMPLES, Samples, SpeechEncoder
 from shared.codec.bundle import Bundle, encode_bundle
@@ -101,7 +101,7 @@ class ShownCall:
             self.half.receive(Channel.MOTION, encode_bundle(first, make_basis()), begun)
         while True:
             now, which = time.monotonic(), number % len(self._pictures)
-            self.half.shown(Frame(number, now, self.half.gallery.epoch, self._motions[which]), now)
+            self.half.shown(DueFrame(number, now, self.half.gallery.epoch, self._motions[which]), now)
             self._view.show(number, self._pictures[which], now)
             self._there.send(Channel.MOTION, bytes(MESSAGE))
             while self._sound and begun + said * PACKET_MS / 1000 < now + AHEAD:

@@ -19,7 +19,7 @@ from call_examples import KEYPOINTS, SYMBOLS, ColourEngine, make_motion
 
 from benchmarks.line import Conditions, Line
 from receiver.decoder import CallDecoder
-from receiver.playout import Frame
+from receiver.playout import DueFrame
 from receiver.synthesis import Mixed
 from receiver.upscale import Bicubic
 from sender.analysis import Analysis
@@ -53,7 +53,7 @@ class Shown:
     """A frame on display."""
 
     at: float
-    frame: Frame
+    frame: DueFrame
 
     @property
     def number(self) -> int:
@@ -105,7 +105,7 @@ class SimulatedCall:
         self._clocks = iter(clocks)
         self._next = next(self._clocks, inf)
         self._captured: deque[float] = deque()
-        self._drawn: deque[tuple[float, Frame, Mixed]] = deque()
+        self._drawn: deque[tuple[float, DueFrame, Mixed]] = deque()
         self._unacknowledged = 0
 
     def run(self, seconds: float) -> None:
@@ -203,10 +203,10 @@ class SimulatedCall:
                 self._show()
         self.send(self.back, self.incoming.tick(self.now))
 
-    def begin(self, frame: Frame) -> None:
+    def begin(self, frame: DueFrame) -> None:
         """Drawing of a frame begins."""
 
-    def show(self, frame: Frame, sources: Mixed) -> None:
+    def show(self, frame: DueFrame, sources: Mixed) -> None:
         """A frame is on display, or the one before it still, if there are no sources."""
         if sources:
             self.incoming.shown(frame, self.now)

@@ -14,7 +14,7 @@ from speech_examples import onsets
 from benchmarks.line import Conditions
 from receiver.output.outputs import Sinks
 from receiver.output.speaker import Listening
-from receiver.playout import Frame
+from receiver.playout import DueFrame
 from receiver.synthesis import Mixed
 from sender.analysis import Analysis
 from sender.microphone import FileSound
@@ -75,7 +75,7 @@ class SoundingCall(SimulatedCall):
         self.speaker = SimulatedSpeaker()
         self.listening = Listening(self.incoming, self.speaker)
         self._seconds, self._sound = seconds, FileSound(sound)
-        self._displayed: list[tuple[Frame, Mixed]] = []
+        self._displayed: list[tuple[DueFrame, Mixed]] = []
 
     async def play(self, sinks: Sinks | None = None) -> None:
         """Runs to its end, and a little longer."""
@@ -108,6 +108,6 @@ class SoundingCall(SimulatedCall):
         self.outgoing.add_sound(self._sound.take(clock, 0.0))
         super().take(clock)
 
-    def show(self, frame: Frame, sources: Mixed) -> None:
+    def show(self, frame: DueFrame, sources: Mixed) -> None:
         super().show(frame, sources)
         self._displayed.append((frame, sources))

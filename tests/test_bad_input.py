@@ -27,8 +27,7 @@ from sender.capture import open_source
 from sender.pump import Pump
 from shared.call.exit_status import FAILED, INTERRUPTED, USAGE
 from shared.call.loop import TooManyErrors
-from shared.codec.picture import Picture as PictureMessage
-from shared.codec.picture import PictureCodec
+from shared.codec.picture import PictureCodec, PictureMessage
 from shared.codec.pieces import split
 from shared.models import registry
 from shared.models.engine import Engine

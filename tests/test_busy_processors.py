@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from simulated_call import FPS, AdaptingCall
 
-from receiver.playout import Frame
+from receiver.playout import DueFrame
 from sender.cpu_load import Spare
 from sender.profiles import USUAL_BASE
 from sender.refresh import EveryN
@@ -61,7 +61,7 @@ class BusyCall(AdaptingCall):
             self.receive()
             self.draw()
 
-    def begin(self, frame: Frame) -> None:
+    def begin(self, frame: DueFrame) -> None:
         self.picks.append(self.now - frame.capture - (self.incoming.playout.delay or 0.0))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from call_examples import ROOT, Program, read_clip
 
-from shared.call.call_file import Message, read_call
+from shared.call.call_file import FiledMessage, read_call
 from shared.call.exit_status import INTERRUPTED, WELL
 
 
@@ -55,7 +55,7 @@ def test_files_are_whole_when_a_signal_ends_what_writes_them(tmp_path: Path) -> 
         code, said = sender.end()
     assert (code, said.splitlines()[-1]) == (INTERRUPTED, "python -m sender: interrupted")
     assert "Traceback" not in said
-    assert sum(isinstance(each, Message) for each in read_call(call)[1]) > 10
+    assert sum(isinstance(each, FiledMessage) for each in read_call(call)[1]) > 10
     assert sorted(each.name for each in tmp_path.iterdir()) == ["o.pinhole"]
     with Program("receiver", "--play", call, "--out", film) as receiver:
         wait_for_bytes(film.with_suffix(".part.mp4"), 500)

@@ -22,7 +22,7 @@ from sender.capture import open_source
 from sender.encoder import CallEncoder, EncoderSettings
 from sender.microphone import FileSound
 from sender.refresh import First
-from shared.call.call_file import CallFileError, CallWriter, Message, Shown, read_call
+from shared.call.call_file import CallFileError, CallWriter, FiledFrame, FiledMessage, read_call
 from shared.signalling.hello import Hello
 
 FLASH, DARK = 50.0, -50.0
@@ -126,5 +126,5 @@ def test_a_call_that_could_not_be_read_is_not_written(tmp_path: Path) -> None:
         CallWriter(tmp_path / "d.pinhole", Hello("compact", "0123456789abcdef", "sender", "file", 25.0, 4, 64)) as file,
         pytest.raises(ValueError, match="cannot be recorded"),
     ):
-        file.mark(Shown(0.0, 0, (1,)))
-    assert [each for each in read_call(tmp_path / "d.pinhole")[1] if isinstance(each, Message)] == []
+        file.mark(FiledFrame(0.0, 0, (1,)))
+    assert [each for each in read_call(tmp_path / "d.pinhole")[1] if isinstance(each, FiledMessage)] == []

@@ -113,7 +113,7 @@ def test_a_source_prepared_for_a_sender_of_before_is_dropped() -> None:
     incoming.link_changed(Change.REPLACED, 20.0)
     incoming.add_source(prepared)
     said = [control.unpack_control(data) for _, data in incoming.tick(20.0)]
-    assert [each for each in said if isinstance(each, control.Held)] == [control.Held(1, ())]
+    assert [each for each in said if isinstance(each, control.SourceHeld)] == [control.SourceHeld(1, ())]
     assert incoming.held() == []
 
 

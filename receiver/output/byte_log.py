@@ -14,7 +14,16 @@ from threading import Lock
 from typing import Protocol
 
 from receiver.output.recorder import RecordError, check_place
-from shared.call.call_file import LARGEST_MESSAGE, LARGEST_STEP, CallFileError, CallWriter, Mark, Resumed, Shown, Taken
+from shared.call.call_file import (
+    LARGEST_MESSAGE,
+    LARGEST_STEP,
+    CallFileError,
+    CallWriter,
+    FiledFrame,
+    Mark,
+    Resumed,
+    Taken,
+)
 from shared.cores import workers
 from shared.files import CALL
 from shared.signalling.hello import Hello
@@ -59,7 +68,7 @@ class CallRecording:
             self._file = CallWriter(path, hello)
         except CallFileError as error:
             raise RecordError(str(error)) from error
-        self._write(Shown(0.0, 1, ()))
+        self._write(FiledFrame(0.0, 1, ()))
 
     @staticmethod
     def check(path: Path) -> None:
@@ -124,7 +133,7 @@ class CallRecording:
     def _put_down(self) -> None:
         if self._numbers:
             numbers, self._numbers = tuple(self._numbers), []
-            self._write(Shown(self._time, self._most, numbers))
+            self._write(FiledFrame(self._time, self._most, numbers))
 
     def _write(self, what: Mark | tuple[Channel, bytes]) -> None:
         if self._failed:

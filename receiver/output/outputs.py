@@ -16,7 +16,7 @@ from receiver.output.page.view import WebView
 from receiver.output.recorded_audio import Places, RecordedSound, WavFile, film_rate, keep_sound
 from receiver.output.recorder import Recorder, RecordError
 from receiver.output.virtual_camera import VirtualCamera
-from receiver.output.window import Window, mark, origin
+from receiver.output.window import CallWindow, mark, origin
 from shared.audio.codec import Samples
 from shared.cores import workers
 from shared.models.engine import Picture
@@ -32,7 +32,7 @@ _LONGEST_GAP_SECONDS = 10.0
 """A longer hole in the frame numbers is recorded as this much of a still picture."""
 
 
-class Lasting:
+class OrderedQueue:
     """Everything is done. Whoever brings a job while too many wait, waits too."""
 
     def __init__(self, name: str, most: int) -> None:
@@ -78,7 +78,7 @@ class Lasting:
             self._failed = job.exception()
 
 
-class Newest:
+class NewestQueue:
     """One job is being done and one waits: a newer one takes its place."""
 
     def __init__(self, name: str) -> None:
@@ -139,11 +139,11 @@ class Sinks:
         self._rate = film_rate(fps)
         self._recorder = Recorder(out, self._rate, size, sound, origin(kind)) if out is not None else None
         self._wav = WavFile(out_audio) if out_audio is not None else None
-        self._window = Window(mark(kind)) if window else None
+        self._window = CallWindow(mark(kind)) if window else None
         device = camera if isinstance(camera, str) else None
         self._camera = VirtualCamera(fps, mark(kind), device) if camera else None
         self._page = page
-        self._writing, self._sending = Lasting("recording", _RECORDS_WAITING), Newest("camera")
+        self._writing, self._sending = OrderedQueue("recording", _RECORDS_WAITING), NewestQueue("camera")
         self._composing = workers(1, "window")
         self._composed_at = float("-inf")
         self._longest_gap = round(_LONGEST_GAP_SECONDS * self._rate)
@@ -163,12 +163,12 @@ class Sinks:
         if out is not None:
             Recorder(out, 25, 256)
         if window:
-            Window()
+            CallWindow()
         if camera:
             VirtualCamera.check(camera if isinstance(camera, str) else None)
 
     @property
-    def window(self) -> Window | None:
+    def window(self) -> CallWindow | None:
         """The window, if there is one."""
         return self._window
 
@@ -222,7 +222,7 @@ class Sinks:
             return await self._put_up(self._window, self._last, status)
         return going_on
 
-    async def _put_up(self, window: Window, picture: Picture, status: str) -> bool:
+    async def _put_up(self, window: CallWindow, picture: Picture, status: str) -> bool:
         """Composed by a worker: it takes milliseconds, which the link needs. Only the window itself is the loop's."""
         self._composed_at = time.monotonic()
         canvas = await asyncio.get_running_loop().run_in_executor(self._composing, window.composed, picture, status)

@@ -12,7 +12,7 @@ import numpy as np
 
 from receiver.output.recorder import Recorder, RecordError, check_place
 from shared.audio.codec import RATE, Samples
-from shared.audio.jitter import SoundTrack
+from shared.audio.jitter import AudioJitterBuffer
 from shared.files import WAVE, PartFile
 
 LEAST_RATE = 5.0
@@ -61,7 +61,7 @@ class RecordedSound:
 
     def __init__(self, rate: float, longest_gap: int) -> None:
         """`rate`, `longest_gap`: see `Places`."""
-        self.track = SoundTrack()
+        self.track = AudioJitterBuffer()
         self._rate, self._places = rate, Places(rate, longest_gap)
         self._samples = 0
 

@@ -12,7 +12,7 @@ import numpy as np
 from receiver.decoder import CallDecoder
 from shared.audio.codec import RATE, Samples
 from shared.audio.devices import SoundDeviceError, open_speaker
-from shared.audio.jitter import SoundPlayout
+from shared.audio.jitter import AudioPlayout
 
 AHEAD_SECONDS = 0.06
 """Sound given to the device ahead of time: drawing may keep this program away for so long."""
@@ -44,7 +44,7 @@ class Listening:
 
     def __init__(self, half: CallDecoder, output: Output) -> None:
         self._muted = False
-        self.playout = SoundPlayout()
+        self.playout = AudioPlayout()
         self._half, self._output = half, output
         half.audio_listeners.append(self.playout.push)
         half.playout.sound_lead = AHEAD_SECONDS + output.latency

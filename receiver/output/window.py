@@ -80,7 +80,7 @@ class Controls:
         return ", ".join(name for name, on in states if on)
 
 
-class Window:
+class CallWindow:
     """A window of this desktop. All calls from one thread, the main one on macOS."""
 
     def __init__(self, mark: str = MARK, title: str = "Pinhole") -> None:

@@ -34,7 +34,7 @@ _FAR = 0.06
 """Seconds of difference from which every block is: lips and voice are seen to be apart."""
 
 
-class SoundTrack:
+class AudioJitterBuffer:
     """One continuous stream of samples from packets that may be late, doubled or lost, or not sent in silence."""
 
     def __init__(self) -> None:
@@ -147,11 +147,11 @@ class SoundTrack:
         return piece
 
 
-class SoundPlayout:
+class AudioPlayout:
     """Gives a speaker its samples."""
 
     def __init__(self) -> None:
-        self.track = SoundTrack()
+        self.track = AudioJitterBuffer()
         self._since = 0
         self._behind = 0.0
         """Seconds by which sound lately came behind its picture; single times tremble as devices take their blocks."""

@@ -49,7 +49,7 @@ class CallFileError(PinholeError):
     """A call file could not be read or written; the message says why and what to do."""
 
 
-class Message(NamedTuple):
+class FiledMessage(NamedTuple):
     """One recorded message."""
 
     time: float
@@ -58,7 +58,7 @@ class Message(NamedTuple):
     data: bytes
 
 
-class Shown(NamedTuple):
+class FiledFrame(NamedTuple):
     """The receiver drew these frames, from at most so many sources but for those that fade out."""
 
     time: float
@@ -89,8 +89,8 @@ class Resumed(NamedTuple):
     """Frame numbers left out, as the playout counts them; 32 bits."""
 
 
-Mark = Shown | Taken | Resumed
-Entry = Message | Mark
+Mark = FiledFrame | Taken | Resumed
+Entry = FiledMessage | Mark
 
 
 class CallStream:
@@ -268,19 +268,19 @@ def _entries(path: str, file: BinaryIO) -> Iterator[Entry]:
 def _entry(time: float, kind: int, content: bytes) -> Entry | None:
     """The entry of a whole record; None if there is no such."""
     if kind < len(_CHANNELS):
-        return Message(time, _CHANNELS[kind], content)
+        return FiledMessage(time, _CHANNELS[kind], content)
     if kind == _TAKEN and len(content) == _TAKEN_BODY.size:
         return Taken(time, *_TAKEN_BODY.unpack(content))
     if kind == _RESUMED and len(content) == _RESUMED_BODY.size:
         return Resumed(time, *_RESUMED_BODY.unpack(content))
     if kind == _SHOWN and not content:
-        return Shown(time, 1, ())
+        return FiledFrame(time, 1, ())
     if kind == _SHOWN and 0 <= len(content) - _SHOWN_HEAD.size <= LARGEST_STEP:
         most, number = _SHOWN_HEAD.unpack_from(content)
         numbers = [number]
         for step in content[_SHOWN_HEAD.size :]:
             numbers.append(numbers[-1] + step)
-        return Shown(time, most, tuple(numbers)) if most else None
+        return FiledFrame(time, most, tuple(numbers)) if most else None
     return None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from shared.call.loop import Half, Lasting, Outgoing, TooManyErrors, follow, run_call
+from shared.call.loop import Half, Outgoing, Resumable, TooManyErrors, follow, run_call
 from shared.call.report import write_report
 from shared.tasks import one_line, unbroken
 from shared.transport.link import Channel, Link, LinkClosed
@@ -57,7 +57,7 @@ class Pair:
         return [*self._incoming.finish(reason, now)[:-1], *self._outgoing.finish(reason, now)]
 
 
-class LastingHalf(Half, Lasting, Protocol):
+class ResumableHalf(Half, Resumable, Protocol):
     """A half that goes on over another connection."""
 
 
@@ -68,7 +68,7 @@ class Direction(Protocol):
     """"sent" or "received": where its figures stand in the report of a two-way call."""
 
     @property
-    def half(self) -> LastingHalf:
+    def half(self) -> ResumableHalf:
         """What speaks with the other side."""
 
     def watch_over(self, verified: Verified) -> None:

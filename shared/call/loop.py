@@ -66,14 +66,14 @@ class Half(Protocol):
         """The reason the other side gave for ending the call, once it did."""
 
 
-class Lasting(Protocol):
+class Resumable(Protocol):
     """A half of a call that can go on over another connection."""
 
     def link_changed(self, change: Change, now: float) -> None:
         """The connection was lost, or there is a new one."""
 
 
-def follow(link: Link, half: Lasting) -> None:
+def follow(link: Link, half: Resumable) -> None:
     """Has a half told what becomes of the connection below a link, if that can change."""
     if isinstance(link, ResumingLink):
         link.on_change(lambda change: half.link_changed(change, time.monotonic()))

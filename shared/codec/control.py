@@ -58,7 +58,7 @@ def _checked(check: Check, later: bool = False, **options: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Held:
+class SourceHeld:
     """The sources the receiver holds."""
 
     epoch: int = _checked(_integer(8))
@@ -68,7 +68,7 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Request:
+class SourceRequest:
     """The receiver asks for a source, or with BASE_KEY as its reason for a key of the base layer."""
 
     source: int | None = _checked(_optional(_integer(16)))
@@ -142,7 +142,7 @@ class Commitment:
 
 
 @dataclass(frozen=True)
-class Answer:
+class CommitmentAnswer:
     """The answerer's nonce, and its identity if it has one."""
 
     nonce: bytes = _checked(_bytes(16))
@@ -160,19 +160,19 @@ class Reveal:
     signature: bytes | None = _checked(_optional(_bytes(64)), default=None)
 
 
-Proof = Commitment | Answer | Reveal
-Control = Held | Request | Stats | Heartbeat | Note | Bye | BaseHeld | Proof
+Proof = Commitment | CommitmentAnswer | Reveal
+Control = SourceHeld | SourceRequest | Stats | Heartbeat | Note | Bye | BaseHeld | Proof
 
 _TYPES: dict[str, type[Control]] = {
-    "held": Held,
-    "request": Request,
+    "held": SourceHeld,
+    "request": SourceRequest,
     "stats": Stats,
     "heartbeat": Heartbeat,
     "note": Note,
     "bye": Bye,
     "base": BaseHeld,
     "commitment": Commitment,
-    "answer": Answer,
+    "answer": CommitmentAnswer,
     "reveal": Reveal,
 }
 _NAMES = {kind: name for name, kind in _TYPES.items()}

@@ -81,7 +81,7 @@ def decode_picture(codec: PictureCodec, data: bytes, width: int, height: int) ->
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class PictureMessage:
     """A source on its way to the receiver."""
 
     source_id: int
@@ -111,7 +111,7 @@ class Picture:
         return body + _CRC.pack(zlib.crc32(body))
 
     @staticmethod
-    def unpack(message: bytes) -> Picture:
+    def unpack(message: bytes) -> PictureMessage:
         """The picture in a message. Raises MalformedPicture; the pixels are only looked at by `decode_picture`."""
         if len(message) < _HEADER.size + _CRC.size:
             raise MalformedPicture(f"a picture message of {len(message)} bytes arrived, too short for its header")
@@ -134,7 +134,7 @@ class Picture:
         motion = Motion.from_vector(_floats(body[canonical_end:arrays_end]))
         if np.abs(canonical).max() > _MAX_CANONICAL or np.abs(motion.vector()).max() > _MAX_MOTION or motion.scale <= 0:
             raise MalformedPicture("a picture arrived whose keypoints or motion no head can have")
-        return Picture(source_id, crop, PictureCodec(codec), width, height, canonical, motion, body[arrays_end:])
+        return PictureMessage(source_id, crop, PictureCodec(codec), width, height, canonical, motion, body[arrays_end:])
 
 
 def _floats(data: bytes) -> FloatArray:

@@ -59,7 +59,7 @@ class Patch(nn.Module):
         return out.view(-1, self.points, 2)
 
 
-class Reading(NamedTuple):
+class MotionReading(NamedTuple):
     """A motion, and what it was read from."""
 
     motion: MotionTensors
@@ -116,7 +116,7 @@ class MotionNetwork(nn.Module):
         )
         return motion, hidden, features
 
-    def detailed(self, picture: Tensor, motion: MotionTensors, hidden: Tensor, features: list[Tensor]) -> Reading:
+    def detailed(self, picture: Tensor, motion: MotionTensors, hidden: Tensor, features: list[Tensor]) -> MotionReading:
         """The first reading with lids, irises and lips corrected."""
         motion = MotionTensors(*(t.float() for t in motion))
         points = keypoints(motion.canonical, motion).detach()
@@ -138,7 +138,7 @@ class MotionNetwork(nn.Module):
             moved = patch(seen, hidden).float() @ axes.transpose(1, 2)
             index = index_tensor(_places(corrected), moved.device)
             corrections = corrections.index_add(1, index, F.pad(moved.float(), (0, 1)))
-        return Reading(motion._replace(expression=motion.expression + corrections), features)
+        return MotionReading(motion._replace(expression=motion.expression + corrections), features)
 
 
 def _places(landmarks: tuple[int, ...]) -> tuple[int, ...]:

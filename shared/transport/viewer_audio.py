@@ -56,7 +56,7 @@ class SoundFeed:
             await news.wait()
 
 
-class SoundTrack(MediaStreamTrack):
+class ViewerAudioTrack(MediaStreamTrack):
     """A feed as a viewer's audio track, from what is said next on."""
 
     kind = "audio"

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from shared.tasks import watched
 from shared.transport.aiortc_patches import consent, ice_paths, private_state
-from shared.transport.viewer_audio import SoundFeed, SoundTrack
+from shared.transport.viewer_audio import SoundFeed, ViewerAudioTrack
 from shared.transport.webrtc import MOST_CANDIDATES, SHUTDOWN_TIME, BadDescription
 
 logger = logging.getLogger(__name__)
@@ -178,7 +178,7 @@ class Viewer:
 
     def _add(self, pc: RTCPeerConnection, kind: str) -> None:
         if kind == "audio":
-            pc.addTransceiver(SoundTrack(self._viewers.sound), direction="sendonly")
+            pc.addTransceiver(ViewerAudioTrack(self._viewers.sound), direction="sendonly")
             return
         transceiver = pc.addTransceiver(PictureTrack(self._viewers.feed), direction="sendonly")
         transceiver.setCodecPreferences(

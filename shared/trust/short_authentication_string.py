@@ -14,7 +14,7 @@ from typing import Protocol
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from shared.codec.control import Answer, Commitment, Proof, Reveal
+from shared.codec.control import Commitment, CommitmentAnswer, Proof, Reveal
 from shared.transport.link import Fingerprints
 
 COUNT = 1024
@@ -83,13 +83,13 @@ class Verification:
         if self.over:
             return []
         match message:
-            case Answer() if self._offerer and self._commitment is not None:
+            case CommitmentAnswer() if self._offerer and self._commitment is not None:
                 self._answered = message.nonce
                 self._conclude(self._nonce, message)
                 return [Reveal(self._nonce, *self._identity())] if self.broken is None else []
             case Commitment() if not self._offerer and self._commitment is None:
                 self._commitment, self._answered = message.hash, self._nonce
-                return [Answer(self._nonce, *self._identity())]
+                return [CommitmentAnswer(self._nonce, *self._identity())]
             case Reveal() if not self._offerer and self._commitment is not None:
                 if hmac.compare_digest(self._commit(message.nonce), self._commitment):
                     self._conclude(message.nonce, message)
@@ -99,7 +99,7 @@ class Verification:
                 self.broken = "its messages came twice or in the wrong order"
         return []
 
-    def _conclude(self, offered: bytes, proof: Answer | Reveal) -> None:
+    def _conclude(self, offered: bytes, proof: CommitmentAnswer | Reveal) -> None:
         """The last things to check, and the words. `offered`: the offerer's nonce."""
         if proof.key is not None and not self._signed(proof.key, proof.signature):
             self.broken = "its signature is not for this connection"

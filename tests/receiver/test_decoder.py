@@ -27,8 +27,7 @@ from sender.refresh import EveryN, First
 from shared.call.loop import TooManyErrors
 from shared.codec import MalformedMessage, MalformedPicture, control
 from shared.codec.bundle import Bundle, encode_bundle
-from shared.codec.picture import Picture as PictureMessage
-from shared.codec.picture import PictureCodec, decode_picture, encode_picture
+from shared.codec.picture import PictureCodec, PictureMessage, decode_picture, encode_picture
 from shared.codec.pieces import split
 from shared.gallery import BOUND
 from shared.models.engine import Engine, Picture
@@ -174,8 +173,8 @@ def test_sources_dropped_from_the_gallery_are_forgotten() -> None:
         give(half, message(n, yaw=n * 7 % 60))
     assert {s.source_id for s in half.gallery.sources} <= half.synthesis.ready
     assert len(half.synthesis.ready) <= BOUND + 8  # those of the epochs whose frames may be under way
-    last = [m for m in messages(half, 0.0) if isinstance(m, control.Held)][-1]
-    assert last == control.Held(40, tuple(s.source_id for s in half.gallery.sources))
+    last = [m for m in messages(half, 0.0) if isinstance(m, control.SourceHeld)][-1]
+    assert last == control.SourceHeld(40, tuple(s.source_id for s in half.gallery.sources))
 
 
 @pytest.mark.parametrize("shape", [(SIDE, 32), (32, SIDE), (128, SIDE), (256, 128)])
@@ -198,7 +197,7 @@ def test_an_undecodable_picture_asks_for_another() -> None:
     half = incoming_half()
     give(half, message(1, data=b"no picture"))
     assert half.counts.malformed == 1
-    assert control.Request(None, "undecodable") in messages(half, 0.0)
+    assert control.SourceRequest(None, "undecodable") in messages(half, 0.0)
 
 
 def test_a_source_of_another_engine_is_refused() -> None:

@@ -13,7 +13,7 @@ import pytest
 from call_examples import make_motion
 
 from receiver.player import Player
-from receiver.playout import Frame
+from receiver.playout import DueFrame
 from receiver.synthesis import Mixed
 from shared.call.loop import TooManyErrors
 from shared.codec import MalformedPicture
@@ -37,18 +37,18 @@ class Half:
         self.added: list[str] = []
         self.refused: list[str] = []
 
-    def due(self, now: float) -> tuple[Frame, Mixed] | None:
+    def due(self, now: float) -> tuple[DueFrame, Mixed] | None:
         self.given.append(self.newest)
-        frame = Frame(self.newest, self.newest / 25, 0, make_motion())
+        frame = DueFrame(self.newest, self.newest / 25, 0, make_motion())
         self.newest += 1
         return frame, A_SOURCE
 
-    def draw(self, frame: Frame, mixed: Mixed) -> Picture:
+    def draw(self, frame: DueFrame, mixed: Mixed) -> Picture:
         return np.full((2, 2, 3), frame.number % 256, np.uint8)
 
     def draw_from(self, most: int) -> None: ...
 
-    def shown(self, frame: Frame, now: float) -> None:
+    def shown(self, frame: DueFrame, now: float) -> None:
         self.on_display.append(frame.number)
 
     def next_job(self) -> str | None:
@@ -72,12 +72,12 @@ class Few(Half):
         self.frames = list(frames)
         self.playout.next_time = lambda: 0.0 if self.frames else None
 
-    def due(self, now: float) -> tuple[Frame, Mixed] | None:
+    def due(self, now: float) -> tuple[DueFrame, Mixed] | None:
         if not self.frames:
             return None
         number, mixed = self.frames.pop(0)
         self.given.append(number)
-        return Frame(number, number / 25, 0, make_motion()), mixed
+        return DueFrame(number, number / 25, 0, make_motion()), mixed
 
 
 class Gated(Few):
@@ -89,7 +89,7 @@ class Gated(Few):
         self.gates = {number: threading.Event() for number in numbers}
         self.drawn: list[int] = []
 
-    def draw(self, frame: Frame, mixed: Mixed) -> Picture:
+    def draw(self, frame: DueFrame, mixed: Mixed) -> Picture:
         self.begun[frame.number].set()
         assert self.gates[frame.number].wait(WITHIN)
         self.drawn.append(frame.number)
@@ -191,7 +191,7 @@ async def test_what_goes_wrong_while_drawing_arrives_and_nothing_is_shown_after_
     shown = threading.Event()
 
     class Breaks(Few):
-        def draw(self, frame: Frame, mixed: Mixed) -> Picture:
+        def draw(self, frame: DueFrame, mixed: Mixed) -> Picture:
             if frame.number == 1:
                 assert shown.wait(WITHIN)
                 raise RuntimeError("out of memory")

@@ -9,7 +9,7 @@ from call_examples import make_motion
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.playout import Frame, Playout
+from receiver.playout import DueFrame, Playout
 from shared.codec.bundle import CLOCK_WRAP_MS, Bundle
 from shared.motion import Motion, between
 
@@ -26,7 +26,7 @@ def bundle(number: int, clock: float | None = None, count: int = PER_BUNDLE) -> 
 
 def play(
     playout: Playout, arrivals: list[tuple[float, Bundle]], end: float, start: float = 0.0
-) -> list[tuple[float, Frame]]:
+) -> list[tuple[float, DueFrame]]:
     """(time, frame) of everything shown between two times, looked at every 10 ms."""
     shown, waiting = [], sorted(arrivals, key=lambda pair: pair[0])
     for tick in range(round((end - start) / 0.01)):
@@ -44,7 +44,7 @@ def steady(count: int, first: int = 0, delay: float = 0.05) -> list[tuple[float,
     return [((n + PER_BUNDLE) * INTERVAL + delay, bundle(n)) for n in starts]
 
 
-def numbers(shown: list[tuple[float, Frame]]) -> list[int]:
+def numbers(shown: list[tuple[float, DueFrame]]) -> list[int]:
     return [frame.number for _, frame in shown]
 
 
@@ -181,7 +181,7 @@ def thin(number: int, yaws: tuple[float | None, ...], epoch: int = 1, clock: flo
     return Bundle(number & 0xFFFF, round(clock * 1000), epoch, THIN * 1000, frames)
 
 
-def yaws(shown: list[tuple[float, Frame]]) -> dict[int, float | None]:
+def yaws(shown: list[tuple[float, DueFrame]]) -> dict[int, float | None]:
     return {f.number: None if f.motion is None else float(f.motion.rotation[0]) for _, f in shown}
 
 

@@ -20,8 +20,8 @@ from receiver.upscale import Bicubic
 from sender.call import SenderSettings
 from sender.call_recording import record_call
 from sender.refresh import EveryN
-from shared.call.call_file import CallFileError, Message, Shown, Taken, read_call
-from shared.codec.picture import Picture as PictureMessage
+from shared.call.call_file import CallFileError, FiledFrame, FiledMessage, Taken, read_call
+from shared.codec.picture import PictureMessage
 from shared.models.engine import Engine, Picture
 from shared.models.registry import load_basis
 from shared.signalling.hello import Hello
@@ -32,7 +32,7 @@ FRAMES = 20
 HELLO = Hello("compact", "0123456789abcdef", "sender", "camera", 25, 4, 64)
 
 
-def received(half: CallDecoder, messages: Iterator[Message], end: float) -> list[tuple[int, Picture]]:
+def received(half: CallDecoder, messages: Iterator[FiledMessage], end: float) -> list[tuple[int, Picture]]:
     """The frames that a slow machine shows: sources take 0.3 s, ticks are uneven, and now and then it draws from one
     source only."""
     chance = np.random.default_rng(5)
@@ -53,7 +53,7 @@ def received(half: CallDecoder, messages: Iterator[Message], end: float) -> list
     return drawn
 
 
-def call_of_colours() -> list[Message]:
+def call_of_colours() -> list[FiledMessage]:
     """Four seconds in which the sender sends a source a second."""
     half, messages, flying = outgoing_half(EveryN(25)), [], []
     for n in range(100):
@@ -61,7 +61,7 @@ def call_of_colours() -> list[Message]:
         job = half.push(half.analyse(picture(50 * np.sin(n / 7), n // 10)), now, now)
         if job is not None and (sent := half.done(job.perform(), now)) is not None:
             flying.append(sent.source_id)
-        messages += [Message(now, *out) for out in half.tick(now, 0)]
+        messages += [FiledMessage(now, *out) for out in half.tick(now, 0)]
         while flying and not half.pictures_waiting:
             half.assume_held(flying.pop(0))
     return messages
@@ -97,7 +97,7 @@ def test_a_late_call_is_drawn_again_as_it_was_shown(kept: tuple[Path, list[tuple
 
 def test_by_the_clock_it_would_be_other_frames(kept: tuple[Path, list[tuple[int, Picture]]]) -> None:
     path, shown = kept
-    messages = [entry for entry in read_call(path)[1] if isinstance(entry, Message)]
+    messages = [entry for entry in read_call(path)[1] if isinstance(entry, FiledMessage)]
     by_clock = [(frame.number, p) for frame, p in pictures(incoming_half(), iter(messages))]
     assert not same(by_clock, shown)
 
@@ -123,9 +123,9 @@ def test_the_recording_is_whole_at_every_moment(tmp_path: Path) -> None:
     recording.message(Channel.CONTROL, b"b", 50.5)
     assert not path.exists()  # nobody has closed it
     assert list(read_call(tmp_path / "call.part.pinhole")[1]) == [
-        Shown(0.0, 1, ()), Message(0.0, Channel.MOTION, b"a"), Taken(0.0, 7), Shown(0.0, 2, (3, 4)),
-        Shown(0.0, 2, (300,)), Shown(0.0, 2, (299,)), Shown(0.0, 2, (900,)), Shown(0.0, 1, (901,)),
-        Message(0.5, Channel.CONTROL, b"b"),
+        FiledFrame(0.0, 1, ()), FiledMessage(0.0, Channel.MOTION, b"a"), Taken(0.0, 7), FiledFrame(0.0, 2, (3, 4)),
+        FiledFrame(0.0, 2, (300,)), FiledFrame(0.0, 2, (299,)), FiledFrame(0.0, 2, (900,)), FiledFrame(0.0, 1, (901,)),
+        FiledMessage(0.5, Channel.CONTROL, b"b"),
     ]  # fmt: skip
     recording.close()
     recording.close()
@@ -166,7 +166,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_call(
     assert "No space left" in caplog.text
     assert path.read_bytes() == b"of before"
     assert "call.part.pinhole' has what came before" in caplog.text
-    assert [e.data for e in read_call(tmp_path / "call.part.pinhole")[1] if isinstance(e, Message)] == [b"kept"]
+    assert [e.data for e in read_call(tmp_path / "call.part.pinhole")[1] if isinstance(e, FiledMessage)] == [b"kept"]
 
 
 def test_places_that_cannot_be_had_are_refused_before_the_call(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def fast(engine: Engine, tape: CallRecording | None = None) -> CallDecoder:
 
 def test_the_embedded_engine_draws_the_same_pictures_bit_for_bit(talk: Path, engine: Engine, tmp_path: Path) -> None:
     hello, entries = read_call(talk)
-    messages = (entry for entry in entries if isinstance(entry, Message))
+    messages = (entry for entry in entries if isinstance(entry, FiledMessage))
     path = tmp_path / "call.pinhole"
     recording = CallRecording(path, hello)
     half = fast(engine, recording)

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from call_examples import incoming_half, make_basis, make_motion, outgoing_half, picture, psnr, read_clip
 
-from receiver.playout import Frame
+from receiver.playout import DueFrame
 from receiver.replay import pictures, replay_call
 from receiver.settings import ReceiverSettings
 from receiver.synthesis import PreparedSource
 from sender.call import SenderSettings
 from sender.call_recording import record_call
 from sender.refresh import EveryN
-from shared.call.call_file import CallFileError, CallWriter, Message
+from shared.call.call_file import CallFileError, CallWriter, FiledMessage
 from shared.codec.bundle import Bundle, encode_bundle
 from shared.models.engine import EngineError, Picture
 from shared.models.registry import wire_hash
@@ -24,7 +24,7 @@ FRAMES = 20
 """Of the sample person."""
 
 
-def recorded(yaws: list[float | None], every: int = 1000) -> list[Message]:
+def recorded(yaws: list[float | None], every: int = 1000) -> list[FiledMessage]:
     """The messages of a call with the colour engine; None: no face."""
     half, messages = outgoing_half(EveryN(every)), []
     flying: list[int] = []
@@ -34,10 +34,10 @@ def recorded(yaws: list[float | None], every: int = 1000) -> list[Message]:
         if job is not None:
             half.done(job.perform(), 0.0)
             flying.append(job.source_id)
-        messages += [Message(now, *out) for out in half.tick(now, 0)]
+        messages += [FiledMessage(now, *out) for out in half.tick(now, 0)]
         while flying and not half.pictures_waiting:
             half.assume_held(flying.pop(0))
-    return messages + [Message(now, *out) for out in half.finish("the end", now)]
+    return messages + [FiledMessage(now, *out) for out in half.finish("the end", now)]
 
 
 def test_every_frame_is_drawn_once_and_in_order() -> None:
@@ -55,11 +55,11 @@ def test_a_frame_without_a_face_repeats_the_picture_before() -> None:
 
 def test_a_wild_time_in_the_file_does_not_hang() -> None:
     messages = recorded([1.0, 2.0, 3.0])
-    late = Message(4e6, Channel.MOTION, encode_bundle(Bundle(60, 5, 1, 40.0, (make_motion(),)), make_basis()))
+    late = FiledMessage(4e6, Channel.MOTION, encode_bundle(Bundle(60, 5, 1, 40.0, (make_motion(),)), make_basis()))
     half, looks = incoming_half(), 0
     due = half.due
 
-    def counted(now: float) -> tuple[Frame, PreparedSource | None] | None:
+    def counted(now: float) -> tuple[DueFrame, PreparedSource | None] | None:
         nonlocal looks
         looks += 1
         assert looks < 10_000
@@ -71,7 +71,7 @@ def test_a_wild_time_in_the_file_does_not_hang() -> None:
 
 def test_garbage_in_the_file_is_counted() -> None:
     half = incoming_half()
-    messages = [Message(0.0, Channel.MOTION, b"garbage"), *recorded([1.0, 2.0])]
+    messages = [FiledMessage(0.0, Channel.MOTION, b"garbage"), *recorded([1.0, 2.0])]
     assert list(pictures(half, iter(messages)))
     assert half.counts.malformed == 1
 

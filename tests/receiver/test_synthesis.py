@@ -9,8 +9,7 @@ from call_examples import SIDE, ColourEngine, make_motion, picture
 from receiver.synthesis import Mixed, PreparedSource, Synthesis
 from receiver.upscale import Bicubic
 from shared.codec import MalformedPicture
-from shared.codec.picture import Picture as PictureMessage
-from shared.codec.picture import encode_picture
+from shared.codec.picture import PictureMessage, encode_picture
 from shared.gallery import BOUND
 from shared.motion import FloatArray
 

@@ -6,15 +6,15 @@ import pytest
 from call_examples import make_motion
 
 from receiver.delay import URGENT, URGENT_EVERY
-from receiver.playout import Frame, Playout
+from receiver.playout import DueFrame, Playout
 from receiver.timing import STATISTICS_SECONDS, Timing
 from shared.call.loop import TICK_SECONDS
 from shared.codec import control
 from shared.codec.bundle import Bundle
 
 
-def frame(number: int, capture: float) -> Frame:
-    return Frame(number, capture, 0, make_motion())
+def frame(number: int, capture: float) -> DueFrame:
+    return DueFrame(number, capture, 0, make_motion())
 
 
 def told(timing: Timing, now: float) -> control.Stats:

@@ -14,7 +14,7 @@ from receiver.base_track import BaseTrack
 from sender import base_layer
 from sender.adaptation import BACKLOG
 from sender.analysis import Analysis
-from sender.base_layer import KEY_EVERY, MOST_STUCK, BaseLayer
+from sender.base_layer import KEY_EVERY, MOST_STUCK, BaseLayerEncoder
 from sender.base_rate import JUDGED
 from sender.critic import Probe
 from sender.crop import Crop, cut
@@ -26,8 +26,18 @@ from shared.codec.av1 import EncoderStuck
 from shared.codec.base_key import BaseKey, is_base_key
 from shared.codec.base_video import CodedBase
 from shared.codec.bundle import Bundle, decode_bundle
-from shared.codec.control import BASE_KEY, SENDS, BaseHeld, Held, Note, Request, Stats, pack_control, unpack_control
-from shared.codec.picture import Picture as PictureMessage
+from shared.codec.control import (
+    BASE_KEY,
+    SENDS,
+    BaseHeld,
+    Note,
+    SourceHeld,
+    SourceRequest,
+    Stats,
+    pack_control,
+    unpack_control,
+)
+from shared.codec.picture import PictureMessage
 from shared.codec.pieces import Reassembler
 from shared.transport.link import Channel
 from shared.transport.resuming import Change
@@ -101,7 +111,7 @@ class Call:
                 self.receive(BaseHeld(self.keys[-1].generation))
             return
         self.held = (*self.held, PictureMessage.unpack(whole).source_id)[-3:]
-        self.receive(Held(len(self.held), self.held))
+        self.receive(SourceHeld(len(self.held), self.held))
 
 
 def test_a_key_goes_first_then_packets_that_a_receiver_decodes() -> None:
@@ -249,7 +259,7 @@ def test_a_lost_connection_begins_anew_with_a_key() -> None:
     call.run(0.2)
     assert call.half.base_counts.coded == coded
     call.track.forget()
-    call.receive(Held(1, call.held))
+    call.receive(SourceHeld(1, call.held))
     call.run(3)
     assert len(call.keys) == 2
     assert call.packets > before + 10
@@ -260,7 +270,7 @@ def test_requests_bring_a_key_at_most_every_two_seconds() -> None:
     call.run(4)
     began = call.now
     for _ in range(100):
-        call.receive(Request(None, BASE_KEY))
+        call.receive(SourceRequest(None, BASE_KEY))
         call.receive(BaseHeld(None, True))
         call.run(0.08)
     assert len(call.keys) - 1 <= (call.now - began) / KEY_EVERY + 1
@@ -367,7 +377,7 @@ def noise(crop: Crop, size: int) -> np.ndarray:
     return NOISE.integers(0, 255, (size, size, 3), np.uint8)
 
 
-def alone(layer: BaseLayer, seconds: float, now: float) -> float:
+def alone(layer: BaseLayerEncoder, seconds: float, now: float) -> float:
     """Frames of noise, whose packets are sent and whose keys are held at once."""
     for _ in range(round(seconds * FPS)):
         layer.take(noise, (CROP, 0), now, now, 1 / FPS, make_motion())
@@ -380,7 +390,7 @@ def alone(layer: BaseLayer, seconds: float, now: float) -> float:
 
 
 def test_what_takes_more_than_its_rate_is_skipped_then_coarser_then_too_much() -> None:
-    layer = BaseLayer(BasePoint(64, 12.5, 66, 1.0))
+    layer = BaseLayerEncoder(BasePoint(64, 12.5, 66, 1.0))
     layer.accepted = True
     now = alone(layer, JUDGED - 0.5, 0.0)
     assert layer.counts.skipped > 0
@@ -395,7 +405,7 @@ def test_what_takes_more_than_its_rate_is_skipped_then_coarser_then_too_much() -
 
 
 def test_pictures_of_more_than_a_packet_may_have_are_soon_coded_coarser() -> None:
-    layer = BaseLayer(BasePoint(128, 12.5, 30, 500.0))
+    layer = BaseLayerEncoder(BasePoint(128, 12.5, 30, 500.0))
     layer.accepted = True
     alone(layer, 1.0, 0.0)
     assert layer.crf == 30  # it may have been a cut
@@ -420,7 +430,7 @@ class PlainEncoder:
 
 def test_a_rate_that_was_too_much_for_a_while_becomes_fine_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base_layer, "BaseEncoder", PlainEncoder)
-    layer = BaseLayer(BasePoint(64, 12.5, 60, 4.0))
+    layer = BaseLayerEncoder(BasePoint(64, 12.5, 60, 4.0))
     layer.accepted = True
     now = alone(layer, 6, 0.0)
     assert layer.crf > 60
@@ -436,7 +446,7 @@ def test_a_rate_that_was_too_much_for_a_while_becomes_fine_again(monkeypatch: py
 
 
 def test_a_cheaper_point_of_the_same_kind_needs_no_key() -> None:
-    layer = BaseLayer(SMALL)
+    layer = BaseLayerEncoder(SMALL)
     layer.accepted = True
     pictures = scene(128, 30)
     now = 0.0

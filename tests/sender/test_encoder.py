@@ -14,8 +14,7 @@ from sender.source_scheduler import IN_FLIGHT
 from shared.call.loop import TooManyErrors
 from shared.codec import control
 from shared.codec.bundle import Bundle, decode_bundle
-from shared.codec.picture import Picture as PictureMessage
-from shared.codec.picture import decode_picture
+from shared.codec.picture import PictureMessage, decode_picture
 from shared.codec.pieces import Reassembler
 from shared.models.engine import Picture
 from shared.motion import keypoints
@@ -26,7 +25,7 @@ STEP = 1 / FPS
 
 
 def held(half: CallEncoder, epoch: int, *ids: int, now: float = 0.0) -> None:
-    half.receive(Channel.CONTROL, control.pack_control(control.Held(epoch, ids)), now)
+    half.receive(Channel.CONTROL, control.pack_control(control.SourceHeld(epoch, ids)), now)
 
 
 def sent(half: CallEncoder, now: float) -> tuple[list[Bundle], list[control.Control], list[bytes]]:
@@ -236,7 +235,7 @@ def test_a_request_brings_a_source_even_if_the_policy_wants_none() -> None:
     half = outgoing_half()
     begun(half)
     assert push(half, picture(0), 1.0) is None
-    half.receive(Channel.CONTROL, control.pack_control(control.Request(None, "undecodable")), 1.0)
+    half.receive(Channel.CONTROL, control.pack_control(control.SourceRequest(None, "undecodable")), 1.0)
     assert push(half, picture(0), 1.1) is not None
     assert push(half, picture(0), 1.2) is None
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from sender.detect import find_heads
-from sender.sample import BLINKS, AnimatedPortrait, Pose, pose_at, sample_frames
+from sender.sample import BLINKS, AnimatedPortrait, SamplePose, pose_at, sample_frames
 
-STILL = Pose(yaw=0, pitch=0, roll=0, shift=(0, 0), eyelids=0, jaw=0, brows=0)
+STILL = SamplePose(yaw=0, pitch=0, roll=0, shift=(0, 0), eyelids=0, jaw=0, brows=0)
 
 
 def test_frames_are_the_same_every_time() -> None:
@@ -46,15 +46,15 @@ def test_at_rest_it_is_the_portrait() -> None:
 def test_jaw_lids_and_head_change_the_picture_where_they_are() -> None:
     portrait = AnimatedPortrait(256)
 
-    def changed_rows(pose: Pose) -> np.ndarray:
+    def changed_rows(pose: SamplePose) -> np.ndarray:
         change = np.abs(portrait.draw(pose).astype(int) - portrait.draw(STILL)).sum(axis=(1, 2))
         return np.flatnonzero(change > 200)
 
-    lids = changed_rows(Pose(0, 0, 0, (0, 0), eyelids=1, jaw=0, brows=0))
+    lids = changed_rows(SamplePose(0, 0, 0, (0, 0), eyelids=1, jaw=0, brows=0))
     assert 88 < lids.min() < lids.max() < 112
-    jaw = changed_rows(Pose(0, 0, 0, (0, 0), eyelids=0, jaw=5, brows=0))
+    jaw = changed_rows(SamplePose(0, 0, 0, (0, 0), eyelids=0, jaw=5, brows=0))
     assert 138 < jaw.min() < jaw.max() < 198
-    turned = changed_rows(Pose(0.2, 0, 0, (0, 0), eyelids=0, jaw=0, brows=0))
+    turned = changed_rows(SamplePose(0.2, 0, 0, (0, 0), eyelids=0, jaw=0, brows=0))
     assert len(turned) > 120
 
 

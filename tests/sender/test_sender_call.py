@@ -21,7 +21,7 @@ from sender.refresh import EveryN, First, FirstSource
 from sender.source_coder import MadeSource
 from sender.source_scheduler import Result
 from shared.codec.bundle import decode_bundle
-from shared.codec.picture import Picture as PictureMessage
+from shared.codec.picture import PictureMessage
 from shared.models.engine import Picture
 from shared.transport.link import Channel
 

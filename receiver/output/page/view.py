@@ -17,7 +17,7 @@ from receiver.decoder import CallDecoder
 from receiver.output.indicators import Indicators
 from receiver.output.window import mark
 from receiver.synthesis import PreparedSource
-from shared.audio.jitter import SoundPlayout
+from shared.audio.jitter import AudioPlayout
 from shared.motion import FloatArray, keypoints
 from shared.signalling.hello import SOUND, Hello
 from shared.transport.link import Link
@@ -64,7 +64,7 @@ class PageSound:
     """Hears a half, in step with the pictures that are put before the viewers."""
 
     def __init__(self, half: CallDecoder, feed: SoundFeed) -> None:
-        self._half, self._feed, self._playout = half, feed, SoundPlayout()
+        self._half, self._feed, self._playout = half, feed, AudioPlayout()
         self._at: int | None = None
         """Sample of the monotonic clock at which the next block begins."""
         half.audio_listeners.append(self._playout.push)

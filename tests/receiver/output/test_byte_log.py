@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from receiver.output.byte_log import CallRecording, TapeWorker
-from shared.call.call_file import CallWriter, Message, Resumed, Shown, Taken, read_call
+from shared.call.call_file import CallWriter, FiledFrame, FiledMessage, Resumed, Taken, read_call
 from shared.signalling.hello import Hello
 from shared.transport.link import Channel
 
@@ -29,8 +29,8 @@ async def test_everything_is_written_in_its_order(tmp_path: Path) -> None:
     await tape.close()
     tape.message(Channel.CONTROL, b"after the end", 51.0)
     assert list(read_call(path)[1]) == [
-        Shown(0.0, 1, ()), Message(0.0, Channel.MOTION, b"a"), Shown(0.0, 2, (3, 4)), Taken(0.0, 7),
-        Resumed(0.25, True, 9), Message(0.5, Channel.CONTROL, b"b"),
+        FiledFrame(0.0, 1, ()), FiledMessage(0.0, Channel.MOTION, b"a"), FiledFrame(0.0, 2, (3, 4)), Taken(0.0, 7),
+        Resumed(0.25, True, 9), FiledMessage(0.5, Channel.CONTROL, b"b"),
     ]  # fmt: skip
 
 
@@ -54,5 +54,5 @@ async def test_a_disk_that_does_not_answer_ends_the_recording_and_holds_up_nobod
         await tape.close()
     assert caplog.text.count("the disk is too slow") == 1
     assert not path.exists()
-    kept = [entry for entry in read_call(tmp_path / "call.part.pinhole")[1] if isinstance(entry, Message)]
+    kept = [entry for entry in read_call(tmp_path / "call.part.pinhole")[1] if isinstance(entry, FiledMessage)]
     assert len(kept) == 10_000 // 164

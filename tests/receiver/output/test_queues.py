@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from receiver.output.outputs import Lasting, Newest
+from receiver.output.outputs import NewestQueue, OrderedQueue
 
 
 class Gate:
@@ -29,7 +29,7 @@ def fail() -> None:
 
 
 async def test_what_lasts_is_all_done_in_order_and_holds_up_who_brings_it() -> None:
-    queue, gate, done = Lasting("test", 3), Gate(), list[int]()
+    queue, gate, done = OrderedQueue("test", 3), Gate(), list[int]()
     await queue.put(gate)
     for n in range(2):
         await queue.put(lambda n=n: done.append(n))
@@ -44,7 +44,7 @@ async def test_what_lasts_is_all_done_in_order_and_holds_up_who_brings_it() -> N
 
 
 async def test_after_a_failure_nothing_more_is_done_and_it_is_told_once() -> None:
-    queue, gate, done = Lasting("test", 3), Gate(), list[int]()
+    queue, gate, done = OrderedQueue("test", 3), Gate(), list[int]()
     await queue.put(gate)
     await queue.put(fail)
     await queue.put(lambda: done.append(1))
@@ -58,7 +58,7 @@ async def test_after_a_failure_nothing_more_is_done_and_it_is_told_once() -> Non
 
 
 async def test_of_what_is_for_the_eye_the_newest_counts() -> None:
-    queue, gate, done = Newest("test"), Gate(), list[int]()
+    queue, gate, done = NewestQueue("test"), Gate(), list[int]()
     queue.put(gate)
     for n in range(100):
         queue.put(lambda n=n: done.append(n))
@@ -70,7 +70,7 @@ async def test_of_what_is_for_the_eye_the_newest_counts() -> None:
 
 
 async def test_what_goes_wrong_for_the_eye_is_told_with_the_next_or_at_the_end() -> None:
-    queue, gate = Newest("test"), Gate()
+    queue, gate = NewestQueue("test"), Gate()
     queue.put(fail)
     queue.put(gate)
     assert await asyncio.to_thread(gate.begun.wait, 60)

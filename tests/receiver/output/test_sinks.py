@@ -92,7 +92,7 @@ class FakeWindow:
 async def test_a_closed_window_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     window = FakeWindow()
     marks: list[str] = []
-    monkeypatch.setattr(module, "Window", lambda mark: marks.append(mark) or window)
+    monkeypatch.setattr(module, "CallWindow", lambda mark: marks.append(mark) or window)
     sinks = Sinks(None, True, 25, 64, "file")
     assert marks == ["reconstructed from a file, not a camera"]
     assert await sinks.idle("nothing to show yet")
@@ -117,7 +117,7 @@ async def test_a_window_is_composed_once_for_a_picture_and_by_a_worker(monkeypat
             return True
 
     window = Watched()
-    monkeypatch.setattr(module, "Window", lambda mark: window)
+    monkeypatch.setattr(module, "CallWindow", lambda mark: window)
     monkeypatch.setattr(module, "_IDLE_SECONDS", float("inf"))
     sinks = Sinks(None, True, 25, 64)
     for number in range(5):

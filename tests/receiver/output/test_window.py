@@ -14,7 +14,7 @@ import pytest
 from call_examples import ROOT
 
 from receiver.output import window as display
-from receiver.output.window import HELP, STATUS_HEIGHT, Controls, Window, compose, draw_mark
+from receiver.output.window import HELP, STATUS_HEIGHT, CallWindow, Controls, compose, draw_mark
 from shared.desktop import DisplayError, fitting
 
 LINE = "link good | motion and pictures | 6.9 kbit/s in, 2.7 back | 398 ms | no face at the other end"
@@ -62,7 +62,7 @@ def test_the_banner_is_drawn_below_the_mark() -> None:
 
 def test_a_key_says_that_the_words_were_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(display, "require_display", lambda environment: None)
-    window, said = Window(), []
+    window, said = CallWindow(), []
     window._press(ord("v"))  # there is nobody to tell
     window.on_compared = lambda: said.append(True)
     for key in (ord("x"), ord("v"), -1, ord("V")):
@@ -113,7 +113,7 @@ class Screen:
 
 def test_a_still_holds_the_picture_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen(monkeypatch)
-    window = Window()
+    window = CallWindow()
     screen.keys = ["s", "x", "s"]
     for level in (10, 60, 110, 160):
         assert window.show(np.full((256, 256, 3), level, np.uint8), "")
@@ -123,7 +123,7 @@ def test_a_still_holds_the_picture_and_says_so(monkeypatch: pytest.MonkeyPatch) 
 
 def test_idling_handles_keys_and_composes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen(monkeypatch)
-    window = Window()
+    window = CallWindow()
     assert window.pump()  # there is no window yet
     window.show(grey(), "")
     monkeypatch.setattr(display, "compose", lambda *_: pytest.fail("composed"))
@@ -138,7 +138,7 @@ def test_idling_handles_keys_and_composes_nothing(monkeypatch: pytest.MonkeyPatc
 
 def test_mute_is_for_calls_with_sound(monkeypatch: pytest.MonkeyPatch) -> None:
     screen, heard = Screen(monkeypatch), []
-    window = Window()
+    window = CallWindow()
     screen.keys = ["m"]
     window.show(grey(), "")
     assert not window.controls.muted
@@ -150,7 +150,7 @@ def test_mute_is_for_calls_with_sound(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_full_screen_is_asked_of_the_desktop(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen(monkeypatch)
-    window = Window()
+    window = CallWindow()
     screen.keys = ["f", "\x1b"]
     assert window.show(grey(), "")
     assert window.show(grey(), "")
@@ -162,7 +162,7 @@ def test_without_a_desktop_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("sys.platform", "linux")
     with pytest.raises(DisplayError, match="record with --out"):
-        Window()
+        CallWindow()
 
 
 SHOW = """
@@ -237,7 +237,7 @@ def test_ones_own_picture_stands_in_the_corner() -> None:
 
 def test_the_camera_is_turned_off_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     screen, heard = Screen(monkeypatch), []
-    window = Window()
+    window = CallWindow()
     screen.keys = ["c", "h"]
     window.show(grey(), "")
     window.show(grey(), "")

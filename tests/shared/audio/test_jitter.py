@@ -7,7 +7,7 @@ from speech_examples import longest_gap, speech
 
 from receiver.output.recorded_audio import LAG_SECONDS, RecordedSound
 from shared.audio.codec import CONCEAL_MS, PACKET_MS, RATE, Samples
-from shared.audio.jitter import CONCEAL_AT_MOST, TOLERANCE, SoundPlayout, SoundTrack
+from shared.audio.jitter import CONCEAL_AT_MOST, TOLERANCE, AudioJitterBuffer, AudioPlayout
 from shared.audio.packetizer import AudioPacketizer, Packet
 
 BLOCK = RATE // 50
@@ -20,14 +20,14 @@ def said(seconds: float = 1.8, clock: float = 10.0) -> list[Packet]:
     return packets + voice.feed(np.zeros(RATE, np.float32), clock + seconds)
 
 
-def pushed(packets: list[Packet], track: SoundTrack | None = None) -> SoundTrack:
-    track = track or SoundTrack()
+def pushed(packets: list[Packet], track: AudioJitterBuffer | None = None) -> AudioJitterBuffer:
+    track = track or AudioJitterBuffer()
     for each in packets:
         track.push(each.data, each.clock_ms / 1000)
     return track
 
 
-def heard(track: SoundTrack, since: float = 9.5, seconds: float = 3.0) -> Samples:
+def heard(track: AudioJitterBuffer, since: float = 9.5, seconds: float = 3.0) -> Samples:
     track.seek(since)
     return np.concatenate([track.read(BLOCK) for _ in range(round(seconds * 50))])
 
@@ -77,7 +77,7 @@ def test_a_late_packet_is_dropped_and_a_little_late_one_cut() -> None:
 
 
 def test_a_flood_is_bounded() -> None:
-    track = SoundTrack()
+    track = AudioJitterBuffer()
     for n in range(5000):
         track.push(b"", float(n))
     assert 512 <= elements(track) < 1200
@@ -87,7 +87,7 @@ def test_a_flood_is_bounded() -> None:
 
 @pytest.mark.parametrize("apart", [0.15, -0.15])
 def test_speech_catches_up_or_waits_without_a_break(apart: float) -> None:
-    playout = SoundPlayout()
+    playout = AudioPlayout()
     pushed(said(6.0), playout.track)
     out, at = [], 10.0
     for n in range(240):
@@ -99,7 +99,7 @@ def test_speech_catches_up_or_waits_without_a_break(apart: float) -> None:
 
 
 def test_silence_takes_up_any_difference_at_once() -> None:
-    playout = SoundPlayout()
+    playout = AudioPlayout()
     pushed(said(clock=20.0), playout.track)
     for wanted in (3.0, 3.5, 2.0, 19.95):
         playout.pull(wanted, BLOCK)

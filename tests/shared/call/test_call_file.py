@@ -10,9 +10,9 @@ from shared.call.call_file import (
     CallFileError,
     CallWriter,
     Entry,
-    Message,
+    FiledFrame,
+    FiledMessage,
     Resumed,
-    Shown,
     Taken,
     read_call,
 )
@@ -21,13 +21,13 @@ from shared.transport.link import Channel
 
 HELLO = Hello("compact", "0123456789abcdef", "sender", "file", 29.97, 28, 256, {"codec": "av1"})
 MESSAGES: list[Entry] = [
-    Shown(0.0, 1, ()),
-    Message(0.0, Channel.PICTURES, b"piece"),
+    FiledFrame(0.0, 1, ()),
+    FiledMessage(0.0, Channel.PICTURES, b"piece"),
     Taken(0.0, 65535),
-    Message(0.04, Channel.MOTION, bytes(range(256))),
-    Shown(0.04, 2, (-3, -2, 0, 255, 256)),
-    Message(3.5, Channel.CONTROL, b""),
-    Shown(3.5, 1, (2**31 - 1,)),
+    FiledMessage(0.04, Channel.MOTION, bytes(range(256))),
+    FiledFrame(0.04, 2, (-3, -2, 0, 255, 256)),
+    FiledMessage(3.5, Channel.CONTROL, b""),
+    FiledFrame(3.5, 1, (2**31 - 1,)),
     Resumed(7.25, False, 0),
     Resumed(7.5, True, 2**32 - 1),
 ]
@@ -37,7 +37,7 @@ def written(folder: Path) -> Path:
     path = folder / "call.pinhole"
     with CallWriter(path, HELLO) as file:
         for entry in MESSAGES:
-            if isinstance(entry, Message):
+            if isinstance(entry, FiledMessage):
                 file.write(*entry)
             else:
                 file.mark(entry)
@@ -142,7 +142,7 @@ def test_after_an_error_what_was_there_stays_and_after_ctrl_c_what_was_recorded_
     assert (tmp_path / "call.pinhole").read_bytes() == before
     with pytest.raises(KeyboardInterrupt):
         write(KeyboardInterrupt())
-    assert list(read_call(tmp_path / "call.pinhole")[1]) == [Message(0.0, Channel.MOTION, b"new")]
+    assert list(read_call(tmp_path / "call.pinhole")[1]) == [FiledMessage(0.0, Channel.MOTION, b"new")]
     assert [each.name for each in tmp_path.iterdir()] == ["call.pinhole"]
 
 

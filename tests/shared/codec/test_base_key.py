@@ -7,7 +7,7 @@ import pytest
 from shared.codec import MalformedBase, MalformedPicture
 from shared.codec.base_key import BaseKey, is_base_key
 from shared.codec.base_video import MAX_KEY_BYTES
-from shared.codec.picture import Picture
+from shared.codec.picture import PictureMessage
 from shared.codec.pieces import Reassembler, split
 
 KEY = BaseKey(3, 200, 128, 63, 65535, 1_000_000, bytes(range(256)) * 2)
@@ -29,7 +29,7 @@ def test_counters_wrap() -> None:
 
 def test_an_end_without_a_base_layer_refuses_it_in_words() -> None:
     with pytest.raises(MalformedPicture, match="update the older end"):
-        Picture.unpack(KEY.pack())
+        PictureMessage.unpack(KEY.pack())
 
 
 @pytest.mark.parametrize("change", [{"size": 100}, {"crf": 0}, {"crf": 71}, {"data": b""}, {"data": bytes(1 << 15)}])

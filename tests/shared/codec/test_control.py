@@ -9,26 +9,26 @@ from hypothesis import strategies as st
 from shared.codec import MalformedControl
 from shared.codec.control import (
     MAX_CONTROL_BYTES,
-    Answer,
     BaseHeld,
     Bye,
     Commitment,
+    CommitmentAnswer,
     Control,
     Heartbeat,
-    Held,
     Note,
-    Request,
     Reveal,
+    SourceHeld,
+    SourceRequest,
     Stats,
     pack_control,
     unpack_control,
 )
 
 MESSAGES: list[Control] = [
-    Held(epoch=255, sources=(1, 65535)),
-    Held(epoch=0, sources=()),
-    Request(source=7, reason="not held"),
-    Request(source=None, reason="resumed"),
+    SourceHeld(epoch=255, sources=(1, 65535)),
+    SourceHeld(epoch=0, sources=()),
+    SourceRequest(source=7, reason="not held"),
+    SourceRequest(source=None, reason="resumed"),
     Stats(received=1000, shown=990, late=10, bundles=200, highest_frame=65535, delay_ms=180, behind_ms=4, clock_ms=77),
     Stats(received=0, shown=0, late=0, bundles=0, highest_frame=None, delay_ms=0, behind_ms=0),
     Heartbeat(clock_ms=2**32 - 1),
@@ -42,8 +42,8 @@ MESSAGES: list[Control] = [
 
 PROOFS: list[Control] = [
     Commitment(bytes(32)),
-    Answer(bytes(16)),
-    Answer(bytes(16), bytes(32), bytes(64)),
+    CommitmentAnswer(bytes(16)),
+    CommitmentAnswer(bytes(16), bytes(32), bytes(64)),
     Reveal(bytes(range(16)), None, None),
 ]
 
@@ -124,7 +124,7 @@ def test_long_messages_are_refused() -> None:
         unpack_control(data)
 
 
-@pytest.mark.parametrize("message", [Held(256, ()), Held(1, (-1,)), Note("x" * 201), Heartbeat(2**32)])
+@pytest.mark.parametrize("message", [SourceHeld(256, ()), SourceHeld(1, (-1,)), Note("x" * 201), Heartbeat(2**32)])
 def test_fields_out_of_range_are_not_packed(message: Control) -> None:
     with pytest.raises(ValueError, match="cannot be"):
         pack_control(message)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shared.codec import MalformedPicture, av1, picture
-from shared.codec.picture import Picture, PictureCodec, decode_picture, encode_picture
+from shared.codec.picture import PictureCodec, PictureMessage, decode_picture, encode_picture
 from shared.motion import Motion
 
 needs_av1 = pytest.mark.skipif(not av1.available(), reason="this PyAV has no SVT-AV1 or dav1d")
@@ -22,10 +22,10 @@ def _psnr(a: np.ndarray, b: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2)))
 
 
-def _message(data: bytes = b"pixels") -> Picture:
+def _message(data: bytes = b"pixels") -> PictureMessage:
     motion = Motion.from_vector(np.arange(13, dtype=np.float32) / 8 + 0.125)
     canonical = np.array([[0.5, -0.25, 1], [2, 0, -1]], np.float32)
-    return Picture(513, 3, PictureCodec.AV1, 128, 96, canonical, motion, data)
+    return PictureMessage(513, 3, PictureCodec.AV1, 128, 96, canonical, motion, data)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (128, 128), (256, 256), (512, 512), (96, 160)])
@@ -121,7 +121,7 @@ def test_what_cannot_be_encoded_is_refused(rgb: np.ndarray, quality: int) -> Non
 
 def test_a_message_comes_back() -> None:
     sent = _message()
-    seen = Picture.unpack(sent.pack())
+    seen = PictureMessage.unpack(sent.pack())
     assert (seen.source_id, seen.codec, seen.width, seen.height, seen.data) == (
         513,
         PictureCodec.AV1,
@@ -159,7 +159,7 @@ def test_messages_that_are_no_picture_are_refused() -> None:
     }
     for message, malformed in cases.items():
         with pytest.raises(MalformedPicture, match=message):
-            Picture.unpack(malformed)
+            PictureMessage.unpack(malformed)
 
 
 def test_differing_keypoints_are_not_packed() -> None:

@@ -11,8 +11,7 @@ from receiver.output import outputs as module
 from receiver.output.outputs import Sinks
 from receiver.output.window import announcement, mark
 from receiver.upscale import Bicubic
-from shared.codec.picture import Picture as PictureMessage
-from shared.codec.picture import PictureCodec, encode_picture
+from shared.codec.picture import PictureCodec, PictureMessage, encode_picture
 from shared.codec.pieces import split
 from shared.models.appearance import FaceWatch
 from shared.models.engine import Picture
@@ -101,7 +100,7 @@ async def test_window_and_camera_say_so_from_then_on(monkeypatch: pytest.MonkeyP
             pass
 
     window, camera = Shown(""), Shown("")
-    monkeypatch.setattr(module, "Window", lambda text: window)
+    monkeypatch.setattr(module, "CallWindow", lambda text: window)
     monkeypatch.setattr(module, "VirtualCamera", lambda fps, text, device: camera)
     sinks = Sinks(None, True, 25, 64, "virtual", True)
     sinks.face_changed(5.0)

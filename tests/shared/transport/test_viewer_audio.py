@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from aiortc.mediastreams import MediaStreamError
 
-from shared.transport.viewer_audio import BLOCK, RATE, SoundFeed, SoundTrack
+from shared.transport.viewer_audio import BLOCK, RATE, SoundFeed, ViewerAudioTrack
 
 
 def block(level: float) -> np.ndarray:
@@ -16,7 +16,7 @@ def block(level: float) -> np.ndarray:
 async def test_blocks_come_in_their_order_with_their_times() -> None:
     feed = SoundFeed()
     feed.push(block(0.1), 0)  # said before anybody listened
-    track = SoundTrack(feed)
+    track = ViewerAudioTrack(feed)
     for n in range(3):
         feed.push(block(n / 4), RATE + n * BLOCK)
     frames = [await track.recv() for _ in range(3)]
@@ -27,7 +27,7 @@ async def test_blocks_come_in_their_order_with_their_times() -> None:
 
 async def test_who_is_slow_misses_the_oldest_and_waits_for_the_next() -> None:
     feed = SoundFeed()
-    track = SoundTrack(feed)
+    track = ViewerAudioTrack(feed)
     for n in range(30):
         feed.push(block(0), n * BLOCK)
     heard = [(await track.recv()).pts // BLOCK for _ in range(10)]
@@ -41,7 +41,7 @@ async def test_who_is_slow_misses_the_oldest_and_waits_for_the_next() -> None:
 
 async def test_times_never_go_back() -> None:
     feed = SoundFeed()
-    track = SoundTrack(feed)
+    track = ViewerAudioTrack(feed)
     for at in (10 * BLOCK, 9 * BLOCK, 20 * BLOCK):
         feed.push(block(0), at)
     assert [(await track.recv()).pts // BLOCK for _ in range(3)] == [10, 11, 20]
@@ -49,7 +49,7 @@ async def test_times_never_go_back() -> None:
 
 async def test_nothing_of_a_call_is_heard_after_it() -> None:
     feed = SoundFeed()
-    track = SoundTrack(feed)
+    track = ViewerAudioTrack(feed)
     feed.push(block(0.5), 0)
     feed.clear()
     feed.push(block(0), 100 * BLOCK)

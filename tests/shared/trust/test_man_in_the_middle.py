@@ -13,7 +13,7 @@ import pytest
 from trust_examples import HELLO, Person
 
 from shared.call.loop import run_call
-from shared.codec.control import Answer, Commitment, Proof, Reveal, pack_control, unpack_control
+from shared.codec.control import Commitment, CommitmentAnswer, Proof, Reveal, pack_control, unpack_control
 from shared.transport.link import Channel, Link
 from shared.transport.resuming import ResumingLink
 from shared.transport.webrtc import Peer
@@ -155,7 +155,7 @@ async def test_a_man_who_chooses_his_nonce_after_he_has_seen_the_other_is_shoute
             match proof:
                 case Commitment():
                     return [(as_ben, each) for each in to_anna.take(proof)] + [(as_anna, to_ben.begin()[0])]
-                case Answer():
+                case CommitmentAnswer():
                     return [(as_anna, Reveal(os.urandom(NONCE_BYTES)))]
                 case Reveal():
                     to_anna.take(proof)

@@ -8,7 +8,7 @@ import os
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from shared.codec.control import Answer, Commitment, Proof, Reveal, pack_control
+from shared.codec.control import Commitment, CommitmentAnswer, Proof, Reveal, pack_control
 from shared.transport.link import Fingerprints
 from shared.trust.identity import Identity
 from shared.trust.short_authentication_string import NONCE_BYTES, Verification, word_list
@@ -38,7 +38,7 @@ def play(offerer: Verification, answerer: Verification) -> list[Proof]:
 def test_both_see_the_same_four_words() -> None:
     anna, ben = part(True, ANNA, BEN), part(False, BEN, ANNA)
     said = play(anna, ben)
-    assert [type(each) for each in said] == [Commitment, Answer, Reveal]
+    assert [type(each) for each in said] == [Commitment, CommitmentAnswer, Reveal]
     assert anna.words is not None and anna.words == ben.words
     assert len(anna.words) == 4 and set(anna.words) <= set(word_list())
     assert (anna.broken, ben.broken, anna.key, ben.key) == (None,) * 4
@@ -114,9 +114,9 @@ def test_a_stolen_key_without_its_signature_is_refused(which: str) -> None:
     stolen, own = identity(), identity()
     anna, ben = part(True, ANNA, BEN, own), part(False, BEN, ANNA, own)
     (answer,) = ben.take(anna.begin()[0])
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, CommitmentAnswer)
     if which == "answer":
-        assert anna.take(Answer(answer.nonce, stolen.public, answer.signature)) == []
+        assert anna.take(CommitmentAnswer(answer.nonce, stolen.public, answer.signature)) == []
         assert anna.broken is not None and "signature" in anna.broken
         return
     (reveal,) = anna.take(answer)
@@ -132,24 +132,24 @@ def test_the_other_side_cannot_have_its_own_signature_back() -> None:
     own = identity()
     anna, mirror = part(True, ANNA, BEN, own), part(False, BEN, ANNA)
     (answer,) = mirror.take(anna.begin()[0])
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, CommitmentAnswer)
     signature = own.sign(anna._statement(offerer=True))
-    anna.take(Answer(answer.nonce, own.public, signature))
+    anna.take(CommitmentAnswer(answer.nonce, own.public, signature))
     assert anna.broken is not None
 
 
 def test_a_key_that_is_none_is_refused() -> None:
     anna, ben = part(True, ANNA, BEN), part(False, BEN, ANNA)
     (answer,) = ben.take(anna.begin()[0])
-    assert isinstance(answer, Answer)
-    anna.take(Answer(answer.nonce, b"\xff" * 32, bytes(64)))
+    assert isinstance(answer, CommitmentAnswer)
+    anna.take(CommitmentAnswer(answer.nonce, b"\xff" * 32, bytes(64)))
     assert anna.broken is not None and anna.words is None
 
 
 def test_nobody_gets_a_second_guess() -> None:
     ben = part(False, BEN, ANNA)
     (first,) = ben.take(part(True, ANNA, BEN).begin()[0])
-    assert isinstance(first, Answer)
+    assert isinstance(first, CommitmentAnswer)
     assert ben.take(part(True, ANNA, BEN).begin()[0]) == []
     assert ben.broken is not None and ben.words is None
 
@@ -162,7 +162,7 @@ def test_an_offerer_takes_answers_only(message: Proof) -> None:
     assert anna.broken is not None
 
 
-@pytest.mark.parametrize("message", [Answer(bytes(16)), Reveal(bytes(16))])
+@pytest.mark.parametrize("message", [CommitmentAnswer(bytes(16)), Reveal(bytes(16))])
 def test_an_answerer_waits_for_the_commitment(message: Proof) -> None:
     ben = part(False, BEN, ANNA)
     assert ben.take(message) == []
