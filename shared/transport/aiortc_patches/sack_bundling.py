@@ -64,7 +64,7 @@ def share_packets(pc: RTCPeerConnection) -> None:
     """Delay SACKs, put chunks that are ready at the same moment into one packet, and repeat lost ones early."""
     needed = ("_send_chunk", "_send_sack", "_sack_needed", "_sack_misordered", "_sack_duplicates")
     if has(pc.sctp, *needed, otherwise="every chunk and every acknowledgement travels in a packet of its own"):
-        _SharedPackets(pc.sctp)
+        SackBundling(pc.sctp)
 
 
 class _Packet:
@@ -80,7 +80,7 @@ class _Packet:
         return " + ".join(map(repr, self._chunks))
 
 
-class _SharedPackets:
+class SackBundling:
     """Stands between an SCTP transport and its packets."""
 
     def __init__(self, sctp: Any) -> None:
