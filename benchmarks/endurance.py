@@ -25,7 +25,7 @@ from benchmarks.relay import Relay
 from benchmarks.thin_link import Log, NotDrawing, Prepared, base_figures, look_ahead, receive
 from receiver.decoder import CallDecoder
 from receiver.upscale import Bicubic
-from sender.call import SenderSettings, prepare
+from sender.call import SenderSettings, prepare_sending
 from sender.capture import SourceError
 from sender.encoder import CallEncoder
 from sender.microphone import SoundSettings
@@ -86,7 +86,7 @@ class Bench:
             peer=None, source=args.source, refresh=EveryN(_FREQ), profile=args.profile, framing="none",
             engine=args.engine, sound=SoundSettings(wanted=False),
         )  # fmt: skip
-        prepared = prepare(self.settings)
+        prepared = prepare_sending(self.settings)
         self.hello, self._outgoing = prepared.hello, prepared.half
         with prepared.capture as capture:
             self._frames = look_ahead(self._outgoing, capture, LOOKED_AHEAD, progress)

@@ -25,7 +25,7 @@ from benchmarks.relay import Conditions, Relay
 from receiver.decoder import CallDecoder
 from receiver.upscale import Bicubic
 from sender.analysis import Analysis
-from sender.call import SenderSettings, prepare
+from sender.call import SenderSettings, prepare_sending
 from sender.call_recording import limited
 from sender.capture import Capture, Frame, SourceError
 from sender.encoder import CallEncoder
@@ -277,7 +277,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         framing="none", engine=args.engine, sound=SoundSettings(wanted=False),
     )  # fmt: skip
     progress = Progress(args.seconds + 3)
-    prepared = prepare(settings)
+    prepared = prepare_sending(settings)
     outgoing = prepared.half
     with prepared.capture as capture:
         frames = look_ahead(outgoing, capture, args.seconds, progress)

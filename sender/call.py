@@ -125,7 +125,7 @@ def load_sending(settings: SenderSettings) -> Engine:
     return engine
 
 
-def prepare(settings: SenderSettings, engine: Engine | None = None) -> Prepared:
+def prepare_sending(settings: SenderSettings, engine: Engine | None = None) -> Prepared:
     """Opens the sources of pictures and sound, and loads the engine if none is given, which takes seconds.
 
     What was opened is closed if anything fails. Raises SourceError, EngineError or ValueError.
@@ -138,7 +138,7 @@ def prepare(settings: SenderSettings, engine: Engine | None = None) -> Prepared:
 
 async def prepare_aside(settings: SenderSettings, engine: Engine | None = None) -> Prepared:
     """The same, while the event loop goes on; if the caller is cancelled, what was opened is closed, too."""
-    return await aside(lambda: prepare(settings, engine), Prepared.give_back)
+    return await aside(lambda: prepare_sending(settings, engine), Prepared.give_back)
 
 
 def _prepare(settings: SenderSettings, engine: Engine | None, opened: ExitStack) -> Prepared:
@@ -197,7 +197,7 @@ async def send_call(
 
     `takes_base`: whether what `receive` makes takes a base layer.
 
-    Raises SignallingError, LinkClosed, what `prepare` raises and what the receiving part does.
+    Raises SignallingError, LinkClosed, what `prepare_sending` raises and what the receiving part does.
     """
     assert settings.peer is not None
     check_peer(settings.peer)

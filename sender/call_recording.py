@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 
 from sender.analysis import Analysis
-from sender.call import SenderSettings, prepare
+from sender.call import SenderSettings, prepare_sending
 from sender.capture import Capture, SourceError
 from sender.encoder import CallEncoder
 from sender.hints import WITHOUT_FACE, no_face
@@ -25,11 +25,11 @@ def record_call(settings: SenderSettings) -> dict[str, int]:
     """Writes the call to `settings.out`, a file faster than its clock where the machine can.
 
     Frames, sources and payload bytes come back. Raises CallFileError, SourceError if no face is seen, and what
-    `prepare` raises; then there is no file, or the one of before.
+    `prepare_sending` raises; then there is no file, or the one of before.
     Interrupted, it keeps what can be drawn.
     """
     assert settings.out is not None
-    prepared = prepare(settings)
+    prepared = prepare_sending(settings)
     half, capture = prepared.half, prepared.capture
     status, size, stamp = StatusLine(), 0, 0.0
     half.accept_base(True)

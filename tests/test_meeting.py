@@ -141,7 +141,7 @@ async def test_a_room_that_expires_ends_a_receiver_without_a_call(
 async def test_a_link_that_leads_nowhere_is_told_before_anything_is_loaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sender.call.prepare", lambda settings: pytest.fail("the camera was opened"))
+    monkeypatch.setattr("sender.call.prepare_sending", lambda settings: pytest.fail("the camera was opened"))
     with pytest.raises(
         SignallingError, match="expected http://HOST:PORT/join/TOKEN, https://HOST/r/ROOM#KEY or by-hand"
     ):

@@ -13,7 +13,7 @@ from memory_link import memory_pair
 
 from sender import call as module
 from sender.analysis import Analysis
-from sender.call import SenderSettings, prepare, prepare_aside
+from sender.call import SenderSettings, prepare_aside, prepare_sending
 from sender.capture import Capture, Frame, SourceError
 from sender.encoder import CallEncoder, EncoderSettings
 from sender.microphone import Played, Sound
@@ -81,7 +81,7 @@ SETTINGS = SenderSettings(None, refresh=EveryN(15))
 
 
 def test_what_went_well_is_open_until_it_is_given_back(opened: tuple[Camera, Microphone]) -> None:
-    prepared = prepare(SETTINGS)
+    prepared = prepare_sending(SETTINGS)
     assert not any(each.closed.is_set() for each in opened)
     prepared.give_back()
     assert all(each.closed.is_set() for each in opened)
@@ -97,14 +97,14 @@ def test_what_was_opened_before_something_failed_is_closed(
     monkeypatch.setattr(module, step, broken)
     camera, microphone = opened
     with pytest.raises(RuntimeError, match="out of luck"):
-        prepare(SETTINGS)
+        prepare_sending(SETTINGS)
     assert camera.closed.is_set()
     assert microphone.closed.is_set() is (step != "open_sound")
 
 
 def test_one_that_cannot_be_closed_does_not_keep_the_other_open(opened: tuple[Camera, Microphone]) -> None:
     camera, microphone = opened
-    prepared = prepare(SETTINGS)
+    prepared = prepare_sending(SETTINGS)
 
     def broken() -> None:
         raise OSError("it does not answer")

@@ -137,7 +137,9 @@ def base_states(there: Tensor, age: Tensor, layer: Tensor) -> Tensor:
     return torch.stack(base_state(there, age, *layer.unbind(1)), 1)
 
 
-def prepare(folders: Sequence[Path], without: Sequence[str], out: Path, kind: str, limit: int | None, seed: int) -> int:
+def make_bases(
+    folders: Sequence[Path], without: Sequence[str], out: Path, kind: str, limit: int | None, seed: int
+) -> int:
     """Codes and decodes a layer of each clip into `out`; the number of pictures comes back."""
     clips, chosen, rows = chosen_clips(folders, without, limit), KINDS[kind], []
     out.mkdir(parents=True, exist_ok=True)
@@ -198,7 +200,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         for kind in KINDS:
-            count = prepare(args.clips, args.without, args.out, kind, args.limit, args.seed)
+            count = make_bases(args.clips, args.without, args.out, kind, args.limit, args.seed)
             print(f"{args.out}: {count} {kind} bases")
     except (ValueError, OSError) as error:
         print(f"python -m weights.training.bases: {error}", file=sys.stderr)

@@ -112,7 +112,7 @@ def read_cache(path: Path, keys: tuple[str, ...], maker: str) -> dict[str, NDArr
         ) from error
 
 
-def prepare(clips: Path, out: Path, step: int = STEP, limit: int | None = None, seed: int = 0) -> int:
+def make_cache(clips: Path, out: Path, step: int = STEP, limit: int | None = None, seed: int = 0) -> int:
     """Writes the cache of a folder of clips and says how it gets on; the number of sources comes back."""
     paths = clip_paths(clips)[:limit]
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -211,7 +211,7 @@ def main(arguments: list[str] | None = None) -> int:
     if args.step < 1:
         parser.error("--step is at least 1")
     try:
-        count = prepare(args.clips, args.out, args.step, args.limit, args.seed)
+        count = make_cache(args.clips, args.out, args.step, args.limit, args.seed)
     except (ValueError, OSError) as error:
         print(f"python -m weights.training.source_cache: {error}", file=sys.stderr)
         return 1

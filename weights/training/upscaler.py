@@ -1,6 +1,6 @@
 """Trains the `compact` upscaler, a small ESRGAN x4 that also repairs what the picture codec did.
 
-First `--prepare` makes a cache of pairs (coded small picture, true large one), which needs the codec; training needs
+First `--make_pairs` makes a cache of pairs (coded small picture, true large one), which needs the codec; training needs
 only that cache. It can be stopped and started again: it goes on from its last checkpoint. Logs go to RUN/log.jsonl,
 sheets to RUN/sheet_*.png, fp16 weights to RUN/weights.safetensors.
 """
@@ -26,7 +26,7 @@ from shared.models.precision import narrow_pays
 from shared.signals import ended_by_signals
 from weights.training.checkpoint import write_checkpoint, write_weights
 from weights.training.upscaler_figures import evaluate
-from weights.training.upscaler_pairs import Pairs, batch, load, prepare
+from weights.training.upscaler_pairs import Pairs, batch, load, make_pairs
 
 BLOCKS, CHANNELS, GROWTH = 2, 32, 32
 """0.9 million parameters: 1.8 MB as fp16, about 0.1 s for 64 to 256 px on one core."""
@@ -234,7 +234,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse(arguments)
     try:
         if args.prepare:
-            prepare(args.clips, args.dev, args.cache, args.seed)
+            make_pairs(args.clips, args.dev, args.cache, args.seed)
         else:
             run_training(args)
     except (ValueError, OSError) as error:

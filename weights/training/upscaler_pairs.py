@@ -74,7 +74,7 @@ class Pairs:
         return Pairs(truth, low, of, quality, focus, self.clip)
 
 
-def prepare(train: list[Path], dev: list[Path], out: Path, seed: int = 0) -> None:
+def make_pairs(train: list[Path], dev: list[Path], out: Path, seed: int = 0) -> None:
     """Writes the cache from folders of clips and says how it gets on. Raises ValueError if they hold none."""
     jobs = [(path, False) for path in _clips(train)] + [(path, True) for path in _clips(dev)]
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import torch
 from receiver.__main__ import parse as parse_receiver
 from receiver.settings import ReceiverContext, ReceiverSettings
 from sender.__main__ import parse as parse_sender
-from sender.call import SenderSettings, prepare
+from sender.call import SenderSettings, prepare_sending
 
 
 @pytest.fixture
@@ -33,6 +33,6 @@ def test_the_precision_is_an_option_of_both(precision: str) -> None:
 def test_whoever_draws_draws_in_it(precision: str) -> None:
     settings = ReceiverSettings(device="cpu", precision=precision, backend="torch", upscaler="bicubic")
     assert ReceiverContext.open(settings).engine.precision == precision
-    prepared = prepare(SenderSettings(None, "sample", device="cpu", precision=precision))
+    prepared = prepare_sending(SenderSettings(None, "sample", device="cpu", precision=precision))
     prepared.give_back()
     assert prepared.half.precision == precision

@@ -8,9 +8,9 @@ from call_examples import write_clip
 
 from shared.models.engine import Picture
 from weights.training.bases import KINDS
-from weights.training.bases import prepare as prepare_bases
+from weights.training.bases import make_bases as prepare_bases
 from weights.training.data import Clips
-from weights.training.source_cache import prepare
+from weights.training.source_cache import make_cache
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +35,7 @@ def folder(person: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> P
 def wire_cache(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Coded sources of the same clips."""
     path = tmp_path_factory.mktemp("wire") / "wire.npz"
-    prepare(folder, path, step=6)
+    make_cache(folder, path, step=6)
     return path
 
 

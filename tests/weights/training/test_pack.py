@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from weights.training import pack, thinning, unpack, video
-from weights.training.bases import KINDS, prepare
+from weights.training.bases import KINDS, make_bases
 from weights.training.clip_list import chosen_clips
 from weights.training.data import read_frames, read_mesh
 from weights.training.pack_format import read_manifest
@@ -106,7 +106,7 @@ def test_dev_clips_have_their_bases_too(folder: Path, base_folder: Path, tmp_pat
     dev.mkdir()
     (dev / "z.mp4").write_bytes((folder / "a.mp4").read_bytes())
     for kind in KINDS:
-        prepare([dev], [], tmp_path / "dev_bases", kind, None, 0)
+        make_bases([dev], [], tmp_path / "dev_bases", kind, None, 0)
     given = ["--clips", str(folder), "--bases", str(base_folder), "--dev", str(dev), "--out", str(out), "--jobs", "1"]
     assert pack.main([*given, "--dev-bases", str(tmp_path / "dev_bases"), "--size", "128"]) == 0
     layout = unpack.unpack(sorted(out.glob("pack-*.zip")), tmp_path / "data", 1)

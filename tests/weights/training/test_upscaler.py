@@ -226,7 +226,7 @@ def test_the_command_says_what_is_missing(tmp_path: Path, capsys: pytest.Capture
             main(arguments)
         assert message in capsys.readouterr().err
     with pytest.raises(ValueError, match="no clips"):
-        upscaler_pairs.prepare([tmp_path], [tmp_path], tmp_path / "c.npz")
+        upscaler_pairs.make_pairs([tmp_path], [tmp_path], tmp_path / "c.npz")
 
 
 def test_training_needs_no_encoder() -> None:

@@ -17,8 +17,8 @@ from weights.training.source_cache import (
     WireSources,
     clip_paths,
     main,
+    make_cache,
     packed,
-    prepare,
     through_the_codec,
     unpacked,
 )
@@ -42,7 +42,7 @@ def folder(person: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture(scope="module")
 def cache(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("cache") / "wire.npz"
-    prepare(folder, path, step=STEP, seed=1)
+    make_cache(folder, path, step=STEP, seed=1)
     return path
 
 
@@ -95,13 +95,13 @@ def test_a_clip_becomes_the_same_whatever_stands_before_it(folder: Path, cache: 
     alone = tmp_path / "alone"
     alone.mkdir()
     (alone / "b.mp4").write_bytes((folder / "b.mp4").read_bytes())
-    prepare(alone, tmp_path / "b.npz", step=STEP, seed=1)
+    make_cache(alone, tmp_path / "b.npz", step=STEP, seed=1)
     one, other = (WireSources.load(path, ["b"], 64) for path in (tmp_path / "b.npz", cache))
     assert (one.frames == other.frames).all() and (one.frame == other.frame).all()
 
 
 def test_sizes_and_qualities_vary(folder: Path, tmp_path: Path) -> None:
-    prepare(folder, tmp_path / "w.npz", step=1, limit=2)
+    make_cache(folder, tmp_path / "w.npz", step=1, limit=2)
     with np.load(tmp_path / "w.npz") as z:
         ends, data = z["ends"], z["data"]
     pictures = [unpacked(data[b:e]) for b, e in zip([0, *ends[:-1]], ends, strict=True)]
