@@ -60,7 +60,7 @@ class Coding:
     """False: each number in as many bits as its range in the clip needs."""
     predict: bool = True
     """False: every frame by itself."""
-    hold: float = HOLD
+    dead_zone: float = HOLD
     filtered: str = ""
     """`pose` or `all`: what goes through a One-Euro filter first."""
     step: int = 1
@@ -142,7 +142,7 @@ def quantised(numbers: Floats, coding: Coding) -> NDArray[np.int64]:
     """(T, D) integers."""
     integers: list[NDArray[np.int64]] = []
     for row in numbers:
-        integers.append(held(row, integers[-1] if integers else None, coding.hold))
+        integers.append(held(row, integers[-1] if integers else None, coding.dead_zone))
     return np.stack(integers)
 
 
@@ -251,9 +251,9 @@ def study(clips: Sequence[Recording], others: Sequence[Recording], progress: Pro
         "the codec": (full, Coding()),
         "without entropy coding": (full, Coding(entropy=False, predict=False)),
         "without PCA": (fitted("without PCA", directions=in_plane), Coding()),
-        "without prediction": (full, Coding(predict=False, hold=0.5)),
+        "without prediction": (full, Coding(predict=False, dead_zone=0.5)),
         "without contexts": (fitted("without contexts", edges=()), Coding()),
-        "without hold": (fitted("without hold", hold=0.5), Coding(hold=0.5)),
+        "without hold": (fitted("without hold", dead_zone=0.5), Coding(dead_zone=0.5)),
         "without importance": (fitted("without importance", importance=None), Coding()),
         "with One-Euro on pose": (full, Coding(filtered="pose")),
         "with One-Euro on all": (full, Coding(filtered="all")),

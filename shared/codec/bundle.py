@@ -85,11 +85,11 @@ def quantise(motions: Sequence[Motion | None], basis: MotionBasis) -> tuple[Moti
     return tuple(None if each is None else basis.motion(each) for each in _integers(motions, basis))
 
 
-def held(numbers: Numbers, before: NDArray[np.int64] | None, hold: float = HOLD) -> NDArray[np.int64]:
-    """(D,) integers of a frame's numbers, which stay what they were `before` unless that is wrong by over `hold`."""
+def held(numbers: Numbers, before: NDArray[np.int64] | None, dead_zone: float = HOLD) -> NDArray[np.int64]:
+    """(D,) integers of a frame's numbers, which stay what they were `before` unless that is wrong by over `dead_zone`."""
     rounded = np.clip(np.rint(numbers), -MAX_INTEGER, MAX_INTEGER)
     if before is not None:
-        rounded = np.where(np.abs(numbers - before) <= hold, before, rounded)
+        rounded = np.where(np.abs(numbers - before) <= dead_zone, before, rounded)
     return np.asarray(rounded, np.int64)
 
 

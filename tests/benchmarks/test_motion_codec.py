@@ -60,9 +60,9 @@ def test_the_header_is_the_codecs(basis: MotionBasis) -> None:
 def test_each_part_of_the_codec_saves_bytes(basis: MotionBasis) -> None:
     clips = [recording(basis)]
     whole = measure(basis, clips, Coding())
-    for coding in (Coding(entropy=False), Coding(predict=False), Coding(hold=0.5)):
+    for coding in (Coding(entropy=False), Coding(predict=False), Coding(dead_zone=0.5)):
         assert measure(basis, clips, coding).bytes_per_frame > whole.bytes_per_frame
-    assert measure(basis, clips, Coding(hold=0.5)).error_px < whole.error_px
+    assert measure(basis, clips, Coding(dead_zone=0.5)).error_px < whole.error_px
 
 
 def test_filtering_makes_less_tremble_and_more_wrong(basis: MotionBasis) -> None:
@@ -86,7 +86,7 @@ def test_numbers_are_held_within_bundles_and_across() -> None:
     assert (quantised(numbers, Coding()) == 0).all()
     numbers[FRAMES + 1 :] = 0.65
     assert (quantised(numbers, Coding())[FRAMES + 1 :] == 1).all()
-    assert (quantised(numbers, Coding(hold=0.5))[1:] == 1).all()
+    assert (quantised(numbers, Coding(dead_zone=0.5))[1:] == 1).all()
 
 
 def test_code_length_is_that_of_the_probabilities() -> None:

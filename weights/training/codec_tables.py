@@ -23,7 +23,7 @@ EDGES = (0.4, 0.8, 1.3)
 def with_tables(
     pose: Sequence[Floats],
     expression: Sequence[Floats],
-    hold: float,
+    dead_zone: float,
     edges_in_means: Sequence[float] = EDGES,
     **parts: Floats,
 ) -> MotionBasis:
@@ -40,7 +40,7 @@ def with_tables(
         for p, e in zip(pose, expression, strict=True)
     ]
     # A sender may skip every other frame, so both distances are counted.
-    bundles = np.concatenate([b for x in numbers for step in (1, 2) for b in _bundles(x[::step], hold)])
+    bundles = np.concatenate([b for x in numbers for step in (1, 2) for b in _bundles(x[::step], dead_zone)])
     differences = np.diff(bundles, axis=1)
     activity = np.clip(np.rint(UNIT / np.maximum(np.abs(differences).mean((0, 1)), 1e-3)), 1, 65535).astype(np.uint16)
     edges = np.rint(UNIT * np.array(edges_in_means)).astype(np.uint16)
@@ -61,11 +61,11 @@ def with_tables(
     )
 
 
-def _bundles(numbers: Floats, hold: float) -> Iterator[NDArray[np.int64]]:
+def _bundles(numbers: Floats, dead_zone: float) -> Iterator[NDArray[np.int64]]:
     """(1, FRAMES, D) integers of bundles of consecutive frames; one may begin at any frame."""
     integers: list[NDArray[np.int64]] = []
     for frame in numbers:
-        integers.append(held(frame, integers[-1] if integers else None, hold))
+        integers.append(held(frame, integers[-1] if integers else None, dead_zone))
     for first in range(0, len(numbers) - FRAMES + 1, FRAMES):
         yield np.stack(integers[first : first + FRAMES])[None]
 

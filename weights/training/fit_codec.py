@@ -57,7 +57,7 @@ def fit(
     canonical: FloatArray,
     importance: FloatArray | None = None,
     target_error: float = TARGET_ERROR,
-    hold: float = HOLD,
+    dead_zone: float = HOLD,
     directions: Floats | None = None,
     edges: Sequence[float] = EDGES,
     counts: Iterable[int] = COMPONENTS,
@@ -106,7 +106,7 @@ def fit(
         basis = with_tables(
             pose,
             expression,
-            hold,
+            dead_zone,
             edges,
             pose_mean=pose_mean,
             pose_steps=effect / pose_effects,
