@@ -25,7 +25,7 @@ from benchmarks.quality import find_clips
 from shared.call.report import report_path, write_report
 from shared.codec.bundle import HOLD, Bundle, BundleEncoder, held, quantise
 from shared.codec.motion_basis import MotionBasis
-from shared.codec.range_coder import TOTAL, FrequencyTable, contexts
+from shared.codec.range_coder import TOTAL, FrequencyTable, context_tables
 from shared.models.registry import load_basis, load_engine
 from shared.motion import FloatArray, Motion, keypoints
 from weights.training.data import read_frames
@@ -158,7 +158,7 @@ def coded_bytes(integers: NDArray[np.int64], basis: MotionBasis, coding: Coding)
     bits = code_length(integers[is_first], basis.intra_tables, basis.reach)
     if coding.predict:
         changes = np.diff(integers[: bundles * FRAMES].reshape(bundles, FRAMES, -1), axis=1)
-        context = contexts(changes, basis.activity, basis.context_edges)
+        context = context_tables(changes, basis.activity, basis.context_edges)
         for number, tables in enumerate(basis.inter_tables):
             chosen = context == number
             bits += code_length(changes, tables, basis.reach, chosen)

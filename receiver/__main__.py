@@ -31,7 +31,7 @@ from shared.desktop import DisplayError
 from shared.files import CALL, FILM, WAVE
 from shared.loading import INTERRUPTED
 from shared.models.engine import Engine, EngineError
-from shared.rendezvous.stun_server import helped_by
+from shared.rendezvous.stun_server import with_stun_of
 from shared.signalling.direct import CannotListen
 from shared.signalling.hello import Incompatible
 from shared.signalling.links import parse_server
@@ -220,7 +220,9 @@ async def _run(
             raise CannotSend(str(error)) from error
 
     if settings.rendezvous is not None:
-        settings = replace(settings, ice=await helped_by(settings.rendezvous, settings.ice, settings.https.trusting()))
+        settings = replace(
+            settings, ice=await with_stun_of(settings.rendezvous, settings.ice, settings.https.trusting())
+        )
     back = None if sending is None else send_back
     async with nullcontext() if settings.page is None else page(settings) as view:
         if view is not None and sending is not None:

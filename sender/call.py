@@ -27,7 +27,7 @@ from shared.codec.picture import Quality
 from shared.cores import Work, settle
 from shared.models.engine import NATIVE_SIZE, Engine
 from shared.models.registry import choose_device, draws_quickly, load_basis, load_engine, wire_hash
-from shared.rendezvous.stun_server import helped_by_link
+from shared.rendezvous.stun_server import with_stun_of_link
 from shared.signalling.hello import BASE, SOUND, Hello, SourceKind
 from shared.signalling.reconnect import calling, check_peer
 from shared.tasks import aside, watched
@@ -213,7 +213,7 @@ async def send_call(
         if takes_base:
             hello = replace(hello, capabilities={**hello.capabilities, BASE: 1})
         tls = settings.https.trusting()
-        ice = await helped_by_link(settings.peer, settings.ice, tls)
+        ice = await with_stun_of_link(settings.peer, settings.ice, tls)
         made = calling(settings.peer, hello, ice, state=settings.state, say=status.say, tls=tls)
         async with made as (link, theirs):
             both = receive is not None and theirs.role == "both"

@@ -143,7 +143,7 @@ class Contexts:
             self._before, self._mean, self._now = self._now, sum(self._now) // len(self._now), []
 
 
-def contexts(
+def context_tables(
     differences: NDArray[np.int64], activity: NDArray[np.uint16], edges: NDArray[np.uint16]
 ) -> NDArray[np.intp]:
     """(N, F, D) contexts of the differences of N bundles, F frames each: the same as one by one, but quick."""

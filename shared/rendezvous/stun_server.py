@@ -128,7 +128,7 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-async def helped_by(server: str, ice: IceSettings, tls: ssl.SSLContext | None = None) -> IceSettings:
+async def with_stun_of(server: str, ice: IceSettings, tls: ssl.SSLContext | None = None) -> IceSettings:
     """The settings with the STUN server of a rendezvous server, `https://HOST`, where they name none.
 
     `tls` says whose certificates to trust; None: those that the system trusts. A STUN server that does not answer is
@@ -154,13 +154,13 @@ async def helped_by(server: str, ice: IceSettings, tls: ssl.SSLContext | None = 
     return replace(ice, stun=f"stun:{host}:{port}")
 
 
-async def helped_by_link(peer: str, ice: IceSettings, tls: ssl.SSLContext | None = None) -> IceSettings:
+async def with_stun_of_link(peer: str, ice: IceSettings, tls: ssl.SSLContext | None = None) -> IceSettings:
     """The same for a join link; other links come with no server."""
     try:
         link = None if peer == BY_HAND else parse_link(peer)
     except SignallingError:
         return ice
-    return await helped_by(link.server, ice, tls) if isinstance(link, RoomLink) else ice
+    return await with_stun_of(link.server, ice, tls) if isinstance(link, RoomLink) else ice
 
 
 async def _stun_port(base: str, tls: ssl.SSLContext | None) -> int | None:

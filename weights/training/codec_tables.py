@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from shared.codec.bundle import held
 from shared.codec.motion_basis import MotionBasis
-from shared.codec.range_coder import TOTAL, UNIT, contexts
+from shared.codec.range_coder import TOTAL, UNIT, context_tables
 
 Floats = NDArray[np.float64]
 
@@ -44,7 +44,7 @@ def with_tables(
     differences = np.diff(bundles, axis=1)
     activity = np.clip(np.rint(UNIT / np.maximum(np.abs(differences).mean((0, 1)), 1e-3)), 1, 65535).astype(np.uint16)
     edges = np.rint(UNIT * np.array(edges_in_means)).astype(np.uint16)
-    context = contexts(differences, activity, edges)
+    context = context_tables(differences, activity, edges)
     integers = np.rint(np.concatenate(numbers)).astype(np.int64)
     return MotionBasis(
         **{name: array.astype(np.float32) for name, array in parts.items()},

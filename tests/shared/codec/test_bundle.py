@@ -18,7 +18,7 @@ from shared.codec.bundle import (
     quantise,
 )
 from shared.codec.motion_basis import MAX_INTEGER, MotionBasis
-from shared.codec.range_coder import Contexts, contexts
+from shared.codec.range_coder import Contexts, context_tables
 from shared.motion import Motion
 
 BASIS = make_basis()
@@ -76,7 +76,7 @@ def test_a_header_has_seven_bytes_and_nine_at_a_rare_frame_rate(basis: MotionBas
 def test_contexts_number_by_number_are_those_of_all_at_once() -> None:
     differences = np.random.default_rng(0).integers(-9, 10, (5, 4, 8))
     activity, edges = np.array([3, 9, 16, 40, 1, 16, 7, 100], np.uint16), np.array([20, 60, 90], np.uint16)
-    expected = contexts(differences, activity, edges)
+    expected = context_tables(differences, activity, edges)
     assert set(expected.flat) == {0, 1, 2, 3}
     for bundle, wanted in zip(differences, expected, strict=True):
         one_by_one = Contexts(activity.tolist(), edges.tolist())

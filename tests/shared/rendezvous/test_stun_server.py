@@ -13,7 +13,7 @@ from aioice import stun
 from shared.rendezvous import __main__
 from shared.rendezvous.rooms import room_code
 from shared.rendezvous.server import RendezvousServer
-from shared.rendezvous.stun_server import StunServer, helped_by, helped_by_link
+from shared.rendezvous.stun_server import StunServer, with_stun_of, with_stun_of_link
 from shared.signalling.direct import CannotListen
 from shared.signalling.links import BY_HAND, RoomLink
 from shared.transport.ice import IceSettings, seen_as
@@ -91,14 +91,14 @@ async def test_who_names_no_stun_server_takes_the_rendezvous_servers() -> None:
         link = str(RoomLink(server.url, "", room_code("a"), bytes(16)))
         own, none = IceSettings("stun:stun.example:3478"), IceSettings()
         relayed = IceSettings.parse(turn="turn:ann:s@relay.example", relay_only=True)
-        assert await helped_by(server.url, none) == none  # it has none
+        assert await with_stun_of(server.url, none) == none  # it has none
         server.stun_port = stun_server.port
         found = IceSettings(f"stun:127.0.0.1:{stun_server.port}")
-        assert await helped_by(server.url, none) == await helped_by_link(link, none) == found
-        assert await helped_by(server.url, own) == own
-        assert await helped_by(server.url, relayed) == relayed  # nobody learns of this machine but the relay
+        assert await with_stun_of(server.url, none) == await with_stun_of_link(link, none) == found
+        assert await with_stun_of(server.url, own) == own
+        assert await with_stun_of(server.url, relayed) == relayed  # nobody learns of this machine but the relay
         for peer in (BY_HAND, f"{server.url}/join/token", "nonsense"):
-            assert await helped_by_link(peer, none) == none
+            assert await with_stun_of_link(peer, none) == none
 
 
 async def test_one_that_does_not_answer_is_left_out_and_said(caplog: pytest.LogCaptureFixture) -> None:
@@ -106,7 +106,7 @@ async def test_one_that_does_not_answer_is_left_out_and_said(caplog: pytest.LogC
         silent.bind(("127.0.0.1", 0))
         async with RendezvousServer("127.0.0.1", 0) as server:
             server.stun_port = silent.getsockname()[1]
-            assert await helped_by(server.url, IceSettings()) == IceSettings()
+            assert await with_stun_of(server.url, IceSettings()) == IceSettings()
     assert f"(UDP port {server.stun_port}) does not answer" in caplog.text
 
 
@@ -122,7 +122,7 @@ async def test_a_server_that_names_nonsense_helps_nobody(named: str) -> None:
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        assert await helped_by(f"http://127.0.0.1:{runner.addresses[0][1]}", IceSettings()) == IceSettings()
+        assert await with_stun_of(f"http://127.0.0.1:{runner.addresses[0][1]}", IceSettings()) == IceSettings()
     finally:
         await runner.cleanup()
 
@@ -130,8 +130,8 @@ async def test_a_server_that_names_nonsense_helps_nobody(named: str) -> None:
 async def test_a_server_that_is_not_there_is_no_hindrance() -> None:
     async with RendezvousServer("127.0.0.1", 0) as server:
         url = server.url
-    assert await helped_by(url, IceSettings()) == IceSettings()
-    assert await helped_by("nonsense", IceSettings()) == IceSettings()
+    assert await with_stun_of(url, IceSettings()) == IceSettings()
+    assert await with_stun_of("nonsense", IceSettings()) == IceSettings()
 
 
 async def test_the_programs_say_where_they_listen(capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,7 +144,7 @@ async def test_the_programs_say_where_they_listen(capsys: pytest.CaptureFixture[
     port = int(said.partition("UDP port ")[2].partition(":")[0])
     url = said.partition("--rendezvous ")[2].split()[0]
     assert url.endswith(f":{port}")
-    assert await helped_by(url, IceSettings()) == IceSettings(f"stun:127.0.0.1:{port}")
+    assert await with_stun_of(url, IceSettings()) == IceSettings(f"stun:127.0.0.1:{port}")
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
 
