@@ -57,7 +57,7 @@ def main() -> None:
     )
     context = LoggingStudio(NotDrawing(load_engine(args.engine, draws=False)), load_basis(args.engine), Bicubic())
     with args.log.open("a", encoding="ascii") as log:
-        object.__setattr__(context, "log", log)  # a studio does not change but for this
+        object.__setattr__(context, "log", log)  # a context does not change but for this
         asyncio.run(interruptible(Receiver(settings, context, StatusLine()).run()))
 
 

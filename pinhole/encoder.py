@@ -152,7 +152,7 @@ class _Frames(Capture):
 
 
 def write_call(half: CallEncoder, hello: Hello, frames: Iterable[NDArray[np.uint8]]) -> bytes:
-    """A whole call file, as `sender.call_recording` writes it. Raises NoFaceError, and ValueError for what is no picture."""
+    """A call file, as `sender.call_recording` writes it. Raises NoFaceError, and ValueError for what is no picture."""
     half.accept_base(True)
     stream = BytesIO()
     file, stamp = CallStream(stream, hello), 0.0

@@ -27,10 +27,10 @@ logger = logging.getLogger(__name__)
 
 
 class CallRegistry:
-    """The passes, the calls that can be resumed, and the file."""
+    """The tokens, the calls that can be resumed, and the file."""
 
     def __init__(self, settings: ReceiverSettings, answer: Callable[[Hello, str, str], Awaitable[Answer]]) -> None:
-        """`answer` takes a call of before this program was started again: hello, SDP and pass of its sender.
+        """`answer` takes a call of before this program was started again: hello, SDP and token of its sender.
 
         Raises StateError and PrivateFileError.
         """
@@ -58,7 +58,7 @@ class CallRegistry:
         port: int | None = None,
         refresh: Callable[[], None] = lambda: None,
     ) -> None:
-        """The door is open: tells it with `invite`, now and whenever there is a new link, or no link any more.
+        """Callers are listened for: tells it with `invite`, now and whenever there is a new link, or no link any more.
 
         `refresh` is called while nothing is heard from a caller: this machine's network may have been gone. Raises
         PrivateFileError.

@@ -1,4 +1,4 @@
-"""What tests of the page share: a call on a stage, with pictures of a person, sound and figures that are known."""
+"""What tests of the page share: a call on a web view, with pictures of a person, sound and figures that are known."""
 
 from __future__ import annotations
 

@@ -32,7 +32,8 @@ class Listening:
     """It listens; `url` once it does."""
 
     def __init__(
-        self, context: ReceiverContext, capsys: pytest.CaptureFixture[str], out: Path | None = None, report: Path | None = None,
+        self, context: ReceiverContext, capsys: pytest.CaptureFixture[str], out: Path | None = None,
+        report: Path | None = None,
         **more: Any,
     ) -> None:  # fmt: skip
         self.status = Texts()

@@ -151,10 +151,10 @@ def nothing_but_keys(folder: Path) -> None:
 
 def test_the_search_finds_what_is_kept() -> None:
     half = outgoing_half()
-    assert "OutgoingHalf" in alive()
+    assert "CallEncoder" in alive()
     holder: Any = {"a": [(np.zeros((4, 4, 3)), {"b": bytes(2000)})]}
     assert pictures_within(holder) == 2
     assert not pictures_within(Place())
     del half
     gc.collect()
-    assert "OutgoingHalf" not in alive()
+    assert "CallEncoder" not in alive()

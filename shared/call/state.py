@@ -31,7 +31,7 @@ class ReceiverState:
     """What a receiver keeps."""
 
     invitation: str | None = None
-    """The pass in the link it printed."""
+    """The token in the link it printed."""
     calls: tuple[str, ...] = ()
     """Passes of the calls that can be resumed."""
     room: str | None = None

@@ -86,7 +86,7 @@ def quantise(motions: Sequence[Motion | None], basis: MotionBasis) -> tuple[Moti
 
 
 def held(numbers: Numbers, before: NDArray[np.int64] | None, dead_zone: float = HOLD) -> NDArray[np.int64]:
-    """(D,) integers of a frame's numbers, which stay what they were `before` unless that is wrong by over `dead_zone`."""
+    """(D,) integers of a frame's numbers, which stay what they were `before` unless wrong by over `dead_zone`."""
     rounded = np.clip(np.rint(numbers), -MAX_INTEGER, MAX_INTEGER)
     if before is not None:
         rounded = np.where(np.abs(numbers - before) <= dead_zone, before, rounded)

@@ -32,7 +32,7 @@ class _ResumableCall:
 
 
 class ResumableCalls:
-    """The calls that can be resumed, each by its pass."""
+    """The calls that can be resumed, each by its token."""
 
     def __init__(self, tokens: AccessTokens, ice: IceSettings, on_quiet: Callable[[], None] = lambda: None) -> None:
         """`on_quiet` is called again and again while nothing is heard from a caller."""
@@ -51,16 +51,16 @@ class ResumableCalls:
         self._tokens.restore(self._doors)
 
     def admit(self, mine: Hello, theirs: Hello, call: str | None = None) -> str:
-        """The pass of a call that is about to begin: `begin` and `end`, or `end` alone, follow.
+        """The token of a call that is about to begin: `begin` and `end`, or `end` alone, follow.
 
-        `call`: the pass that it has already.
+        `call`: the token that it has already.
         """
         admitted = self._tokens.admit(lambda hello, sdp: self._resume(admitted, hello, sdp), call)
         self._calls[admitted] = _ResumableCall(mine, theirs)
         return admitted
 
     def begin(self, peer: Peer, call: str | None, *, resumed: bool = False) -> ResumingLink:
-        """The link of a call whose first connection is open; without a pass it ends with that.
+        """The link of a call whose first connection is open; without a token it ends with that.
 
         `resumed`: the caller was in the call before this program was started again.
         """
@@ -74,7 +74,7 @@ class ResumableCalls:
         return link
 
     def end(self, call: str | None) -> None:
-        """The call is over: its pass holds no longer.
+        """The call is over: its token holds no longer.
 
         A call of before this program was started again is still waited for if its caller did not connect.
         """

@@ -129,7 +129,7 @@ class SignallingServer:
 
     @property
     def token(self) -> str:
-        """What opens the door to a new call; empty if no further call is taken."""
+        """What a new call is made with; empty if no further call is taken."""
         return self._tokens.invitation or ""
 
     @property
@@ -211,7 +211,7 @@ async def listen(
     tls: ssl.SSLContext | None = None,
     limiter: ConnectionLimiter | None = None,
 ) -> None:
-    """Has a web application listen, behind a door. Raises CannotListen."""
+    """Has a web application listen, behind a connection limiter. Raises CannotListen."""
     try:
         await open_site(application, host, port, tls, ConnectionLimiter() if limiter is None else limiter)
     except OSError as error:

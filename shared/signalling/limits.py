@@ -134,7 +134,7 @@ class _Guarded(asyncio.Protocol):
 
 
 class _Site(web.TCPSite):
-    """Listens behind a door."""
+    """Listens behind a connection limiter."""
 
     def __init__(
         self, runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None, limiter: ConnectionLimiter
@@ -172,7 +172,7 @@ def runner(app: web.Application) -> web.AppRunner:
 async def open_site(
     run: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None, limiter: ConnectionLimiter
 ) -> None:
-    """Has an application listen behind a door. Raises OSError."""
+    """Has an application listen behind a connection limiter. Raises OSError."""
     await run.setup()
     await _Site(run, host, port, tls, limiter).start()
 

@@ -31,7 +31,7 @@ class DirectLink:
     """HOST:PORT, for errors."""
 
     def with_pass(self, resume: str) -> DirectLink:
-        """The link by which a call is resumed. Raises SignallingError if the pass cannot stand in one."""
+        """The link by which a call is resumed. Raises SignallingError if the token cannot stand in one."""
         if not is_token(resume):
             raise SignallingError("the receiver's answer cannot be understood: it has no pass for the call")
         return DirectLink(self.url.rpartition("/")[0] + "/" + resume, self.place)
@@ -51,7 +51,7 @@ class RoomLink:
     key: bytes = field(repr=False)
 
     def with_pass(self, resume: str) -> RoomLink:
-        """The link by which a call is resumed. Raises SignallingError if the pass is no key."""
+        """The link by which a call is resumed. Raises SignallingError if the token is no key."""
         return RoomLink(self.server, self.place, self.room, token_key(resume))
 
     def __str__(self) -> str:
@@ -111,7 +111,7 @@ def _key(fragment: str) -> bytes:
 
 
 def token_key(text: str) -> bytes:
-    """A pass (`passes.new_pass`) as the key that it is in a room. Raises SignallingError if it is none."""
+    """A token (`tokens.new_pass`) as the key that it is in a room. Raises SignallingError if it is none."""
     key = _decoded(text)
     if len(key) != KEY_BYTES:
         raise SignallingError("the receiver's answer cannot be understood: it has no pass for the call")

@@ -31,7 +31,7 @@ class Answer(NamedTuple):
     hello: Hello
     sdp: str
     resume: str | None = None
-    """The pass by which the sender resumes the call; secret."""
+    """The token by which the sender resumes the call; secret."""
 
 
 class Busy(Exception):
@@ -110,7 +110,7 @@ def read_answer(
 ) -> tuple[Hello, str]:
     """The receiver's hello and SDP, from bytes nobody has looked at.
 
-    `on_pass` is told the pass by which the call can be resumed, if there is one. Raises SignallingError if it refused,
+    `on_pass` is told the token by which the call can be resumed, if there is one. Raises SignallingError if it refused,
     does not fit, or is no receiver; `place` says where the bytes came from.
     """
     try:

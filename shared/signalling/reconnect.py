@@ -70,7 +70,7 @@ async def meet(
 
 
 def resume_link(peer: str, resume: str) -> str:
-    """The link that resumes a call made by the link `peer`. Raises SignallingError if the pass is none."""
+    """The link that resumes a call made by the link `peer`. Raises SignallingError if the token is none."""
     return str(parse_link(peer).with_pass(resume))
 
 
@@ -148,13 +148,13 @@ async def _first(caller: Caller, resumed: bool, state: Path | None) -> ResumingL
 
 
 class Caller:
-    """Makes connections to one receiver, the later ones by the pass that the first one yielded."""
+    """Makes connections to one receiver, the later ones by the token that the first one yielded."""
 
     def __init__(
         self, link: str, hello: Hello, ice: IceSettings, *, by_hand: bool = False, tls: ssl.SSLContext | None = None
     ) -> None:
         self.resumes = False
-        """Whether the receiver has given a pass: an older one gives none, and nobody does by hand."""
+        """Whether the receiver has given a token: an older one gives none, and nobody does by hand."""
         self.on_link: Callable[[str], None] = lambda link: None
         """Called with the link that resumes the call, once it is known."""
         self.theirs: Hello | None = None

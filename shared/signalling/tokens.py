@@ -22,12 +22,12 @@ INVITATION_SECONDS = 24 * 3600.0
 """That an invitation holds which nobody uses: its link may lie about in a chat for ever. By the clock on the wall, so
 that the night of a sleeping laptop counts, and also while this program was not running."""
 _REMEMBERED = 32
-"""Spent passes kept, so that who comes with one learns why it does not hold."""
+"""Spent tokens kept, so that who comes with one learns why it does not hold."""
 LOOK_SECONDS = 30.0
 
 
 class TokenRejected(Exception):
-    """A pass that opens nothing now. `status` is HTTP's, the text one sentence; 403 and 410 are for good."""
+    """A token that opens nothing now. `status` is HTTP's, the text one sentence; 403 and 410 are for good."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -35,7 +35,7 @@ class TokenRejected(Exception):
 
 
 def new_token() -> str:
-    """A random pass: 128 bits as 22 letters, digits, - and _."""
+    """A random token: 128 bits as 22 letters, digits, - and _."""
     return secrets.token_urlsafe(16)
 
 
@@ -45,7 +45,7 @@ def is_access_token(value: object) -> bool:
 
 
 class AccessTokens:
-    """The passes of one receiver. All comparisons take the same time whatever was offered."""
+    """The tokens of one receiver. All comparisons take the same time whatever was offered."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class AccessTokens:
         self._clock = clock
         self._spent: deque[str] = deque(maxlen=_REMEMBERED)
         self.invitation: str | None = invitation or new_token()
-        """What opens the door to a new call; None: no further call is taken."""
+        """What a new call is made with; None: no further call is taken."""
         self.invited_at = clock() if invitation is None or invited_at is None else invited_at
         """When it was made, in seconds of the clock."""
         if self._too_old():
@@ -81,17 +81,17 @@ class AccessTokens:
 
     @property
     def calls(self) -> tuple[str, ...]:
-        """The passes of the calls that can be resumed."""
+        """The tokens of the calls that can be resumed."""
         return tuple(self._calls)
 
     @property
     def known(self) -> tuple[str, ...]:
-        """All passes that somebody may rightly believe to have, spent ones included."""
+        """All tokens that somebody may rightly believe to have, spent ones included."""
         self.look()
         return (*([] if self.invitation is None else [self.invitation]), *self._calls, *self._spent)
 
     def find(self, offered: str) -> OnOffer | None:
-        """What answers who comes with this pass: None is for the invitation. Raises TokenRejected."""
+        """What answers who comes with this token: None is for the invitation. Raises TokenRejected."""
         self.look()
         if self.invitation is not None and _same(offered, self.invitation):
             if self._pending is not None:
@@ -106,7 +106,7 @@ class AccessTokens:
         raise TokenRejected(403, "the token is not the receiver's: copy the whole join URL again")
 
     def admit(self, on_resume: OnOffer, call: str | None = None) -> str:
-        """The pass of a call that is about to begin: `begin` or `end` is to follow. `call`: the one it has already."""
+        """The token of a call that is about to begin: `begin` or `end` is to follow. `call`: the one it has already."""
         if call is None:
             call = self._pending = new_token()
         self._calls[call] = on_resume
@@ -137,7 +137,7 @@ class AccessTokens:
             self.on_change()
 
     def restore(self, calls: Mapping[str, OnOffer]) -> None:
-        """Takes in the passes of calls of before this program was started again, with what answers their callers."""
+        """Takes in the tokens of calls of before this program was started again, with what answers their callers."""
         self._calls.update(calls)
 
     def _invite_another(self) -> None:

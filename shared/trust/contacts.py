@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 
 MOST = 1000
-"""Acquaintances kept. Then those without a name whose words were never compared go first, the longest unseen first."""
+"""Contacts kept. Then those without a name whose words were never compared go first, the longest unseen first."""
 MOST_CHARACTERS = 40
 """Of a name."""
 
@@ -23,7 +23,7 @@ _VERSION = 1
 
 
 class Damaged(ValueError):
-    """What was read does not hold acquaintances."""
+    """What was read does not hold contacts."""
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ HEADERS = {
 
 
 class PageServer:
-    """Serves a stage to browsers. `async with` starts and stops it."""
+    """Serves a web view to browsers. `async with` starts and stops it."""
 
     def __init__(self, host: str, port: int, view: WebView, https: Https | None = None) -> None:
         """Port 0 takes any free one. Raises OSError if a certificate is given that is none."""
@@ -188,7 +188,7 @@ class PageServer:
 
 @asynccontextmanager
 async def page(settings: ReceiverSettings) -> AsyncIterator[WebView]:
-    """A stage that browsers see as long as the block lasts; its address is printed. Raises CannotListen."""
+    """A web view that browsers see as long as the block lasts; its address is printed. Raises CannotListen."""
     assert settings.page is not None
     view = WebView(Viewers(), sound=settings.audio)
     async with PageServer(settings.page_host, settings.page, view, settings.https) as server:

@@ -118,7 +118,7 @@ async def served(request: web.Request) -> web.Response:
 
 @pytest.fixture
 async def site() -> AsyncIterator[tuple[ConnectionLimiter, int]]:
-    """A server behind a door that lets two in; the door and its port."""
+    """A server behind a limiter that lets two in; the limiter and its port."""
     app, limiter = web.Application(), ConnectionLimiter(most=2, each=2)
     app.router.add_get("/", served)
     run = runner(app)

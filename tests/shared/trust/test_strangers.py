@@ -45,7 +45,7 @@ def limiter(monkeypatch: pytest.MonkeyPatch) -> ConnectionLimiter:
     """Of the servers that are made after it."""
     made = ConnectionLimiter()
     for module in (direct, page_server):
-        monkeypatch.setattr(module, "Door", lambda *_: made)
+        monkeypatch.setattr(module, "ConnectionLimiter", lambda *_: made)
     return made
 
 
