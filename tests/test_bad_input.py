@@ -272,7 +272,7 @@ async def test_a_sender_of_garbage_is_sent_away(
     for n in range(200):  # of random pieces, half could be the first of a picture
         peer.send(channel, chance.bytes(1 + 7 * n % 300))
     with pytest.raises(TooManyErrors, match="the sender sent 51 malformed messages"):
-        await asyncio.wait_for(receiver.settings, 30)
+        await asyncio.wait_for(receiver.call, 30)
     await peer.close()
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["malformed"] >= 51
@@ -294,10 +294,10 @@ async def test_a_sender_of_pictures_that_are_none_is_sent_away(
             except LinkClosed:
                 break
             await asyncio.sleep(0.03)
-            if receiver.settings.done():
+            if receiver.call.done():
                 break
         with pytest.raises(TooManyErrors, match="a WebP picture is one RIFF file"):
-            await receiver.settings
+            await receiver.call
     await peer.close()
 
 
@@ -327,7 +327,7 @@ async def test_a_video_without_a_face_is_a_call(
     wall = write_clip(tmp_path / "wall.mp4", [np.full((240, 320, 3), 90 + n, np.uint8) for n in range(25)])
     receiver = Listening(context, capsys, tmp_path / "o.mp4", tmp_path / "r.json")
     sent = await asyncio.wait_for(send_call(SenderSettings(await receiver.url(), str(wall), device="cpu")), 30)
-    shown = await asyncio.wait_for(receiver.settings, 30)
+    shown = await asyncio.wait_for(receiver.call, 30)
     assert any("no face at the other end" in text for text in receiver.status.texts)
     assert (sent["sources_sent"], shown["frames_shown"], shown["malformed"]) == (0, 0, 0)
     assert sent["ended"] == "this side ended the call"

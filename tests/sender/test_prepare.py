@@ -87,7 +87,7 @@ def test_what_went_well_is_open_until_it_is_given_back(opened: tuple[Camera, Mic
     assert all(each.closed.is_set() for each in opened)
 
 
-@pytest.mark.parametrize("step", ["open_sound", "load_engine", "affordable", "OutgoingSettings", "load_basis", "Hello"])
+@pytest.mark.parametrize("step", ["open_sound", "load_engine", "affordable", "EncoderSettings", "load_basis", "Hello"])
 def test_what_was_opened_before_something_failed_is_closed(
     opened: tuple[Camera, Microphone], step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
