@@ -10,6 +10,8 @@ degrees, log scale and shifts (in heads) in SHIFT; deformations are the head's o
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -45,9 +47,7 @@ class TrajectoryGenerator(nn.Module):
         self.label = nn.Embedding(LABEL_COUNT, _LABEL)
         code = _IDENTITY + _LABEL + NOISE
         self.first = nn.Linear(code, _WIDTHS[0] * 4)
-        self.unfold = nn.ModuleList(
-            nn.ConvTranspose1d(a, b, 4, 2, 1) for a, b in zip(_WIDTHS, _WIDTHS[1:], strict=False)
-        )
+        self.unfold = nn.ModuleList(nn.ConvTranspose1d(a, b, 4, 2, 1) for a, b in itertools.pairwise(_WIDTHS))
         self.gains = nn.ModuleList(nn.Linear(code, 2 * width) for width in _WIDTHS[1:])
         self.out = nn.Conv1d(_WIDTHS[-1], POSE + COMPONENTS, 5, 1, 2)
 
