@@ -5,7 +5,8 @@ but over motion where they generate pixels: label, identity and noise become a s
 convolutions unfold in time. The engine draws the trajectory, so it is the same person by construction.
 
 A trajectory is (B, POSE + 3K, STEPS): what changes since its beginning, zero in its first step. Turns count in TURN
-degrees, log scale and shifts (in heads) in SHIFT; deformations are the head's own, turned back to the front.
+degrees, log scale and shifts (in heads) in SHIFT, deformations in BEND; these are the head's own, turned back to the
+front.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ POSE = 6
 STEPS = 32
 """Steps of a trajectory from its beginning to the apex, as the frames of the paper's videos."""
 NOISE = 8
-TURN, SHIFT = 10.0, 0.1
+TURN, SHIFT, BEND = 10.0, 0.1, 0.1
 COMPONENTS = 24
 """Of deformations, which the generator mixes: 28 keypoints do not move one by one."""
 _IDENTITY, _LABEL = 32, 24

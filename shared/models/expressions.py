@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from shared.models.engine import load_strictly
-from shared.models.expression_network import NOISE, POSE, SHIFT, STEPS, TURN, TrajectoryGenerator
+from shared.models.expression_network import BEND, NOISE, POSE, SHIFT, STEPS, TURN, TrajectoryGenerator
 from shared.models.registry import locate
 from shared.motion import FloatArray, Motion, rotation_matrix
 
@@ -80,7 +80,7 @@ def identity_of(motion: Motion, canonical: FloatArray) -> FloatArray:
 
 def changed(motion: Motion, step: FloatArray) -> Motion:
     """A motion with (POSE + 3K,) changes of a trajectory's step added."""
-    pose, deformation = step[:POSE], step[POSE:].reshape(-1, 3)
+    pose, deformation = step[:POSE], BEND * step[POSE:].reshape(-1, 3)
     rotation = motion.rotation + TURN * pose[:3]
     own = motion.expression @ rotation_matrix(motion.rotation) + deformation
     return Motion(
@@ -97,4 +97,4 @@ def change_between(start: Motion, later: Motion) -> FloatArray:
     scale = np.log(later.scale / start.scale) / SHIFT
     turn = (later.rotation - start.rotation) / TURN
     own = later.expression @ rotation_matrix(later.rotation) - start.expression @ rotation_matrix(start.rotation)
-    return np.concatenate([turn, [scale], shift, own.reshape(-1)]).astype(np.float32)
+    return np.concatenate([turn, [scale], shift, own.reshape(-1) / BEND]).astype(np.float32)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.models.expression_network import POSE, SHIFT, STEPS, TURN
+from shared.models.expression_network import BEND, POSE, SHIFT, STEPS, TURN
 from shared.models.expressions import LABELS, change_between
 from shared.motion import FloatArray, Motion, rotation_matrix
 from weights.training.expression_motions import ClipMotions
@@ -155,7 +155,7 @@ class Performances:
         side = chance.choice([-1.0, 1.0], 2)
         head = np.array([side[0] * aside / TURN, down / TURN, side[1] * lean / TURN, nearer / SHIFT, 0.0, 0.0])
         moved = np.outer(head * chance.uniform(0.3, 1.3), _profile(chance)) + drift
-        return np.concatenate([moved, change.T]).astype(np.float32)
+        return np.concatenate([moved, change.T / BEND]).astype(np.float32)
 
     def _identity(self, clip: ClipMotions, own: FloatArray, chance: np.random.Generator) -> FloatArray:
         canonical = clip.canonical.reshape(-1)

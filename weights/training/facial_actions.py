@@ -27,7 +27,7 @@ UNITS: dict[int, dict[str, float]] = {
     1: {"inner brow": 1.0},
     2: {"outer brow": 1.0},
     4: {"inner brow": -1.0, "outer brow": -0.5, "brows apart": -1.0},
-    5: {"lids apart": 1.0},
+    5: {"lids apart": 1.2, "lower lid": -0.7},
     6: {"lower lid": 0.8, "lids apart": -0.3},
     7: {"lower lid": 0.6, "lids apart": -0.4},
     9: {"nostrils": 1.0, "upper lip": 0.7, "inner brow": -0.5, "lower lid": 0.5},
