@@ -80,18 +80,18 @@ class Recorder:
 
     def __init__(
         self, path: str | Path, fps: float, size: int | tuple[int, int], sound: bool = False,
-        origin: str = "",
+        origin: str = "", title: str = "Pinhole call",
     ) -> None:  # fmt: skip
         """`size`: side of the square pictures, or (width, height); both even. The file appears with the first frame.
 
         `sound`: whether it has a track of sound, which is for `write_sound`. `origin`: what to say in the metadata of
-        where the pictures come from.
+        where the pictures come from. `title`: the film's, in the metadata.
 
         Raises RecordError if the place cannot be written or the size cannot be coded.
         """
         self.path = Path(path)
         self.frames = 0
-        self._comment = COMMENT + origin
+        self._comment, self._title = COMMENT + origin, title
         self._width, self._height = (size, size) if isinstance(size, int) else size
         self._rate = Fraction(fps).limit_denominator(1001)
         self._part: PartFile | None = None
@@ -199,7 +199,7 @@ class Recorder:
         options = {"movflags": FLAGS, "flush_packets": "1"}
         self._part = PartFile(self.path)
         container = create_media(self._part.path, "mp4", options)
-        container.metadata["title"] = "Pinhole call"
+        container.metadata["title"] = self._title
         container.metadata["comment"] = self._comment
         stream = container.add_stream("libx264", rate=self._rate)
         stream.width, stream.height, stream.pix_fmt = self._width, self._height, "yuv420p"
