@@ -69,7 +69,7 @@ class TrajectoryGenerator(nn.Module):
 class TrajectoryDiscriminator(nn.Module):
     """Trajectories to one score each: whether such a person shows such an expression like this."""
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(self, width: int = 32) -> None:
         super().__init__()
         inputs = 2 * (POSE + 3 * KEYPOINTS)  # where everything is, and how it moves
         self.layers = nn.Sequential(

@@ -26,7 +26,7 @@ makes trajectories of the labelled parts and of the facial action coding system,
 against a discriminator (minutes). It can be stopped and started again, and goes on where it was. Then copy
 expression.safetensors from that folder to weights/, and run `python -m weights.catalogue`.
 """
-STEPS, EVERY = 12_000, 500
+STEPS, EVERY = 10_000, 500
 SHOWN_TIMES, SAID = 40, 6_000
 """Examples made of each labelled part of a clip, and of the facial action coding system."""
 FRAMES_BETWEEN = 5

@@ -23,6 +23,8 @@ HELD_OUT = ("q039", "q043", "q044", "p072", "p169")
 """People that the embedded weights have not seen: all six labels, as measured in docs/expressions.md."""
 _UPPER = (1, 2, 4, 5, 6, 7)
 """Action units of brows and eyes, which come a little before or after those of the mouth."""
+_OPEN = ("happiness", "surprise", "fear")
+"""Expressions that an open mouth belongs to."""
 _HEAD: dict[str, tuple[float, float, float, float]] = {
     "happiness": (-1.0, 0.0, 3.0, 0.0), "sadness": (6.0, 2.0, 3.0, 0.0), "surprise": (-3.0, 0.0, 0.0, -0.02),
     "anger": (3.0, 0.0, 0.0, 0.02), "disgust": (-2.0, 4.0, 2.0, -0.01), "fear": (-3.0, 2.0, 0.0, -0.03),
@@ -94,7 +96,7 @@ class Performances:
         if not self._free:
             raise ValueError("every clip is labelled: faces that show nothing in particular are needed, too")
         self._own = {name: own_deformations(clip.vectors) for name, clip in self._clips.items()}
-        measured = {name: measures(clip.faces) for name, clip in self._clips.items()}
+        self._measured = measured = {name: measures(clip.faces) for name, clip in self._clips.items()}
         self.actions = Actions.fit(
             (measured[name][clip.seen], self._own[name][clip.seen]) for name, clip in self._clips.items()
         )
@@ -125,8 +127,9 @@ class Performances:
             start, aim = own[row.start], own[row.apex]
         else:
             first, after = sorted((row.start, min(row.apex, last)))
-            middle = np.median(own[first : after + 1], axis=0)
-            aim = middle + 0.5 * (own[chance.integers(first, after + 1)] - middle)
+            frames = first + np.flatnonzero(self._telling(row, first, after))
+            middle = np.median(own[frames], axis=0)
+            aim = middle + 0.5 * (own[chance.choice(frames)] - middle)
             start = self._common + 0.5 * self._oddity(chance)
         change = _profile(chance)[:, None] * (aim - start)
         return row.label, self._identity(clip, start, chance), self._with_head(row.label, change, chance)
@@ -164,6 +167,11 @@ class Performances:
     def _oddity(self, chance: np.random.Generator) -> FloatArray:
         """How far somebody's resting face is from everybody's."""
         return np.asarray(self._neutral[self._free[chance.integers(len(self._free))]] - self._common, np.float32)
+
+    def _telling(self, row: Row, first: int, after: int) -> NDArray[np.bool_]:
+        """(frames,) where the mouth is not open only because somebody talks; of some expressions it is a part."""
+        apart = self._measured[row.file][first : after + 1, MEASURES.index("lips apart")]
+        return np.asarray((apart <= np.median(apart)) | (row.label in _OPEN))
 
     def _rest(self, name: str, measured: NDArray[np.float64]) -> FloatArray:
         """(3K,) of a face that shows nothing: the median while the lips are nearest to each other."""

@@ -73,7 +73,7 @@ class ExpressionTrainer:
         self._weight = torch.cat([torch.full((POSE,), POSES), weight.flatten()])[:, None]
         self._bones = torch.tensor([POSE + 3 * LANDMARKS.index(b) + axis for b in BONES for axis in range(2)])
 
-    def step(self, batch: int = 48) -> Losses:
+    def step(self, batch: int = 30) -> Losses:
         """One step of each network. Labels are alike often, and shown and said ones half each."""
         places = [self._pick(n % LABEL_COUNT) for n in range(batch)]
         label = torch.from_numpy(self._labels[places])

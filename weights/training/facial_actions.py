@@ -24,16 +24,16 @@ MEASURES = (
 )  # fmt: skip
 """Heights but for `apart` and `width`; up is positive."""
 UNITS: dict[int, dict[str, float]] = {
-    1: {"inner brow": 1.0},
-    2: {"outer brow": 1.0},
-    4: {"inner brow": -1.0, "outer brow": -0.5, "brows apart": -1.0},
+    1: {"inner brow": 1.5, "outer brow": 0.3},
+    2: {"outer brow": 1.4},
+    4: {"inner brow": -1.5, "outer brow": -1.0, "brows apart": -1.0},
     5: {"lids apart": 1.2, "lower lid": -0.7},
     6: {"lower lid": 0.8, "lids apart": -0.3},
     7: {"lower lid": 0.6, "lids apart": -0.4},
     9: {"nostrils": 1.0, "upper lip": 0.7, "inner brow": -0.5, "lower lid": 0.5},
     10: {"upper lip": 1.0, "lips apart": 0.3},
     12: {"corners": 1.0, "mouth width": 1.0},
-    15: {"corners": -1.0},
+    15: {"corners": -1.5, "lower lip": 0.2},
     16: {"lower lip": -0.5, "lips apart": 0.3},
     17: {"lower lip": 0.6, "chin": 0.5, "lips apart": -0.2},
     20: {"mouth width": 0.8, "corners": -0.2},
@@ -41,10 +41,10 @@ UNITS: dict[int, dict[str, float]] = {
     25: {"lips apart": 0.4, "lower lip": -0.3},
     26: {"lips apart": 0.9, "lower lip": -0.9, "chin": -0.9},
 }
-"""Shares of the strongest that each action unit moves the measures by."""
+"""By how much of the strongest each action unit moves the measures: beyond it for brows, which talking hardly moves."""
 PROTOTYPES: dict[str, tuple[dict[int, float], ...]] = {
     "happiness": ({6: 1.0, 12: 1.0}, {6: 1.0, 12: 1.0, 25: 1.0}),
-    "sadness": ({1: 1.0, 4: 0.5, 15: 1.0, 17: 0.6}, {1: 1.0, 4: 0.4, 15: 1.0, 7: 0.4}),
+    "sadness": ({1: 1.0, 4: 0.4, 15: 1.0, 17: 0.6}, {1: 1.0, 4: 0.4, 15: 1.0, 7: 0.4}),
     "surprise": ({1: 1.0, 2: 1.0, 5: 0.7, 26: 1.0}, {1: 1.0, 2: 1.0, 5: 0.8, 25: 1.0, 26: 0.7}),
     "anger": ({4: 1.0, 5: 0.4, 7: 0.6, 23: 1.0}, {4: 1.0, 7: 0.8, 10: 0.5, 25: 0.8}),
     "disgust": ({9: 1.0, 10: 0.7, 15: 0.5, 17: 0.6}, {9: 1.0, 10: 1.0, 16: 0.6, 25: 0.6}),
@@ -93,7 +93,7 @@ class Actions:
             moved.append(measured - np.median(measured, axis=0))
             deformed.append(deformation - np.median(deformation, axis=0))
         x, y = np.concatenate(moved), np.concatenate(deformed).astype(np.float64)
-        size = x.std(0)
+        size = np.maximum(x.std(0), 1e-9)  # a measure may not change in a few clips
         scaled = x / size
         normal = scaled.T @ scaled / len(x) + _RIDGE * np.eye(x.shape[1])
         effect = np.linalg.solve(normal, scaled.T @ y / len(x)) / size[:, None]
