@@ -14,6 +14,7 @@ _FILES = {
     "standard-generator": ("standard_generator.safetensors", "compact engine: ten times the generator, for a GPU"),
     "compact-basis": ("compact_motion_basis.safetensors", "compact engine: expression basis and probability tables"),
     "compact-appearance": ("compact_appearance.safetensors", "what tells one face from another in a call"),
+    "expression": ("expression.safetensors", "performed expressions: label and face to a trajectory of motion"),
     "compact-upscaler": (
         "compact_upscaler.safetensors",
         "compact upscaler: ESRGAN x4 for sources as the wire codes them",
