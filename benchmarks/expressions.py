@@ -73,7 +73,7 @@ class Classifier:
             total.backward()  # type: ignore[no-untyped-call]
             return total
 
-        optimiser.step(loss)  # type: ignore[arg-type]
+        optimiser.step(loss)  # type: ignore[arg-type, no-untyped-call]
         weight, bias = (each.detach().numpy() for each in (layer.weight, layer.bias))
         return Classifier(mean, basis.astype(np.float32), weight, bias)
 
@@ -108,7 +108,7 @@ def confusion(true: NDArray[np.int64], read: NDArray[np.int64]) -> NDArray[np.in
 
 
 def drawn_figures(path: Path, row: Row, performer: ExpressionPerformer, engine: Engine) -> dict[str, float]:
-    """PSNR and SSIM of a labelled part: performed, by its true motions, and its first frame held still."""
+    """PSNR and MS-SSIM of a labelled part: performed, by its true motions, and its first frame held still."""
     frames = read_frames(path, SIDE)
     last = len(frames) - 1
     stop = row.apex if row.shows != "held" else row.start + STEPS - 1
@@ -155,12 +155,12 @@ def measure(clips: Sequence[Path], dev: Path, motions: Path, weights: Path | Non
     shown, said = others.labelled(20, chance), others.by_actions(600, chance)
     unseen = Performances(known, out, sorted(seen)).labelled(20, chance)
     by_clips = Classifier.fit(shown)
-    by_both = Classifier.fit(Trajectories(*(np.concatenate(pair) for pair in zip(shown, said, strict=True))))
+    by_both = Classifier.fit(shown.joined(said))
     made = performed(performer, first_faces(dev, engine))
     report: dict[str, Any] = {}
     for name, classifier in (("clips", by_clips), ("clips and action units", by_both)):
-        for kind, each in (("true, held out", unseen), ("performed", made)):
-            report[f"{kind}, read by {name}"] = confusion(each.labels, classifier.read(each.changes)).tolist()
+        for kind, some in (("true, held out", unseen), ("performed", made)):
+            report[f"{kind}, read by {name}"] = confusion(some.labels, classifier.read(some.changes)).tolist()
     figures = {}
     for row in Bar(iterable=out, desc="drawing", unit="clip"):
         path = next((each for folder in clips if (each := folder / f"{row.file}.mp4").exists()), None)
@@ -182,7 +182,7 @@ def summary(report: Mapping[str, Any]) -> str:
         head = [f"{name}: {share:.0%}, mean of labels {recall:.0%}", *LABELS]
         parts.append(markdown(head, [[label, *map(str, row)] for label, row in zip(LABELS, figures, strict=True)]))
     ways = ("performed", "still", "true motion")
-    head = ["PSNR / SSIM", *(f"{way}, {side} px" for side in SIDES for way in ways)]
+    head = ["PSNR / MS-SSIM", *(f"{way}, {side} px" for side in SIDES for way in ways)]
     drawn = dict(report["drawn"])
     drawn["mean"] = {key: float(np.mean([each[key] for each in drawn.values()])) for key in next(iter(drawn.values()))}
     rows = [

@@ -36,12 +36,16 @@ _WIDTHS = (96, 80, 64, 48)
 class TrajectoryGenerator(nn.Module):
     """Label, identity and noise to a trajectory."""
 
+    identity_mean: Tensor
+    identity_size: Tensor
+    components: Tensor
+    """(COMPONENTS, 3K) orthogonal deformations, each as far as it usually goes."""
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("identity_mean", torch.zeros(6 * KEYPOINTS))
         self.register_buffer("identity_size", torch.ones(()))
         self.register_buffer("components", torch.zeros(COMPONENTS, 3 * KEYPOINTS))
-        """Orthonormal rows times what each usually moves."""
         self.identity = nn.Sequential(
             nn.Linear(6 * KEYPOINTS, 64), nn.LeakyReLU(0.2), nn.Linear(64, _IDENTITY), nn.LeakyReLU(0.2)
         )

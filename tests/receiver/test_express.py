@@ -32,8 +32,7 @@ def test_a_photograph_becomes_a_marked_film_and_a_sheet(tmp_path: Path, capsys: 
     mark = frames[0][4:22, 8:248]
     assert (mark.min(2) > 200).any()
     assert (mark.max(2) < 40).any()
-    drawn = cv2.imread(str(sheet))
-    assert drawn.shape == (256 + 20, 4 * 256, 3)
+    assert read_photograph(sheet).shape == (256 + 20, 4 * 256, 3)
     assert "4 frames" in capsys.readouterr().err
 
 
@@ -44,7 +43,7 @@ def photograph(path: Path, picture: Picture) -> str:
 
 def test_photographs_without_one_face_say_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wall = np.full((200, 300, 3), 128, np.uint8)
-    portrait = cv2.imread(str(PORTRAIT))
+    portrait = read_photograph(PORTRAIT)
     cases = {
         photograph(tmp_path / "wall.png", wall): "no face was found in 'wall.png'",
         photograph(tmp_path / "two.png", np.hstack([portrait, portrait])): "shows 2 faces",

@@ -81,6 +81,14 @@ def own_deformations(vectors: FloatArray) -> FloatArray:
     turned = [m.expression @ rotation_matrix(m.rotation) for m in map(Motion.from_vector, vectors)]
     return np.stack(turned).reshape(len(vectors), -1).astype(np.float32)
 
+    def joined(self, other: Trajectories) -> Trajectories:
+        """These, then the others."""
+        return Trajectories(
+            np.concatenate([self.labels, other.labels]),
+            np.concatenate([self.identities, other.identities]),
+            np.concatenate([self.changes, other.changes]),
+        )
+
 
 class Performances:
     """Draws examples from the motions of clips."""

@@ -29,6 +29,8 @@ _FINE = (13, 14, 0, 17, 61, 291, 159, 145, 386, 374)
 FINE = 2.0
 TRIES = 4
 """Performances of each example, of which the nearest must be near: noise then stands for what labels do not say."""
+SHOWN = 0.3
+"""Share of examples that clips show, of labels that they do: most of them talk meanwhile."""
 ADVERSARIAL, IDENTITY, POSES = 0.05, 0.1, 0.3
 _KEPT = 0.998
 """Of the weights that are exported, a running mean, at each step."""
@@ -50,9 +52,9 @@ class ExpressionTrainer:
         """shown: by clips; said: by the facial action coding system. Of a label that no clip shows, all are said."""
         torch.manual_seed(seed)
         self.generator, self.discriminator = TrajectoryGenerator(), TrajectoryDiscriminator()
-        self._labels = np.concatenate([shown.labels, said.labels])
-        self._identities = torch.from_numpy(np.concatenate([shown.identities, said.identities]))
-        self._changes = torch.from_numpy(np.concatenate([shown.changes, said.changes]))
+        both = shown.joined(said)
+        self._labels = both.labels
+        self._identities, self._changes = torch.from_numpy(both.identities), torch.from_numpy(both.changes)
         kinds = np.concatenate([np.zeros(len(shown.labels)), np.ones(len(said.labels))])
         self._places = [
             [each for kind in (0, 1) if len(each := np.flatnonzero((self._labels == label) & (kinds == kind)))]
@@ -74,7 +76,7 @@ class ExpressionTrainer:
         self._bones = torch.tensor([POSE + 3 * LANDMARKS.index(b) + axis for b in BONES for axis in range(2)])
 
     def step(self, batch: int = 30) -> Losses:
-        """One step of each network. Labels are alike often, and shown and said ones half each."""
+        """One step of each network. Labels are alike often."""
         places = [self._pick(n % LABEL_COUNT) for n in range(batch)]
         label = torch.from_numpy(self._labels[places])
         identity, true = self._identities[places], self._changes[places]
@@ -115,7 +117,7 @@ class ExpressionTrainer:
 
     def _pick(self, label: int) -> int:
         kinds = self._places[label]
-        kind = kinds[self._chance.integers(len(kinds))]
+        kind = kinds[int(self._chance.uniform() >= SHOWN) if len(kinds) > 1 else 0]
         return int(kind[self._chance.integers(len(kind))])
 
     def _nearest_noise(self, label: Tensor, identity: Tensor, true: Tensor) -> Tensor:

@@ -24,17 +24,16 @@ MEASURES = (
 )  # fmt: skip
 """Heights but for `apart` and `width`; up is positive."""
 UNITS: dict[int, dict[str, float]] = {
-    1: {"inner brow": 1.5, "outer brow": 0.3},
+    1: {"inner brow": 1.8, "outer brow": 0.3},
     2: {"outer brow": 1.4},
-    4: {"inner brow": -1.5, "outer brow": -1.0, "brows apart": -1.0},
+    4: {"inner brow": -2.2, "outer brow": -1.4, "brows apart": -1.0},
     5: {"lids apart": 1.2, "lower lid": -0.7},
     6: {"lower lid": 0.8, "lids apart": -0.3},
     7: {"lower lid": 0.6, "lids apart": -0.4},
-    9: {"nostrils": 1.0, "upper lip": 0.7, "inner brow": -0.5, "lower lid": 0.5},
-    10: {"upper lip": 1.0, "lips apart": 0.3},
+    9: {"nostrils": 1.5, "upper lip": 0.8, "inner brow": -1.0, "lower lid": 0.8},
+    10: {"upper lip": 1.0},
     12: {"corners": 1.0, "mouth width": 1.0},
     15: {"corners": -1.5, "lower lip": 0.2},
-    16: {"lower lip": -0.5, "lips apart": 0.3},
     17: {"lower lip": 0.6, "chin": 0.5, "lips apart": -0.2},
     20: {"mouth width": 0.8, "corners": -0.2},
     23: {"lips apart": -0.3, "upper lip": -0.3, "lower lip": 0.3},
@@ -44,11 +43,11 @@ UNITS: dict[int, dict[str, float]] = {
 """By how much of the strongest each action unit moves the measures: beyond it for brows, which talking hardly moves."""
 PROTOTYPES: dict[str, tuple[dict[int, float], ...]] = {
     "happiness": ({6: 1.0, 12: 1.0}, {6: 1.0, 12: 1.0, 25: 1.0}),
-    "sadness": ({1: 1.0, 4: 0.4, 15: 1.0, 17: 0.6}, {1: 1.0, 4: 0.4, 15: 1.0, 7: 0.4}),
+    "sadness": ({1: 1.0, 4: 0.3, 15: 1.0, 17: 0.6}, {1: 1.0, 4: 0.3, 15: 1.0, 7: 0.4}),
     "surprise": ({1: 1.0, 2: 1.0, 5: 0.7, 26: 1.0}, {1: 1.0, 2: 1.0, 5: 0.8, 25: 1.0, 26: 0.7}),
-    "anger": ({4: 1.0, 5: 0.4, 7: 0.6, 23: 1.0}, {4: 1.0, 7: 0.8, 10: 0.5, 25: 0.8}),
-    "disgust": ({9: 1.0, 10: 0.7, 15: 0.5, 17: 0.6}, {9: 1.0, 10: 1.0, 16: 0.6, 25: 0.6}),
-    "fear": ({1: 1.0, 2: 0.6, 4: 0.4, 5: 1.0, 20: 1.0, 25: 0.8}, {1: 1.0, 4: 0.4, 5: 1.0, 20: 1.0, 26: 0.5}),
+    "anger": ({4: 1.0, 5: 0.3, 7: 0.7, 23: 1.0}, {4: 1.0, 7: 0.8, 17: 0.5, 23: 0.6}),
+    "disgust": ({9: 1.0, 10: 0.7, 15: 0.5, 17: 0.6}, {4: 0.4, 9: 1.0, 10: 1.0, 17: 0.3}),
+    "fear": ({1: 1.0, 2: 0.6, 4: 0.3, 5: 1.0, 20: 1.0, 25: 0.8}, {1: 1.0, 4: 0.3, 5: 1.0, 20: 1.0, 26: 0.5}),
 }
 """Alternatives of each label: action units and how strong each is."""
 _STRONG = 98.0
