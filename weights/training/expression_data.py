@@ -63,6 +63,14 @@ class Trajectories(NamedTuple):
             np.stack([change for _, _, change in rows]).astype(np.float32),
         )
 
+    def joined(self, other: Trajectories) -> Trajectories:
+        """These, then the others."""
+        return Trajectories(
+            np.concatenate([self.labels, other.labels]),
+            np.concatenate([self.identities, other.identities]),
+            np.concatenate([self.changes, other.changes]),
+        )
+
 
 def read_labels(path: Path = LABELLED) -> list[Row]:
     """The labelled parts of clips. Raises ValueError for a line that says something unknown."""
@@ -80,14 +88,6 @@ def own_deformations(vectors: FloatArray) -> FloatArray:
     """(T, 3K) deformations of motions, turned back to the front."""
     turned = [m.expression @ rotation_matrix(m.rotation) for m in map(Motion.from_vector, vectors)]
     return np.stack(turned).reshape(len(vectors), -1).astype(np.float32)
-
-    def joined(self, other: Trajectories) -> Trajectories:
-        """These, then the others."""
-        return Trajectories(
-            np.concatenate([self.labels, other.labels]),
-            np.concatenate([self.identities, other.identities]),
-            np.concatenate([self.changes, other.changes]),
-        )
 
 
 class Performances:
