@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.models.expressions import LABELS
+from shared.models.layers import LANDMARKS
 from shared.motion import FloatArray
 
 Floats = NDArray[np.float64]
@@ -51,10 +52,12 @@ PROTOTYPES: dict[str, tuple[dict[int, float], ...]] = {
 }
 """Alternatives of each label: action units and how strong each is."""
 _STRONG = 98.0
-_BROWS, _DILUTION = (0, 1, 2), 2.2
-"""Measures of brows, and how much further keypoints go than the regression says: heights of brows that do not move are
-noise, most of the time, and noise that does not move keypoints makes slopes small (0.3 there, and a half for lips)."""
+_BROWS, _DILUTION = slice(0, 3), 2.2
+"""Measures of brows, and how much further keypoints on brows go than the regression says: heights of brows that do not
+move are noise, most of the time, and noise that does not move keypoints makes slopes small (0.3 there, half for lips).
+"""
 _RIDGE = 0.02
+_BROW_POINTS = tuple(LANDMARKS.index(each) for each in (70, 105, 336, 334))
 
 
 def measures(faces: FloatArray) -> Floats:
@@ -99,7 +102,8 @@ class Actions:
         scaled = x / size
         normal = scaled.T @ scaled / len(x) + _RIDGE * np.eye(x.shape[1])
         effect = np.linalg.solve(normal, scaled.T @ y / len(x)) / size[:, None]
-        effect[list(_BROWS)] *= _DILUTION
+        for place in _BROW_POINTS:
+            effect[_BROWS, 3 * place : 3 * place + 3] *= _DILUTION
         return Actions(np.stack([np.percentile(x, 100 - _STRONG, 0), np.percentile(x, _STRONG, 0)], 1), effect)
 
     def deformation(self, units: dict[int, float]) -> Floats:
