@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from receiver.base_layer import BaseLayerDecoder
+from receiver.enhance import Enhancement
 from receiver.output.byte_log import Tape
 from receiver.playout import DueFrame, Playout
 from receiver.synthesis import Mixed, PreparedSource, Synthesis
@@ -59,17 +60,19 @@ class CallDecoder:
     def __init__(
         self, engine: Engine, basis: MotionBasis, upscaler: Upscaler, fps: float = 25.0, tape: Tape | None = None,
         appearances: Callable[[Picture], FloatArray] | None = None, base: bool = True,
+        enhancement: Enhancement | None = None,
     ) -> None:  # fmt: skip
         """`fps`: frames a second that the sender captures; as many are shown, however few motions travel.
 
         `tape` is told everything that decides which pictures are drawn. `appearances` reads faces, to notice when one
-        is changed; without it nobody does. `base`: whether the base layer is taken in, if one comes.
+        is changed; without it nobody does. `base`: whether the base layer is taken in, if one comes. `enhancement` draws in the engine's place.
         """
         self._tape = tape
         self.counts, self.playout = DecoderCounts(), Playout(fps)
         self.timing, self.synthesis = Timing(self.playout), Synthesis(engine, upscaler, appearances)
         self.gallery = self.synthesis.gallery
         self.base = BaseLayerDecoder(engine.size, self.playout, self.gallery) if base else None
+        self._enhancement = enhancement
         self.peer_bye: str | None = None
         self.face: bool = True
         self.camera_off = False
@@ -208,7 +211,14 @@ class CallDecoder:
         if mixed.alone is not None:
             return mixed.alone
         assert frame.motion is not None
-        return self.synthesis.draw(mixed.sources, frame.motion, mixed.base)
+        motion = frame.motion
+        if self._enhancement is None:
+            return self.synthesis.draw(mixed.sources, motion, mixed.base)
+        base = None if mixed.base is None else mixed.base.picture
+        newest = max((source for source, _ in mixed.sources), key=lambda source: source.held.source_id)
+        return self._enhancement.draw(
+            base, newest.picture, lambda: self.synthesis.draw(mixed.sources, motion, mixed.base)
+        )
 
     def shown(self, frame: DueFrame, now: float) -> None:
         """Notes that a frame was put on display at `now`."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from receiver.decoder import CallDecoder
+from receiver.enhance import ENHANCERS, Enhancement, EnhanceSettings, load_enhancement
 from receiver.output.byte_log import Tape
 from receiver.upscale import DEFAULT_UPSCALER, UPSCALERS, Upscaler, load_upscaler
 from shared.call.options import idle
@@ -17,6 +19,8 @@ from shared.cores import ONE_CORE, Shares, Work, settle
 from shared.models.appearance import Appearances, load_appearances
 from shared.models.batching import Batcher, warm_up
 from shared.models.engine import BACKENDS, SIZES, Engine
+from shared.models.facenhance.diffusion import SAMPLERS, STEPS
+from shared.models.facenhance.enhancer import USUAL_STEPS
 from shared.models.registry import GENERATORS, choose_device, draws_quickly, load_basis, load_engine, usual_size
 from shared.transport.ice import IceSettings
 from shared.trust.certificate import Https
@@ -40,6 +44,8 @@ class ReceiverSettings:
     generator: str = "auto"
     upscaler: str = DEFAULT_UPSCALER
     upscaler_weights: Path | None = None
+    enhance: EnhanceSettings | None = None
+    """FacEnhance in the engine's place; None: the engine draws."""
     keep: bool = False
     rendezvous: str | None = None
     """URL of a rendezvous server to wait at, in the place of `host` and `port`."""
@@ -97,6 +103,8 @@ class ReceiverContext:
     """Whether a base layer can be taken in, and is wanted."""
     threads: Shares = ONE_CORE
     """That draw and prepare."""
+    enhancement: Callable[[int], Enhancement] | None = None
+    """Makes one for each call; None: the engine's pictures are shown."""
 
     @staticmethod
     def open(settings: ReceiverSettings) -> ReceiverContext:
@@ -116,11 +124,17 @@ class ReceiverContext:
         if settings.calls > 1:
             engine = Batcher(engine, at_once=threads.drawers)
         basis, base = load_basis(settings.engine), takes_base(settings)
-        return ReceiverContext(engine, basis, upscaler, load_appearances(), base, threads)
+        enhancement = None
+        if settings.enhance is not None:
+            enhancement = load_enhancement(settings.enhance, device, live=settings.play is None)
+        return ReceiverContext(engine, basis, upscaler, load_appearances(), base, threads, enhancement)
 
     def half(self, fps: float, tape: Tape | None = None) -> CallDecoder:
         """A fresh half for a call at `fps` frames a second."""
-        return CallDecoder(self.engine, self.basis, self.upscaler, fps, tape, self.appearances, self.base)
+        enhancement = None if self.enhancement is None else self.enhancement(self.engine.size)
+        return CallDecoder(
+            self.engine, self.basis, self.upscaler, fps, tape, self.appearances, self.base, enhancement
+        )  # fmt: skip
 
     def call(self) -> AbstractContextManager[None]:
         """The time of a call, for an engine that calls share."""
@@ -169,6 +183,16 @@ def add_showing_options(parser: argparse.ArgumentParser | argparse._ArgumentGrou
     parser.add_argument("--upscaler-weights", type=Path, metavar="FILE",
                         help="for --upscaler esrgan: x4 weights of ESRGAN or Real-ESRGAN as safetensors; for "
                         "--upscaler tfhub: a SavedModel folder (default: what was fetched)")  # fmt: skip
+    parser.add_argument("--enhance", choices=ENHANCERS,
+                        help="draw by recurrent diffusion over the base layer instead, slowly; live it needs a machine "
+                        "that keeps up, with --play any does (docs/facenhance.md)")  # fmt: skip
+    parser.add_argument("--enhance-weights", type=Path, metavar="FILE",
+                        help="what python -m weights.training.facenhance wrote (default: facenhance.safetensors in the "
+                        "folder of weights)")  # fmt: skip
+    parser.add_argument("--enhance-steps", type=int, default=USUAL_STEPS, metavar="N",
+                        help=f"of diffusion for a picture, 1 to 1000 (default: {USUAL_STEPS})")  # fmt: skip
+    parser.add_argument("--enhance-sampler", choices=SAMPLERS, default=SAMPLERS[0],
+                        help="dpm needs pip install 'pinhole[diffusion]' (default: auto, which is DDIM)")  # fmt: skip
 
 
 def idle_showing(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
@@ -181,6 +205,11 @@ def idle_showing(parser: argparse.ArgumentParser, args: argparse.Namespace) -> s
     if args.upscaler in ("compact", "bicubic"):
         why = f"with --upscaler {args.upscaler}, which takes none: use --upscaler esrgan"
         problems.append(idle(parser, args, ("upscaler_weights",), why))
+    if args.enhance is None:
+        why = "without --enhance facenhance: add it"
+        problems.append(idle(parser, args, ("enhance_weights", "enhance_steps", "enhance_sampler"), why))
+    elif not 1 <= args.enhance_steps <= STEPS:
+        problems.append(f"--enhance-steps is 1 to {STEPS}")
     return next((each for each in problems if each), "")
 
 
@@ -192,4 +221,7 @@ def showing_settings(args: argparse.Namespace, out: Path | None) -> ReceiverSett
         precision=args.precision, base=not args.no_base,
         audio=not args.no_audio, speaker=args.speaker, out_audio=args.out_audio, record=args.record,
         virtual_camera=args.virtual_camera, page=args.page, page_host=args.page_host,
+        enhance=None if args.enhance is None else EnhanceSettings(
+            args.enhance_weights, args.enhance_steps, args.enhance_sampler
+        ),
     )  # fmt: skip
