@@ -65,7 +65,8 @@ class CallDecoder:
         """`fps`: frames a second that the sender captures; as many are shown, however few motions travel.
 
         `tape` is told everything that decides which pictures are drawn. `appearances` reads faces, to notice when one
-        is changed; without it nobody does. `base`: whether the base layer is taken in, if one comes. `enhancement` draws in the engine's place.
+        is changed; without it nobody does. `base`: whether the base layer is taken in, if one comes.
+        `enhancement` draws in the engine's place.
         """
         self._tape = tape
         self.counts, self.playout = DecoderCounts(), Playout(fps)

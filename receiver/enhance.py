@@ -1,7 +1,7 @@
 """`--enhance facenhance`: the picture shown is FacEnhance's, from the base layer and the newest source.
 
-The base layer is the low-resolution video, the newest source that a frame has is the identity picture. A new picture is drawn for every
-new base picture. Where a frame has no base, the engine's own picture, shrunk, takes its place.
+The base layer is the low-resolution video, the newest source that a frame has is the identity picture. A new picture is
+drawn for every new base picture. Where a frame has no base, the engine's own picture, shrunk, takes its place.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Enhancement:
         self._picture: Picture | None = None
 
     def draw(self, base: RgbImage | None, identity: Picture, engine: Callable[[], Picture]) -> Picture:
-        """(side, side, 3) of a frame's base picture and the newest source. `engine` draws the frame without it. Slow."""
+        """(side, side, 3) of a frame's base picture and newest source. `engine` draws where there is no base. Slow."""
         low = engine() if base is None else base
         with self._lock:
             if base is None or base is not self._base or self._picture is None:
@@ -75,8 +75,8 @@ def load_enhancement(settings: EnhanceSettings, device: str, live: bool) -> Call
         if took > LIVE_SECONDS:
             raise EngineError(
                 f"--enhance facenhance takes {took:.2f} s for a picture on this machine, and a call has "
-                f"{LIVE_SECONDS:g} s: use a GPU (--device cuda), fewer --enhance-steps, a smaller network, or record the "
-                "call (--record call.pinhole) and enhance it afterwards (--play call.pinhole --enhance facenhance)"
+                f"{LIVE_SECONDS:g} s: use a GPU (--device cuda), fewer --enhance-steps, a smaller network, or record "
+                "the call (--record call.pinhole) and enhance it afterwards (--play call.pinhole --enhance facenhance)"
             )
     return lambda side: Enhancement(fresh(), side)
 

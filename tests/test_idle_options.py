@@ -50,7 +50,8 @@ PLAY = "--play c.pinhole"
              "--listen 127.0.0.1:0", "--rendezvous https://h", "--by-hand", "--no-qr", "--certificate c --key k",
              "--stun s:1", "--turn turn:u:p@h", "--ca c", "--wait", "--state s", "--who ben", "--no-identity",
              "--config c", "--engine vox256", "--page-host 0.0.0.0", "--no-audio --out-audio w.wav",
-             "--upscaler bicubic --upscaler-weights f", "--send sample", "--profile thin"],
+             "--upscaler bicubic --upscaler-weights f", "--enhance-weights f", "--enhance-steps 3",
+             "--enhance-sampler dpm", "--enhance facenhance --enhance-steps 0", "--send sample", "--profile thin"],
         ),
         (
             "receiver", "",

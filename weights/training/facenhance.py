@@ -151,9 +151,9 @@ def train(trainer: Trainer, videos: Videos, dev: Videos | None, out: Path, stop:
 
 @torch.inference_mode()
 def evaluate(network: FacEnhanceNetwork, dev: Videos, training: Training) -> tuple[dict[str, float], np.ndarray]:
-    """PSNR in dB over RGB and sharpness of the videos drawn and of bicubic enlargement, and a sheet of their last frames.
+    """Of the videos drawn and of bicubic enlargement: PSNR in dB over RGB, sharpness; and a sheet of their last frames.
 
-    Sharpness: mean gradient, as a share of the true one.
+    Sharpness is the mean gradient, as a share of the true one.
     """
     excerpts = [dev.excerpt(clip, DEV_FRAMES) for clip in range(len(dev.starts) - 1)]
     excerpts = [each for each in excerpts if len(each[1]) == DEV_FRAMES]
@@ -187,7 +187,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                         help="leave out clips of which clips.csv says so, as upstream=Multiface")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--size", type=int, default=192, help="px of the frames drawn (default: 192)")
-    parser.add_argument("--width", type=int, default=32, help="channels of the first level; the paper's 128 (default: 32)")
+    parser.add_argument(
+        "--width", type=int, default=32, help="channels of the first level; the paper's 128 (default: 32)"
+    )
     parser.add_argument("--multipliers", type=int, nargs="+", default=[1, 1, 2, 2, 4, 8], metavar="N",
                         help="widths of each level (default: the paper's 1 1 2 2 4 8)")  # fmt: skip
     parser.add_argument("--prediction", choices=PREDICTIONS, default="x0")
@@ -213,7 +215,10 @@ def run_training(args: argparse.Namespace, stop: Stop) -> None:
     if (args.out / "checkpoint.pt").exists():
         trainer.load(args.out / "checkpoint.pt")
         print(f"going on at step {trainer.step}", flush=True)
-    print(f"{videos.starts[-1]} frames of {len(videos.people)} people; {parameters(trainer.network)} parameters", flush=True)
+    print(
+        f"{videos.starts[-1]} frames of {len(videos.people)} people; {parameters(trainer.network)} parameters",
+        flush=True,
+    )
     with (args.out / "log.jsonl").open("a") as log:
         for line in train(trainer, videos, dev, args.out, stop):
             rounded = {k: round(v, 4) for k, v in line.items()}

@@ -21,7 +21,11 @@ _FROM_THE_END = 0.25
 
 
 def training_loss(
-    network: FacEnhanceNetwork, clean: Tensor, conditions: Conditions, random: torch.Generator, previous_noise: bool = True
+    network: FacEnhanceNetwork,
+    clean: Tensor,
+    conditions: Conditions,
+    random: torch.Generator,
+    previous_noise: bool = True,
 ) -> Tensor:
     """Algorithm 1: mean absolute error of the prediction at random steps. `conditions.previous` is without noise.
 

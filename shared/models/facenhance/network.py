@@ -51,7 +51,9 @@ class NetworkSettings:
             raise ValueError(f"the width is a multiple of 8, not {self.width}")
         step = 2 ** (len(self.multipliers) - 1)
         if self.size < step or self.size % step:
-            raise ValueError(f"with {len(self.multipliers)} levels the side is a multiple of {step} px, not {self.size}")
+            raise ValueError(
+                f"with {len(self.multipliers)} levels the side is a multiple of {step} px, not {self.size}"
+            )
 
     @property
     def channels(self) -> int:

@@ -48,6 +48,7 @@ def test_a_prediction_has_the_shape_of_the_frame(changes: dict[str, int]) -> Non
     assert network(noisy, torch.tensor([0, 999]), conditions(settings.size)).shape == noisy.shape
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("part", ["identity", "previous", "low"])
 def test_every_condition_changes_the_prediction(part: str) -> None:
     network, given = lively(NetworkSettings(**SMALL)), conditions(32)
