@@ -37,7 +37,7 @@ from weights.training.stopping import Stop, sole_trainer
 
 CHECKPOINT_SECONDS = 60
 DEV_FRAMES, DEV_STEPS = 10, 2
-"""Of each dev clip, and steps that draw one."""
+"""Of each dev clip, or as many as the shortest has, and steps that draw one."""
 _WARM_UP = 100
 
 
@@ -155,8 +155,9 @@ def evaluate(network: FacEnhanceNetwork, dev: Videos, training: Training) -> tup
 
     Sharpness is the mean gradient, as a share of the true one.
     """
-    excerpts = [dev.excerpt(clip, DEV_FRAMES) for clip in range(len(dev.starts) - 1)]
-    excerpts = [each for each in excerpts if len(each[1]) == DEV_FRAMES]
+    clips = range(len(dev.starts) - 1)
+    count = min(DEV_FRAMES, *(dev.starts[clip + 1] - dev.starts[clip] for clip in clips))
+    excerpts = [dev.excerpt(clip, count) for clip in clips]
     identity = torch.cat([first for first, _, _ in excerpts])
     true, low = (torch.stack([each[part] for each in excerpts], 1) for part in (1, 2))
     random = torch.Generator().manual_seed(0)
