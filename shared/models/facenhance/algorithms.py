@@ -39,7 +39,8 @@ def training_loss(
         conditions = with_noise(conditions, random)
     predicted = network(noised(clean, step, noise), step, conditions)
     wanted = clean if network.settings.prediction == "x0" else noise
-    return (predicted - wanted).abs().mean()
+    loss: Tensor = (predicted - wanted).abs().mean()
+    return loss
 
 
 def draw_frame(

@@ -55,16 +55,20 @@ def read_network(path: Path) -> tuple[FacEnhanceNetwork, bool]:
 
 
 class Enhancer:
-    """One video: frames in their order, each drawn from the one before."""
+    """One video: frames in their order, each drawn from the one before.
+
+    All are drawn from the same noise, which the paper does not do: what noise is left in a picture then stands still,
+    where it would flicker.
+    """
 
     def __init__(
         self, network: FacEnhanceNetwork, previous_noise: bool = True, device: str = "cpu", steps: int = USUAL_STEPS,
         sampler: str = "auto", seed: int = 0,
     ) -> None:  # fmt: skip
-        """`seed`: of the noise; the same seed and frames give the same pictures."""
-        self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        """`seed`: of the noise."""
+        self._network: FacEnhanceNetwork = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._device, self._steps, self._sampler = torch.device(device), steps, sampler
-        self._previous_noise, self._random = previous_noise, torch.Generator().manual_seed(seed)
+        self._previous_noise, self._seed = previous_noise, seed
         self._previous: Tensor | None = None
 
     @property
@@ -84,10 +88,9 @@ class Enhancer:
         """
         known = self._tensor(identity, self.size)
         conditions = Conditions(known, known if self._previous is None else self._previous, self._tensor(low, LOW_SIDE))
+        random = torch.Generator().manual_seed(self._seed)
         try:
-            drawn = draw_frame(
-                self._network, conditions, self._random, self._steps, self._previous_noise, self._sampler
-            )
+            drawn = draw_frame(self._network, conditions, random, self._steps, self._previous_noise, self._sampler)
         except SamplerError as error:
             raise EngineError(str(error)) from error
         self._previous = drawn

@@ -192,7 +192,8 @@ class Attention(nn.Module):
             each.unflatten(-1, (self.heads, -1)).transpose(1, 2) for each in (self.query(places), key, value)
         )
         seen = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-        return x + self.out(seen).transpose(1, 2).reshape(batch, channels, height, width)
+        out: Tensor = x + self.out(seen).transpose(1, 2).reshape(batch, channels, height, width)
+        return out
 
 
 class ExpressionEncoder(nn.Module):
