@@ -147,6 +147,8 @@ class CallDecoder:
         if change is Change.REPLACED:
             self.sender_busy = False
             self.synthesis.begin_anew()
+            if self._enhancement is not None:
+                self._enhancement.begin_anew()
             self._jobs.clear()
             self._reassembler = Reassembler()
         if self.base is not None:
