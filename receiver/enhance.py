@@ -16,11 +16,11 @@ import numpy as np
 
 from shared.codec.av1 import RgbImage
 from shared.models.engine import EngineError, Picture
-from shared.models.facenhance.enhancer import LOW_SIDE, USUAL_STEPS, Enhancer, read_network
-from shared.models.stored_weights import stored
+from shared.models.facenhance.enhancer import USUAL_STEPS, Enhancer, read_network
+from shared.models.facenhance.network import LOW_SIDE
+from shared.models.registry import locate
 
 ENHANCERS = ("facenhance",)
-FILE = "facenhance.safetensors"
 LIVE_SECONDS = 0.08
 """Between two pictures of a base layer: what a picture may take in a call."""
 _TRIALS = 3
@@ -31,7 +31,7 @@ class EnhanceSettings:
     """What is asked for."""
 
     weights: Path | None = None
-    """None: `facenhance.safetensors` in the user's folder of weights."""
+    """None: the embedded ones."""
     steps: int = USUAL_STEPS
     sampler: str = "auto"
 
@@ -44,11 +44,19 @@ class Enhancement:
         self._enhancer, self._side, self._lock = enhancer, side, threading.Lock()
         self._base: RgbImage | None = None
         self._picture: Picture | None = None
+        self._anew = False
+
+    def begin_anew(self) -> None:
+        """The sender was started again: the next picture is the first of a video."""
+        self._anew = True  # for who draws next: the lock may be held for long
 
     def draw(self, base: RgbImage | None, identity: Picture, engine: Callable[[], Picture]) -> Picture:
         """(side, side, 3) of a frame's base picture and newest source. `engine` draws where there is no base. Slow."""
         low = engine() if base is None else base
         with self._lock:
+            if self._anew:
+                self._anew, self._picture = False, None
+                self._enhancer.begin_anew()
             if base is None or base is not self._base or self._picture is None:
                 self._base, self._picture = base, self._enhancer.enhance(low, identity, self._side)
             return self._picture
@@ -59,13 +67,7 @@ def load_enhancement(settings: EnhanceSettings, device: str, live: bool) -> Call
 
     `live`: whether it has to keep up with a call, which is tried first.
     """
-    path = settings.weights or stored(FILE)
-    if settings.weights is None and not path.is_file():
-        raise EngineError(
-            f"--enhance facenhance has no weights: give --enhance-weights FILE, or put it at {path}; "
-            "python -m weights.training.facenhance makes one (docs/facenhance.md)"
-        )
-    network, previous_noise = read_network(path)
+    network, previous_noise = read_network(settings.weights or locate("facenhance"))
 
     def fresh() -> Enhancer:
         return Enhancer(network, previous_noise, device, settings.steps, settings.sampler)

@@ -187,10 +187,9 @@ def add_showing_options(parser: argparse.ArgumentParser | argparse._ArgumentGrou
                         help="draw by recurrent diffusion over the base layer instead, slowly; live it needs a machine "
                         "that keeps up, with --play any does (docs/facenhance.md)")  # fmt: skip
     parser.add_argument("--enhance-weights", type=Path, metavar="FILE",
-                        help="what python -m weights.training.facenhance wrote (default: facenhance.safetensors in the "
-                        "folder of weights)")  # fmt: skip
+                        help="of python -m weights.training.facenhance (default: the embedded ones)")  # fmt: skip
     parser.add_argument("--enhance-steps", type=int, default=USUAL_STEPS, metavar="N",
-                        help=f"of diffusion for a picture, 1 to 1000 (default: {USUAL_STEPS})")  # fmt: skip
+                        help=f"of diffusion for a picture (default: {USUAL_STEPS})")  # fmt: skip
     parser.add_argument("--enhance-sampler", choices=SAMPLERS, default=SAMPLERS[0],
                         help="dpm needs pip install 'pinhole[diffusion]' (default: auto, which is DDIM)")  # fmt: skip
 

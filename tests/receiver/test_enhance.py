@@ -7,16 +7,18 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from based_call import FPS, Filming, source
-from call_examples import SIDE, ColourEngine, make_basis
+from call_examples import SIDE, ColourEngine, make_basis, psnr
 
 from receiver.decoder import CallDecoder
 from receiver.enhance import Enhancement, EnhanceSettings, load_enhancement
 from receiver.upscale import Bicubic
-from shared.models import stored_weights
+from shared.codec.base_video import BaseDecoder, BaseEncoder
 from shared.models.engine import EngineError, Picture
+from shared.models.esrgan import resampled
 from shared.models.facenhance.enhancer import Enhancer, write_network
 from shared.models.facenhance.network import FacEnhanceNetwork, NetworkSettings
 from shared.transport.link import Channel
+from shared.transport.resuming import Change
 
 NETWORK = NetworkSettings(size=64, width=8, multipliers=(1, 2), attention=1, guided=True)
 
@@ -33,6 +35,10 @@ class Noting(Enhancer):
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.begun = 0
+
+    def begin_anew(self) -> None:
+        self.begun += 1
 
     def enhance(self, low: Picture, identity: Picture, side: int) -> Picture:
         self.calls.append(Call(low, identity))
@@ -59,6 +65,20 @@ def test_a_picture_is_drawn_for_every_new_base_picture() -> None:
     drawn = [enhancement.draw(bases[n // 2], plain(9), not_called) for n in range(4)]
     assert [int(each[0, 0, 0]) for each in drawn] == [1, 1, 2, 2]
     assert [int(call.low[0, 0, 0]) for call in enhancer.calls] == [1, 2]
+
+
+def test_a_sender_that_was_started_again_begins_another_video() -> None:
+    enhancer = Noting()
+    half = CallDecoder(ColourEngine(), make_basis(), Bicubic(), FPS, enhancement=Enhancement(enhancer, SIDE))
+    enhancement, base = half._enhancement, plain(1)
+    assert enhancement is not None
+    enhancement.draw(base, plain(9), not_called)
+    half.link_changed(Change.RENEWED, 1.0)
+    enhancement.draw(base, plain(9), not_called)
+    assert (enhancer.begun, len(enhancer.calls)) == (0, 1)
+    half.link_changed(Change.REPLACED, 2.0)
+    enhancement.draw(base, plain(9), not_called)
+    assert (enhancer.begun, len(enhancer.calls)) == (1, 2)
 
 
 def test_without_a_base_every_picture_of_the_engine_is_the_small_one() -> None:
@@ -99,12 +119,17 @@ def test_weights_of_a_file_draw(tmp_path: Path) -> None:
     assert drawn.shape == (128, 128, 3) and abs(int(np.median(drawn)) - 100) <= 2
 
 
-def test_weights_lie_in_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored_weights, "folder", lambda: tmp_path)
-    with pytest.raises(EngineError, match="--enhance-weights FILE"):
-        load_enhancement(EnhanceSettings(), "cpu", live=False)
-    weights(tmp_path)
-    assert load_enhancement(EnhanceSettings(), "cpu", live=False)(64)
+def test_embedded_weights_come_nearer_to_the_truth_than_bicubic(person: list[Picture]) -> None:
+    enhancement = load_enhancement(EnhanceSettings(steps=1), "cpu", live=False)(256)
+    encoder, decoder = BaseEncoder(64, 50), BaseDecoder(64)
+    ours, plain_ones = [], []
+    for each in person[:16:2]:
+        coded = encoder.encode(resampled(each, 64))
+        assert coded is not None
+        low = decoder.decode_key(coded.data) if coded.key else decoder.decode(coded.data)
+        ours.append(psnr(enhancement.draw(low, person[0], not_called), each))
+        plain_ones.append(psnr(resampled(low, 256), each))
+    assert np.mean(ours) > np.mean(plain_ones) + 0.1
 
 
 @pytest.mark.parametrize(("seconds", "refused"), [(0.5, True), (0.01, False)])

@@ -78,12 +78,12 @@ class Videos:
             at = int(random.integers(first + 1, end))
             identity = first if random.random() < FIRST_SOURCE else int(random.integers(first, end))
             rows.append((at, identity))
-        at, identity = torch.tensor(rows).unbind(1)
-        clean, known, low = planes(self.frames[at]), planes(self.frames[identity]), planes(self.low[at])
-        previous = planes(self.frames[at - 1])
+        now, source = torch.tensor(rows).unbind(1)
+        clean, known, low = planes(self.frames[now]), planes(self.frames[source]), planes(self.low[now])
+        previous = planes(self.frames[now - 1])
         if soft:
             kind = torch.from_numpy(random.random(count)).float()[:, None, None, None]
-            before = enlarged(planes(self.low[at - 1]), clean.shape[-1])
+            before = enlarged(planes(self.low[now - 1]), clean.shape[-1])
             previous = torch.where(kind < SOFT, before, torch.where(kind < SOFT + IDENTITY, known, previous))
         parts = (clean, known, previous, low)
         mirrored = torch.from_numpy(random.random(count) < 0.5)[:, None, None, None]
