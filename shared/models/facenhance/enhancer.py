@@ -20,7 +20,8 @@ from shared.models.facenhance.diffusion import SamplerError
 from shared.models.facenhance.network import LOW_SIDE, Conditions, FacEnhanceNetwork, NetworkSettings
 from shared.models.stored_weights import check_finite
 
-USUAL_STEPS = 2
+USUAL_STEPS = 1
+"""More of them sharpen little and are less true (docs/facenhance.md)."""
 _KEY = "facenhance"
 
 Picture = NDArray[np.uint8]
