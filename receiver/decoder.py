@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from receiver.base_layer import BaseLayerDecoder
 from receiver.output.byte_log import Tape
 from receiver.playout import DueFrame, Playout
+from receiver.reactions import Performer, ReactionPlayer
 from receiver.synthesis import Mixed, PreparedSource, Synthesis
 from receiver.timing import Timing
 from receiver.upscale import Upscaler
@@ -59,17 +60,20 @@ class CallDecoder:
     def __init__(
         self, engine: Engine, basis: MotionBasis, upscaler: Upscaler, fps: float = 25.0, tape: Tape | None = None,
         appearances: Callable[[Picture], FloatArray] | None = None, base: bool = True,
+        performer: Performer | None = None,
     ) -> None:  # fmt: skip
         """`fps`: frames a second that the sender captures; as many are shown, however few motions travel.
 
         `tape` is told everything that decides which pictures are drawn. `appearances` reads faces, to notice when one
-        is changed; without it nobody does. `base`: whether the base layer is taken in, if one comes.
+        is changed; without it nobody does. `base`: whether the base layer is taken in, if one comes. `performer`
+        performs reactions; without it none is taken.
         """
         self._tape = tape
         self.counts, self.playout = DecoderCounts(), Playout(fps)
         self.timing, self.synthesis = Timing(self.playout), Synthesis(engine, upscaler, appearances)
         self.gallery = self.synthesis.gallery
         self.base = BaseLayerDecoder(engine.size, self.playout, self.gallery) if base else None
+        self.reactions = ReactionPlayer(performer)
         self.peer_bye: str | None = None
         self.face: bool = True
         self.camera_off = False
@@ -147,6 +151,7 @@ class CallDecoder:
             self._reassembler = Reassembler()
         if self.base is not None:
             self.base.begin_anew()
+        self.reactions.begin_anew()
         self.timing.reconnected(now, change is Change.REPLACED)
         self._say_what_is_held()
 
@@ -182,12 +187,18 @@ class CallDecoder:
             self._tape.shown(frame.number, self.synthesis.mixture.most)
         if frame.motion is None:
             self.face = False
+            self.reactions.begins(frame, None)
             self.counts.frames_without_face += 1
             return frame, Mixed(alone=None if self.base is None else self.base.alone(frame))
         self.face, self.camera_off = True, False
         sources = self.synthesis.mix(frame.epoch, frame.motion, frame.number)
         self.counts.not_drawable += not self.gallery.at(frame.epoch)
-        return frame, Mixed(sources, self.base.picture(frame) if self.base is not None and sources else None)
+        base = self.base.picture(frame) if self.base is not None and sources else None
+        label = self.reactions.begins(frame, sources[0][0].held.canonical if sources else None)
+        if label is not None:
+            self._out.append((Channel.CONTROL, control.pack_control(control.Note(control.PERFORMS + label))))
+        reacting = self.reactions.reacting(frame)
+        return frame, Mixed(sources, base if reacting is None else reacting.faded(base), reacting=reacting)
 
     def held(self) -> list[PreparedSource]:
         """The sources held, oldest first."""
@@ -208,7 +219,9 @@ class CallDecoder:
         if mixed.alone is not None:
             return mixed.alone
         assert frame.motion is not None
-        return self.synthesis.draw(mixed.sources, frame.motion, mixed.base)
+        if mixed.reacting is None:
+            return self.synthesis.draw(mixed.sources, frame.motion, mixed.base)
+        return mixed.reacting.marked(self.synthesis.draw(mixed.sources, mixed.reacting.motion, mixed.base))
 
     def shown(self, frame: DueFrame, now: float) -> None:
         """Notes that a frame was put on display at `now`."""
@@ -274,6 +287,8 @@ class CallDecoder:
                     self.sender_busy = text == control.BUSY
                 if self.base is not None:
                     self.base.note(text)
+            case control.Reaction(number=number):
+                self.reactions.ask(number)
             case control.Bye(reason=reason):
                 self.peer_bye = reason
             case _:

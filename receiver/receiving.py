@@ -145,6 +145,12 @@ class OwnSide(Protocol):
     def turn_camera_off(self, off: bool) -> None:
         """Sends no motion, or sends it again."""
 
+    def react(self, number: int) -> None:
+        """Has this side's person perform an expression at the other end, 1 to 6."""
+
+    def reaction_line(self) -> str:
+        """What became of that, for a moment; else nothing."""
+
     def view(self) -> Picture | None:
         """This side's own picture, (S, S, 3); None if there is none now."""
 
@@ -208,6 +214,7 @@ class Receiving:
             return
         window.own_view, window.on_camera_off = own.view, own.turn_camera_off
         window.on_mute = own.mute if own.can_be_muted else None
+        window.on_reaction, window.own_note = own.react, own.reaction_line
 
     async def run(self) -> None:
         """Plays until the user closes the window, or to the end after `play_out`.
@@ -283,5 +290,6 @@ class Receiving:
             "frames_skipped": half.playout.skipped,
             "jitter_hidden_ms": round(1000 * half.playout.extra_delay, 1),
             "recorded_frames": self._sinks.recorded, "face": half.face,
+            "reactions": half.reactions.taken, "reactions_refused": half.reactions.refused,
             "face_changed_s": half.face_changed, "face_changes": half.faces.changes,
         }  # fmt: skip

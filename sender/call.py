@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +28,7 @@ from shared.cores import Work, settle
 from shared.models.engine import NATIVE_SIZE, Engine
 from shared.models.registry import choose_device, draws_quickly, load_basis, load_engine, wire_hash
 from shared.rendezvous.stun_server import with_stun_of_link
-from shared.signalling.hello import BASE, SOUND, Hello, SourceKind
+from shared.signalling.hello import SOUND, Capability, Hello, SourceKind
 from shared.signalling.reconnect import calling, check_peer
 from shared.tasks import aside, watched
 from shared.transport.ice import IceSettings
@@ -191,11 +191,11 @@ Receive = Callable[[Link, Hello, Sending, Callable[[str], None]], Direction]
 
 
 async def send_call(
-    settings: SenderSettings, receive: Receive | None = None, takes_base: bool = False
+    settings: SenderSettings, receive: Receive | None = None, takes: Mapping[str, Capability] | None = None
 ) -> dict[str, Any]:
     """Makes the call, both ways if `receive` is given and the other side sends, too; its report comes back.
 
-    `takes_base`: whether what `receive` makes takes a base layer.
+    `takes`: what `receive` makes can do, as its hello says it.
 
     Raises SignallingError, LinkClosed, what `prepare_sending` raises and what the receiving part does.
     """
@@ -210,14 +210,14 @@ async def send_call(
         prepared = await prepare_aside(settings)
         opened.push_async_callback(prepared.close)
         hello = prepared.hello if receive is None else replace(prepared.hello, role="both")
-        if takes_base:
-            hello = replace(hello, capabilities={**hello.capabilities, BASE: 1})
+        hello = replace(hello, capabilities={**hello.capabilities, **(takes or {})})
         tls = settings.https.trusting()
         ice = await with_stun_of_link(settings.peer, settings.ice, tls)
         made = calling(settings.peer, hello, ice, state=settings.state, say=status.say, tls=tls)
         async with made as (link, theirs):
             both = receive is not None and theirs.role == "both"
             prepared.half.accept_base(theirs.takes_base)
+            prepared.half.reactions.accepted = theirs.takes_reactions
             sending = Sending(prepared, link, preview, seconds=settings.seconds, two_way=both)
             parts: list[Direction] = [sending]
             if receive is not None and both:

@@ -17,6 +17,7 @@ from sender.cpu_load import LoadControl, Spare
 from sender.framing import Framer
 from sender.motion_stream import EncoderCounts, MotionStream
 from sender.profiles import LARGEST_BUNDLE, BasePoint, words
+from sender.reactions import ReactionsSent
 from sender.refresh import Budget, FirstSource, RefreshPolicy
 from sender.source_scheduler import Job, Result, SentSource, SourceScheduler
 from shared.audio.packetizer import Packet
@@ -68,17 +69,12 @@ class CallEncoder:
     """Turns frames into motion bundles and sources, and follows what the receiver says it holds."""
 
     def __init__(
-        self,
-        settings: EncoderSettings,
-        engine: Engine,
-        basis: MotionBasis,
-        policy: RefreshPolicy,
-        pacer: PicturePacer | None = None,
-        budget: Budget | None = None,
-        first: FirstSource | None = None,
-    ) -> None:
+        self, settings: EncoderSettings, engine: Engine, basis: MotionBasis, policy: RefreshPolicy,
+        pacer: PicturePacer | None = None, budget: Budget | None = None, first: FirstSource | None = None,
+    ) -> None:  # fmt: skip
         """See `SourceScheduler` for `policy`, `budget` and `first`."""
         self.settings, self.counts = settings, EncoderCounts()
+        self.reactions = ReactionsSent()
         self.statistics: control.Stats | None = None
         self.peer_bye: str | None = None
         self.precision = engine.precision
@@ -198,7 +194,7 @@ class CallEncoder:
         if self.counted is not None and now - self._counted_at >= _COUNT_EVERY:
             self._counted_at = now
             self.spent(*self.counted(), now)
-        out, self._out = self._out, []
+        out, self._out = [*self._out, *self.reactions.messages()], []
         rides = any(channel is Channel.MOTION for channel, _ in out)
         pieces = [] if self._link.pictures_wait(now) else self._pacer.pop_due(now, link_queued, rides)
         self._bundles += rides
@@ -301,6 +297,8 @@ class CallEncoder:
                 self._follow_link(now)
                 if message.clock_ms is not None:
                     self._say(control.Heartbeat(clock_ms(now), message.clock_ms))
+            case control.Note(text=text):
+                self.reactions.told(text)
             case control.Bye(reason=reason):
                 self.peer_bye = reason
 
