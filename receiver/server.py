@@ -143,7 +143,7 @@ class Receiver:
 
     async def _answer(self, theirs: Hello, sdp: str, resumed: str | None = None) -> Answer:
         engine, calls = self._context.engine, self._settings.calls
-        own: dict[str, Capability] = {RUN: self._run} | self._context.capabilities
+        own: dict[str, Capability] = {RUN: self._run, **self._context.capabilities}
         mine = Hello(
             engine.name, wire_hash(engine.name), "receiver", "camera", theirs.fps, engine.keypoint_count, engine.size,
             own,
