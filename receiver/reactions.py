@@ -29,6 +29,16 @@ _MARK_SCALE = 0.5
 _COLOUR = (255, 210, 60)
 
 
+class Reacts(Protocol):
+    """This side's own sending, as far as its user has reactions performed at the other end."""
+
+    def react(self, number: int) -> None:
+        """Has this side's person perform an expression at the other end, 1 to 6."""
+
+    def reaction_line(self) -> str:
+        """What became of that, for a moment; else nothing."""
+
+
 class Performer(Protocol):
     """Gives expression videos of a person, as motion."""
 

@@ -19,6 +19,7 @@ from receiver.output.recorder import check_place
 from receiver.output.speaker import listen
 from receiver.output.window import face_changed
 from receiver.player import Player
+from receiver.reactions import Reacts
 from receiver.settings import ReceiverContext, ReceiverSettings
 from shared.audio.codec import Samples
 from shared.audio.devices import open_speaker
@@ -129,7 +130,7 @@ class Place:
             open_speaker(settings.speaker).close()
 
 
-class OwnSide(Protocol):
+class OwnSide(Reacts, Protocol):
     """This side's own sending, in a two-way call, as the window shows and switches it."""
 
     @property
@@ -144,12 +145,6 @@ class OwnSide(Protocol):
 
     def turn_camera_off(self, off: bool) -> None:
         """Sends no motion, or sends it again."""
-
-    def react(self, number: int) -> None:
-        """Has this side's person perform an expression at the other end, 1 to 6."""
-
-    def reaction_line(self) -> str:
-        """What became of that, for a moment; else nothing."""
 
     def view(self) -> Picture | None:
         """This side's own picture, (S, S, 3); None if there is none now."""
@@ -202,7 +197,7 @@ class Receiving:
         self._player = Player(self.half, self._sinks, lambda: self._watch.indicators.line(), context.threads.drawing)
         if place.page is not None:
             place.page.begin(
-                self.half, link, hello, lambda: self._watch.indicators, time.monotonic(), self._state_of_trust
+                self.half, link, hello, lambda: self._watch.indicators, time.monotonic(), self._state_of_trust, own
             )
 
     def _connect_window(self, own: OwnSide | None) -> None:
