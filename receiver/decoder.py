@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from receiver.base_layer import BaseLayerDecoder
 from receiver.output.byte_log import Tape
 from receiver.playout import DueFrame, Playout
-from receiver.reactions import Performer, ReactionPlayer
+from receiver.reactions import ReactionPlayer
 from receiver.synthesis import Mixed, PreparedSource, Synthesis
 from receiver.timing import Timing
 from receiver.upscale import Upscaler
@@ -25,6 +25,7 @@ from shared.codec.picture import PictureMessage
 from shared.codec.pieces import Reassembler
 from shared.models.appearance import FaceWatch
 from shared.models.engine import Engine, Picture
+from shared.models.performer import Performer
 from shared.motion import FloatArray
 from shared.transport.link import Channel
 from shared.transport.resuming import Change

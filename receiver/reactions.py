@@ -17,6 +17,7 @@ from receiver.playout import DueFrame
 from shared.desktop import fitting, write
 from shared.models.base_fusion import BasePicture
 from shared.models.engine import Picture
+from shared.models.performer import Performer
 from shared.motion import FloatArray, Motion, between, rotation_matrix
 from shared.reactions import SECONDS, SECONDS_APART, label_of
 
@@ -37,26 +38,6 @@ class Reacts(Protocol):
 
     def reaction_line(self) -> str:
         """What became of that, for a moment; else nothing."""
-
-
-class Performer(Protocol):
-    """Gives expression videos of a person, as motion."""
-
-    def perform(
-        self, label: str, motion: Motion, canonical: FloatArray, *, frames: int = 32, intensity: float = 1.0,
-        seed: int = 0, returns: bool = False,
-    ) -> list[Motion]:  # fmt: skip
-        """At least one frame of one of `LABELS`, from a motion as it is to the apex; (K, 3) canonical keypoints say
-        whose."""
-
-
-ENGINE = "compact"
-"""In whose motion space there are performances."""
-
-
-def load_performer(engine: str) -> Performer | None:
-    """What performs reactions in the motion space of an engine; None where there is none: they are not offered then."""
-    return None
 
 
 @dataclass(frozen=True, eq=False)

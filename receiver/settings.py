@@ -9,8 +9,6 @@ from pathlib import Path
 
 from receiver.decoder import CallDecoder
 from receiver.output.byte_log import Tape
-from receiver.reactions import ENGINE as PERFORMED_ENGINE
-from receiver.reactions import Performer, load_performer
 from receiver.upscale import DEFAULT_UPSCALER, UPSCALERS, Upscaler, load_upscaler
 from shared.call.options import idle
 from shared.codec.av1 import decodable
@@ -19,6 +17,8 @@ from shared.cores import ONE_CORE, Shares, Work, settle
 from shared.models.appearance import Appearances, load_appearances
 from shared.models.batching import Batcher, warm_up
 from shared.models.engine import BACKENDS, SIZES, Engine
+from shared.models.performer import ENGINE as PERFORMED_ENGINE
+from shared.models.performer import Performer, load_performer
 from shared.models.registry import GENERATORS, choose_device, draws_quickly, load_basis, load_engine, usual_size
 from shared.signalling.hello import BASE, REACTIONS, Capability
 from shared.transport.ice import IceSettings

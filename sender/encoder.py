@@ -55,6 +55,8 @@ class EncoderSettings:
     """Whether it goes on without a face."""
     base_beside_budget: bool = True
     """Whether its bytes are none of the budget's: it has a bound of its own."""
+    still: bool = False
+    """Whether no expression travels: of the face as the newest source has it only the pose changes."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.bundle <= LARGEST_BUNDLE:
@@ -96,7 +98,7 @@ class CallEncoder:
         """Which frames become sources, and which of them the receiver holds."""
         self._base = BaseLayerEncoder(settings.base, settings.base_always, self.sources.probes)
         self.motion = MotionStream(
-            basis, settings.fps, settings.step, self.gallery, self._base, self._pacer, self.counts
+            basis, settings.fps, settings.step, self.gallery, self._base, self._pacer, self.counts, settings.still
         )
         """The frames that go."""
         self._link = self._fresh_link()
@@ -133,6 +135,7 @@ class CallEncoder:
             )  # fmt: skip
         if analysis is None:
             return None
+        self.reactions.look(analysis.motion, analysis.canonical, now)
         base = self._base.shown(clock, analysis.crop_number)
         return self.sources.consider(analysis, clock, now, self._link, base, self.effort.spare)
 

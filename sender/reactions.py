@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from sender.expression_reader import ExpressionReader
 from shared.call.loop import Outgoing
 from shared.codec import control
+from shared.motion import FloatArray, Motion
 from shared.reactions import SECONDS_APART, label_of
 from shared.transport.link import Channel
 
@@ -20,6 +22,8 @@ class ReactionsSent:
         self.accepted = False
         """Whether the other side takes any: until it is said that it does, none goes."""
         self.sent = 0
+        self.reader: ExpressionReader | None = None
+        """Where no expression travels: reads it off the face, so that a label goes now and then; set it."""
         self._out: list[Outgoing] = []
         self._label = ""
         self._at = self._said_at = float("-inf")
@@ -40,6 +44,12 @@ class ReactionsSent:
         self._label, self._at, self._said = label, now, f"your reaction: {label}"
         self.sent += 1
         self._out.append((Channel.CONTROL, control.pack_control(control.Reaction(number))))
+
+    def look(self, motion: Motion, canonical: FloatArray, now: float) -> None:
+        """Takes in this side's own face; what is read off it goes as if its key were pressed."""
+        number = None if self.reader is None or not self.accepted else self.reader.read(motion, canonical, now)
+        if number is not None:
+            self.react(number, now)
 
     def messages(self) -> list[Outgoing]:
         """What is to be sent now."""
