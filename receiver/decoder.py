@@ -220,9 +220,9 @@ class CallDecoder:
         if mixed.alone is not None:
             return mixed.alone
         assert frame.motion is not None
-        if mixed.reacting is None:
-            return self.synthesis.draw(mixed.sources, frame.motion, mixed.base)
-        return mixed.reacting.marked(self.synthesis.draw(mixed.sources, mixed.reacting.motion, mixed.base))
+        if mixed.reacting is not None:
+            return mixed.reacting.marked(self.synthesis.draw(mixed.sources, mixed.reacting.motion, mixed.base))
+        return self.synthesis.draw(mixed.sources, frame.motion, mixed.base)
 
     def shown(self, frame: DueFrame, now: float) -> None:
         """Notes that a frame was put on display at `now`."""

@@ -20,11 +20,14 @@ from shared.models.engine import Picture
 from shared.models.performer import Performer
 from shared.motion import FloatArray, Motion, between, rotation_matrix
 from shared.reactions import SECONDS, SECONDS_APART, label_of
+from shared.resting_face import RestingFace
 
 FADE_IN_SECONDS = 0.3
 FADE_OUT_SECONDS = 0.4
 PERFORMED_RATE = 25.0
 """Frames a second at which a performance plays, whatever the call has; its last one is held."""
+REST_SECONDS = 5.0
+"""In which the face at rest, from which a performance begins, follows the one that is seen."""
 _MARGIN = 8
 _MARK_SCALE = 0.5
 _COLOUR = (255, 210, 60)
@@ -94,6 +97,7 @@ class ReactionPlayer:
         """That came too soon after another, while there was no face, or where none is taken."""
         self._performer = performer
         self._asked: int | None = None
+        self._rest = RestingFace(REST_SECONDS)
         self._playing: deque[_Performance] = deque(maxlen=2)
         """One that fades out, and the one that follows it"""
 
@@ -107,11 +111,14 @@ class ReactionPlayer:
     def begin_anew(self) -> None:
         """After a resume: captures may be those of another clock, and nothing from before goes on."""
         self._asked = None
+        self._rest = RestingFace(REST_SECONDS)
         self._playing.clear()
 
     def begins(self, frame: DueFrame, canonical: FloatArray | None) -> str | None:
         """Begins what was asked for with this frame, of whose person (K, 3) keypoints are known, or not; its label if
         one began."""
+        if frame.motion is not None:
+            self._rest.see(frame.motion, frame.capture)
         asked, self._asked = self._asked, None
         if asked is None or self._performer is None:
             return None
@@ -122,9 +129,15 @@ class ReactionPlayer:
             return None
         self.taken += 1
         label = label_of(asked)
-        motions = self._performer.perform(label, frame.motion, canonical, seed=self.taken)
+        motions = self._performer.perform(label, self._at_rest(frame.motion), canonical, seed=self.taken)
         self._playing.append(_Performance(label, frame.capture, motions))
         return label
+
+    def _at_rest(self, motion: Motion) -> Motion:
+        """The same head with its face at rest: a mouth that is just open to speak would stay so to the end."""
+        assert self._rest.expression is not None
+        expression = self._rest.expression @ rotation_matrix(motion.rotation).T
+        return replace(motion, expression=np.asarray(expression, np.float32))
 
     def reacting(self, frame: DueFrame) -> Reacting | None:
         """What a frame with a face shows of reactions; None: nothing."""

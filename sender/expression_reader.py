@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from shared.models.performer import Performer
-from shared.motion import FloatArray, Motion, rotation_matrix
+from shared.motion import FloatArray, Motion
 from shared.reactions import LABELS
+from shared.resting_face import RestingFace, to_the_front
 
 HELD_SECONDS = 0.3
 """That a face must keep an expression: who only speaks has none for so long."""
@@ -27,11 +28,9 @@ class ExpressionReader:
 
     def __init__(self, performer: Performer) -> None:
         self._performer = performer
-        self._neutral: FloatArray | None = None
-        """(K, 3) of the face at rest, as it is turned to the front"""
+        self._rest = RestingFace(_SETTLES_SECONDS)
         self._apexes: list[FloatArray] = []
         """(K, 3) each, by how much an expression differs from it"""
-        self._seen_at = 0.0
         self._number: int | None = None
         self._since = 0.0
         self._read_at = float("-inf")
@@ -41,17 +40,15 @@ class ExpressionReader:
 
         The first six frames make the six performances, one each, which takes milliseconds.
         """
-        face = _to_the_front(motion)
-        if self._neutral is None:
-            self._neutral, self._seen_at = face, now
+        self._rest.see(motion, now)
+        rest = self._rest.expression
+        assert rest is not None
         if len(self._apexes) < len(LABELS):
-            rest = Motion(np.zeros(3, np.float32), 1.0, np.zeros(3, np.float32), self._neutral)
-            apex = self._performer.perform(LABELS[len(self._apexes)], rest, canonical)[-1]
-            self._apexes.append(_to_the_front(apex) - self._neutral)
+            at_rest = Motion(np.zeros(3, np.float32), 1.0, np.zeros(3, np.float32), rest)
+            apex = self._performer.perform(LABELS[len(self._apexes)], at_rest, canonical)[-1]
+            self._apexes.append(to_the_front(apex) - rest)
             return None
-        number = self._nearest(face - self._neutral)
-        share = min(max(now - self._seen_at, 0.0) / _SETTLES_SECONDS, 1.0)
-        self._neutral, self._seen_at = np.asarray(self._neutral + share * (face - self._neutral), np.float32), now
+        number = self._nearest(to_the_front(motion) - rest)
         if number != self._number:
             self._number, self._since = number, now
         if number is None or now - self._since < HELD_SECONDS or now - self._read_at < AGAIN_SECONDS:
@@ -66,8 +63,3 @@ class ExpressionReader:
         apex, size = self._apexes[nearest], float(np.linalg.norm(change))
         likeness = float(np.sum(change * apex)) / max(size * float(np.linalg.norm(apex)), 1e-9)
         return nearest + 1 if distances[nearest] < size and likeness >= _LIKENESS else None
-
-
-def _to_the_front(motion: Motion) -> FloatArray:
-    """(K, 3) expression of a motion, turned back as if the head faced the camera."""
-    return np.asarray(motion.expression @ rotation_matrix(motion.rotation), np.float32)

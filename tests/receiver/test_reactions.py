@@ -91,14 +91,19 @@ def test_a_performed_expression_turns_with_the_head() -> None:
     assert not np.allclose(reacting.motion.expression, at_apex, atol=0.05)
 
 
-def test_it_is_performed_from_where_the_face_is_by_whom_the_source_shows() -> None:
+def test_it_is_performed_from_the_face_at_rest_by_whom_the_source_shows() -> None:
     performer = StepPerformer()
-    player = ReactionPlayer(performer)
+    player, canonical = ReactionPlayer(performer), CANONICAL + 0.5
+    turned = make_motion(yaw=20.0)
+    turn = rotation_matrix(turned.rotation).T
+    for n in range(250):  # a mouth that opens and closes
+        said = replace(turned, expression=np.asarray((np.ones((KEYPOINTS, 3)) * (n % 10 < 5)) @ turn, np.float32))
+        player.begins(frame(n / 25, said), canonical)
     player.ask(SURPRISE)
-    now, canonical = frame(3.0), CANONICAL + 0.5
-    player.begins(now, canonical)
+    player.begins(frame(10.0, said), canonical)
     ((label, motion, whose),) = performer.asked
-    assert label == "surprise" and motion is now.motion and whose is canonical
+    assert label == "surprise" and whose is canonical and (motion.rotation == turned.rotation).all()
+    assert np.allclose(motion.expression, 0.5 * np.ones((KEYPOINTS, 3)) @ turn, atol=0.1)
 
 
 def test_one_in_two_seconds_is_taken_and_the_others_are_counted() -> None:
