@@ -301,7 +301,7 @@ class CallEncoder:
                 if message.clock_ms is not None:
                     self._say(control.Heartbeat(clock_ms(now), message.clock_ms))
             case control.Note(text=text):
-                self.reactions.told(text)
+                self.reactions.told(text, now)
             case control.Bye(reason=reason):
                 self.peer_bye = reason
 

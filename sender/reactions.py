@@ -56,10 +56,11 @@ class ReactionsSent:
         out, self._out = self._out, []
         return out
 
-    def told(self, text: str) -> None:
+    def told(self, text: str, now: float) -> None:
         """Takes in a note of the other side, which may say that it shows the reaction."""
         if self._label and text == control.PERFORMS + self._label:
-            self._said = f"they see your reaction: {self._label}"
+            self._said, self._said_at = f"they see your reaction: {self._label}", now
+            self._label = ""
 
     def line(self, now: float) -> str:
         """What the user should know at present; nothing if there is nothing."""

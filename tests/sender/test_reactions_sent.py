@@ -29,11 +29,14 @@ def test_a_key_goes_over_once_and_the_user_reads_what_becomes_of_it() -> None:
     reactions.react(3, 10.0)
     assert reactions.line(10.0) == "your reaction: surprise"
     assert numbers(reactions) == [3] and numbers(reactions) == []
-    reactions.told("performs: anger")  # of which nothing is known here
+    reactions.told("performs: anger", 10.4)  # of which nothing is known here
     assert reactions.line(10.5) == "your reaction: surprise"
-    reactions.told("performs: surprise")
-    assert reactions.line(10.5) == "they see your reaction: surprise"
     assert reactions.line(14.0) == ""
+    reactions.told("performs: surprise", 15.0)  # the link is slow
+    assert reactions.line(15.5) == "they see your reaction: surprise"
+    assert reactions.line(18.1) == ""
+    reactions.told("performs: surprise", 19.0)  # it says so once
+    assert reactions.line(19.0) == ""
 
 
 def test_soon_after_another_none_goes() -> None:
@@ -50,7 +53,7 @@ def test_a_side_that_takes_none_is_sent_none() -> None:
     reactions.react(1, 10.0)
     assert numbers(reactions) == [] and reactions.sent == 0
     assert reactions.line(10.0) == "the other side takes no reactions"
-    reactions.told("performs: happiness")
+    reactions.told("performs: happiness", 10.0)
     assert reactions.line(10.0) == "the other side takes no reactions"
 
 
