@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from receiver.playout import DueFrame
+from shared.codec.motion_basis import EXPRESSION_LIMIT
 from shared.desktop import fitting, write
 from shared.models.base_fusion import BasePicture
 from shared.models.engine import Picture
@@ -153,4 +154,5 @@ class ReactionPlayer:
             live *= 1 - weight
             performed = each.expression(frame.capture, frame.motion.rotation)
             expression = np.asarray(expression + weight * (performed - expression), np.float32)
+        expression = np.clip(expression, -EXPRESSION_LIMIT, EXPRESSION_LIMIT)  # as of all that is drawn
         return Reacting(self._playing[-1].label, replace(frame.motion, expression=expression), 1 - live)

@@ -102,7 +102,7 @@ PROFILES = {
         25.0, 0.2, 256, 13.0, "25 frames of motion a second, quick, and a base layer", base=USUAL_BASE, out=10.5
     ),
     "still": Profile(3.0, 0.67, 128, 8.3, "a still picture whose head moves, and an expression now and then where the "
-                     "other side performs it, for links that carry 2 kbit/s out", still=True, out=1.6),
+                     "other side performs it, for links that carry 2.5 kbit/s out", still=True, out=1.9),
     "thin": Profile(12.5, 0.4, 128, 8.3, "motion only, half as many, in larger messages, for links that carry 5 kbit/s "
                     "out", out=4.5),
     "sparing": Profile(12.5, 0.32, 128, 8.3, "as many, and a base layer of 6 pictures a second, for links that carry 8",

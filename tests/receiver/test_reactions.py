@@ -11,6 +11,7 @@ from reaction_examples import StepPerformer
 
 from receiver.playout import DueFrame
 from receiver.reactions import FADE_IN_SECONDS, FADE_OUT_SECONDS, Reacting, ReactionPlayer
+from shared.codec.motion_basis import EXPRESSION_LIMIT
 from shared.models.base_fusion import BasePicture
 from shared.motion import Motion, rotation_matrix
 from shared.reactions import LABELS, SECONDS, SECONDS_APART, label_of
@@ -104,6 +105,13 @@ def test_it_is_performed_from_the_face_at_rest_by_whom_the_source_shows() -> Non
     ((label, motion, whose),) = performer.asked
     assert label == "surprise" and whose is canonical and (motion.rotation == turned.rotation).all()
     assert np.allclose(motion.expression, 0.5 * np.ones((KEYPOINTS, 3)) @ turn, atol=0.1)
+
+
+def test_what_is_drawn_stays_within_what_may_be_sent() -> None:
+    player = playing(10.0)
+    player._playing[0].motions[-1] = with_expression(make_motion(), 100.0)
+    reacting = player.reacting(frame(11.6))
+    assert reacting is not None and float(reacting.motion.expression.max()) == EXPRESSION_LIMIT
 
 
 def test_one_in_two_seconds_is_taken_and_the_others_are_counted() -> None:
