@@ -23,7 +23,7 @@ from sender.capture import Capture, SourceError, open_source
 from sender.encoder import CallEncoder, EncoderSettings
 from sender.refresh import First
 from shared.call.report import write_report
-from shared.files import open_media
+from shared.media import open_media
 from shared.models.engine import EngineError, Picture
 from shared.models.registry import load_basis, load_engine
 

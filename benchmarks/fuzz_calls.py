@@ -78,11 +78,24 @@ class PlainEngine:
         return np.zeros((self.size, self.size, 3), np.uint8)
 
 
+class PlainPerformer:
+    """Opens everything by a tenth."""
+
+    def perform(
+        self, label: str, motion: Motion, canonical: FloatArray, *, frames: int = 32, intensity: float = 1.0,
+        seed: int = 0, returns: bool = False,
+    ) -> list[Motion]:  # fmt: skip
+        """See `Performer`."""
+        return [motion, replace(motion, expression=motion.expression + np.float32(0.1 * intensity))]
+
+
 def new_halves() -> tuple[CallEncoder, CallDecoder]:
     """Both ends of a call."""
     settings = EncoderSettings(_FPS, 5, _SIDE, "max", "none")
     basis = plain_basis()
-    return CallEncoder(settings, PlainEngine(), basis, EveryN(20)), CallDecoder(PlainEngine(), basis, Bicubic())
+    outgoing = CallEncoder(settings, PlainEngine(), basis, EveryN(20))
+    outgoing.reactions.accepted = True
+    return outgoing, CallDecoder(PlainEngine(), basis, Bicubic(), performer=PlainPerformer())
 
 
 @dataclass
@@ -129,6 +142,8 @@ def recorded() -> Traffic:
     traffic, based = Traffic(), _Based()
     for tick in range(2 * _FRAMES):
         now = tick * 0.02
+        if tick % 130 == 60:
+            outgoing.reactions.react(1 + tick % 6, now)
         if tick % 2 == 0:
             frame = np.full((_SIDE, _SIDE, 3), 100 + tick % 50, np.uint8)
             job = outgoing.push(outgoing.analyse(frame), now, now)
@@ -187,7 +202,7 @@ class HostileSender:
         while (item := half.due(self._now)) is not None:
             frame, mixed = item
             if frame.motion is not None:
-                check_motion(frame.motion)
+                check_motion(frame.motion if mixed.reacting is None else mixed.reacting.motion)
             if mixed.base is not None and not 0 <= mixed.base.age <= OLDEST + 0.001:
                 raise AssertionError(f"a base {mixed.base.age} s old is to be shown")
             if mixed:

@@ -118,7 +118,7 @@ JSON = (b"[" * 200, b'{"a":' * 100, b"1e999", b"-0", b"NaN", b"null", b"true", b
         b'"hello":', b'"fps":', b'"capabilities":', b'"sdp":', b'"sha256":', b'"urls":', b'"bytes":')  # fmt: skip
 TENSORS = (b'"F32"', b'"BF16"', b'"F8_E4M3"', b'"U16"', b'"shape":[', b"-1", b"99999999999999999999", b'"data_offsets"',
            b"[0,0]", b"{}", b"null")  # fmt: skip
-_VALUES: tuple[object, ...] = ("t", "held", "stats", "bye", -1, 2**63, None, {})
+_VALUES: tuple[object, ...] = ("t", "held", "stats", "bye", "react", "number", -1, 2**63, None, {})
 PACKED = (*(msgpack.packb(each) for each in _VALUES), b"\x91" * 900)
 LINKS = (
     b"http://192.168.1.7:8765/join/abcDEF123",
@@ -165,7 +165,7 @@ def controls() -> tuple[bytes, ...]:
     """A message of every type."""
     stats = control.Stats(1000, 990, 10, 200, 65535, 180, 4, 77)
     each = (control.SourceHeld(2, (1, 2, 3)), control.SourceRequest(None, "fresh"), stats, control.Heartbeat(5, 6),
-            control.Note(control.NO_FACE), control.Bye("the end"))  # fmt: skip
+            control.Note(control.NO_FACE), control.Bye("the end"), control.Reaction(6))  # fmt: skip
     return tuple(control.pack_control(message) for message in each)
 
 

@@ -18,7 +18,7 @@ import av
 from benchmarks.cache import Figures, digest
 from benchmarks.measure import Measurer, Shown
 from benchmarks.metrics import Picture
-from shared.files import create_media
+from shared.media import create_media
 
 KEYS = ("sharp", "mouth_corr", "blink_corr", "akd_px", "pose_err_deg", "lost")
 """Gradient energy of the face over the true one's; correlation over time of mouth and eye opening; mean distance of

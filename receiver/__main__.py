@@ -114,6 +114,8 @@ def parse(arguments: list[str] | None = None) -> Asked:
         parser.error(f"{option} is for what this side sends: add --send camera:0, or leave it out")
     if args.send is not None and (args.calls > 1 or args.play is not None):
         parser.error("--send goes with one call at a time, and not with --play")
+    if args.enhance is not None and args.calls > 1:
+        parser.error("--enhance goes with one call at a time: leave out --calls")
     if args.who is not None and args.calls > 1:
         parser.error("--who is one person, and --calls takes several: leave out one of them")
     if args.by_hand and (args.keep or args.calls > 1):

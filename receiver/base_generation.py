@@ -34,7 +34,7 @@ class DecodedBase:
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedPacket:
     """A packet with the frame and the capture clock of its picture, as the playout counts them."""
 
     packet: BasePacket
@@ -53,7 +53,7 @@ class Generation:
         """When it was first seen that a packet before those that wait is missing."""
         self._next = 0
         """References decoded."""
-        self._waiting: dict[tuple[int, bool, int], Placed] = {}
+        self._waiting: dict[tuple[int, bool, int], PlacedPacket] = {}
         """By references before it, with droppable ones first, and by frame."""
         self._found, self._decoder = found, BaseDecoder(key.size)
         found(DecodedBase(frame, clock, key.crop, key.crf, self._decoder.decode_key(key.data)))
@@ -63,11 +63,11 @@ class Generation:
         """Whether packets have followed the key."""
         return self.frame > self.key_frame or bool(self._waiting) or self.broken
 
-    def has(self, placed: Placed) -> bool:
+    def has(self, placed: PlacedPacket) -> bool:
         """Whether a packet changes nothing any more."""
         return self.broken or placed.frame <= self.frame or self._place(placed) in self._waiting
 
-    def add(self, placed: Placed) -> None:
+    def add(self, placed: PlacedPacket) -> None:
         """Takes in a packet that it has not; of too many that wait, the newest are forgotten."""
         place = self._place(placed)
         if place[0] >= self._next:
@@ -101,6 +101,6 @@ class Generation:
             elif self.waits_since is None or self._next > before:
                 self.waits_since = now
 
-    def _place(self, placed: Placed) -> tuple[int, bool, int]:
+    def _place(self, placed: PlacedPacket) -> tuple[int, bool, int]:
         ahead = (placed.packet.sequence - self._next + SEQUENCES // 2) % SEQUENCES - SEQUENCES // 2
         return self._next + ahead, not placed.packet.droppable, placed.frame

@@ -14,7 +14,7 @@ import numpy as np
 
 from receiver.base_generation import DecodedBase
 from receiver.base_track import BaseTrack
-from receiver.playout import DueFrame, Placed, Playout
+from receiver.playout import DueFrame, PlacedBundle, Playout
 from shared.codec import control
 from shared.codec.av1 import RgbImage
 from shared.codec.base_key import BaseKey
@@ -53,7 +53,7 @@ class BaseLayerDecoder:
         self._off = False
         """Whether the sender's last word is that the camera is off."""
 
-    def take_bundle(self, bundle: Bundle, placed: Placed, now: float) -> None:
+    def take_bundle(self, bundle: Bundle, placed: PlacedBundle, now: float) -> None:
         """Takes in a bundle's packets, late or not. Raises MalformedBase."""
         self._step = placed.step
         self.counts.bytes += sum(len(each.data) for each in bundle.base)

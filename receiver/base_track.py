@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from receiver.base_generation import WAITING, DecodedBase, Generation, Placed
+from receiver.base_generation import WAITING, DecodedBase, Generation, PlacedPacket
 from shared.codec import MalformedBase
 from shared.codec.base_key import BaseKey
 from shared.codec.bundle import CLOCK_WRAP_MS, Bundle
@@ -61,7 +61,7 @@ class BaseTrack:
         self._generations: deque[Generation] = deque(maxlen=2)
         """The newest key's, and the one before: a key of a new crop comes before the crop is drawn."""
         self._pictures: deque[DecodedBase] = deque(maxlen=_PICTURES)
-        self._early: deque[Placed] = deque(maxlen=WAITING)
+        self._early: deque[PlacedPacket] = deque(maxlen=WAITING)
         """Packets whose key is not here, by arrival."""
         self._early_since: float | None = None
         self._early_key: BaseKey | None = None
@@ -90,7 +90,7 @@ class BaseTrack:
         if self._reference is None or first_frame >= self._reference[1]:
             self._reference = bundle.first_frame, first_frame, bundle.clock_ms, clock
         interval = bundle.frame_interval_ms / 1000 / step
-        placed = [Placed(each, first_frame + each.frame, clock + each.frame * interval) for each in bundle.base]
+        placed = [PlacedPacket(each, first_frame + each.frame, clock + each.frame * interval) for each in bundle.base]
         early_key, self._early_key = self._early_key, None
         try:
             if early_key is not None:
@@ -180,7 +180,7 @@ class BaseTrack:
                 break
         return found
 
-    def _add(self, placed: Placed, now: float) -> None:
+    def _add(self, placed: PlacedPacket, now: float) -> None:
         numbered = [each for each in self._generations if each.key.generation == placed.packet.generation]
         if numbered:
             known = numbered[-1].has(placed)

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from receiver.base_layer import BaseLayerDecoder
+from receiver.enhance import Enhancement
 from receiver.output.byte_log import Tape
 from receiver.playout import DueFrame, Playout
+from receiver.reactions import ReactionPlayer
 from receiver.synthesis import Mixed, PreparedSource, Synthesis
 from receiver.timing import Timing
 from receiver.upscale import Upscaler
@@ -24,6 +26,7 @@ from shared.codec.picture import PictureMessage
 from shared.codec.pieces import Reassembler
 from shared.models.appearance import FaceWatch
 from shared.models.engine import Engine, Picture
+from shared.models.performer import Performer
 from shared.motion import FloatArray
 from shared.transport.link import Channel
 from shared.transport.resuming import Change
@@ -59,17 +62,21 @@ class CallDecoder:
     def __init__(
         self, engine: Engine, basis: MotionBasis, upscaler: Upscaler, fps: float = 25.0, tape: Tape | None = None,
         appearances: Callable[[Picture], FloatArray] | None = None, base: bool = True,
+        performer: Performer | None = None, enhancement: Enhancement | None = None,
     ) -> None:  # fmt: skip
         """`fps`: frames a second that the sender captures; as many are shown, however few motions travel.
 
         `tape` is told everything that decides which pictures are drawn. `appearances` reads faces, to notice when one
-        is changed; without it nobody does. `base`: whether the base layer is taken in, if one comes.
+        is changed; without it nobody does. `base`: whether the base layer is taken in, if one comes. `performer`
+        performs reactions; without it none is taken. `enhancement` draws in the engine's place, but for reactions.
         """
         self._tape = tape
         self.counts, self.playout = DecoderCounts(), Playout(fps)
         self.timing, self.synthesis = Timing(self.playout), Synthesis(engine, upscaler, appearances)
         self.gallery = self.synthesis.gallery
         self.base = BaseLayerDecoder(engine.size, self.playout, self.gallery) if base else None
+        self._enhancement = enhancement
+        self.reactions = ReactionPlayer(performer)
         self.peer_bye: str | None = None
         self.face: bool = True
         self.camera_off = False
@@ -143,10 +150,13 @@ class CallDecoder:
         if change is Change.REPLACED:
             self.sender_busy = False
             self.synthesis.begin_anew()
+            if self._enhancement is not None:
+                self._enhancement.begin_anew()
             self._jobs.clear()
             self._reassembler = Reassembler()
         if self.base is not None:
             self.base.begin_anew()
+        self.reactions.begin_anew()
         self.timing.reconnected(now, change is Change.REPLACED)
         self._say_what_is_held()
 
@@ -182,12 +192,18 @@ class CallDecoder:
             self._tape.shown(frame.number, self.synthesis.mixture.most)
         if frame.motion is None:
             self.face = False
+            self.reactions.begins(frame, None)
             self.counts.frames_without_face += 1
             return frame, Mixed(alone=None if self.base is None else self.base.alone(frame))
         self.face, self.camera_off = True, False
         sources = self.synthesis.mix(frame.epoch, frame.motion, frame.number)
         self.counts.not_drawable += not self.gallery.at(frame.epoch)
-        return frame, Mixed(sources, self.base.picture(frame) if self.base is not None and sources else None)
+        base = self.base.picture(frame) if self.base is not None and sources else None
+        label = self.reactions.begins(frame, sources[0][0].held.canonical if sources else None)
+        if label is not None:
+            self._out.append((Channel.CONTROL, control.pack_control(control.Note(control.PERFORMS + label))))
+        reacting = self.reactions.reacting(frame)
+        return frame, Mixed(sources, base if reacting is None else reacting.faded(base), reacting=reacting)
 
     def held(self) -> list[PreparedSource]:
         """The sources held, oldest first."""
@@ -208,7 +224,16 @@ class CallDecoder:
         if mixed.alone is not None:
             return mixed.alone
         assert frame.motion is not None
-        return self.synthesis.draw(mixed.sources, frame.motion, mixed.base)
+        if mixed.reacting is not None:
+            return mixed.reacting.marked(self.synthesis.draw(mixed.sources, mixed.reacting.motion, mixed.base))
+        motion = frame.motion
+        if self._enhancement is None:
+            return self.synthesis.draw(mixed.sources, motion, mixed.base)
+        base = None if mixed.base is None else mixed.base.picture
+        newest = max((source for source, _ in mixed.sources), key=lambda source: source.held.source_id)
+        return self._enhancement.draw(
+            base, newest.picture, lambda: self.synthesis.draw(mixed.sources, motion, mixed.base)
+        )
 
     def shown(self, frame: DueFrame, now: float) -> None:
         """Notes that a frame was put on display at `now`."""
@@ -274,6 +299,8 @@ class CallDecoder:
                     self.sender_busy = text == control.BUSY
                 if self.base is not None:
                     self.base.note(text)
+            case control.Reaction(number=number):
+                self.reactions.ask(number)
             case control.Bye(reason=reason):
                 self.peer_bye = reason
             case _:

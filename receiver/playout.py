@@ -70,7 +70,7 @@ class _Arrival(NamedTuple):
         return self.last_transit + self.span
 
 
-class Placed(NamedTuple):
+class PlacedBundle(NamedTuple):
     """Where a bundle's first frame has its place, and how far apart its frames are."""
 
     number: int
@@ -107,7 +107,7 @@ class Playout:
     """Frame numbers to leave out before the next bundle's, which follows no number before it; 0 if it does."""
     _shown: int = -_WRAP  # a bundle older than the first to arrive has numbers below zero
 
-    def add(self, bundle: Bundle, now: float, waited: float = 0.0) -> Placed:
+    def add(self, bundle: Bundle, now: float, waited: float = 0.0) -> PlacedBundle:
         """Takes in a bundle at `now`; where it was put comes back. It may have `waited` here so many seconds."""
         first, clock = self._unwrap(bundle)
         interval = bundle.frame_interval_ms / 1000
@@ -133,7 +133,7 @@ class Playout:
         for frames in (self._frames, self._received):
             while len(frames) > _BOUND:
                 del frames[min(frames)]
-        return Placed(first, clock, step)
+        return PlacedBundle(first, clock, step)
 
     def motion_at(self, number: int, step: int, fits: Callable[[DueFrame], bool]) -> Motion | None:
         """The motion at a frame number, shown or not, by frames that came, show a face and fit.

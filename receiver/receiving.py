@@ -19,6 +19,7 @@ from receiver.output.recorder import check_place
 from receiver.output.speaker import listen
 from receiver.output.window import face_changed
 from receiver.player import Player
+from receiver.reactions import Reacts
 from receiver.settings import ReceiverContext, ReceiverSettings
 from shared.audio.codec import Samples
 from shared.audio.devices import open_speaker
@@ -129,7 +130,7 @@ class Place:
             open_speaker(settings.speaker).close()
 
 
-class OwnSide(Protocol):
+class OwnSide(Reacts, Protocol):
     """This side's own sending, in a two-way call, as the window shows and switches it."""
 
     @property
@@ -196,7 +197,7 @@ class Receiving:
         self._player = Player(self.half, self._sinks, lambda: self._watch.indicators.line(), context.threads.drawing)
         if place.page is not None:
             place.page.begin(
-                self.half, link, hello, lambda: self._watch.indicators, time.monotonic(), self._state_of_trust
+                self.half, link, hello, lambda: self._watch.indicators, time.monotonic(), self._state_of_trust, own
             )
 
     def _connect_window(self, own: OwnSide | None) -> None:
@@ -208,6 +209,7 @@ class Receiving:
             return
         window.own_view, window.on_camera_off = own.view, own.turn_camera_off
         window.on_mute = own.mute if own.can_be_muted else None
+        window.on_reaction, window.own_note = own.react, own.reaction_line
 
     async def run(self) -> None:
         """Plays until the user closes the window, or to the end after `play_out`.
@@ -283,5 +285,6 @@ class Receiving:
             "frames_skipped": half.playout.skipped,
             "jitter_hidden_ms": round(1000 * half.playout.extra_delay, 1),
             "recorded_frames": self._sinks.recorded, "face": half.face,
+            "reactions": half.reactions.taken, "reactions_refused": half.reactions.refused,
             "face_changed_s": half.face_changed, "face_changes": half.faces.changes,
         }  # fmt: skip

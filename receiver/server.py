@@ -23,7 +23,7 @@ from shared.call.loop import TooManyErrors
 from shared.call.report import StatusLine
 from shared.desktop import DisplayError
 from shared.models.registry import wire_hash
-from shared.signalling.hello import BASE, RUN, Capability, Hello, check
+from shared.signalling.hello import RUN, Capability, Hello, check
 from shared.signalling.offer_answer import Answer, Busy, SignallingError
 from shared.signalling.pasting import PASTE_SECONDS
 from shared.tasks import watched
@@ -143,7 +143,7 @@ class Receiver:
 
     async def _answer(self, theirs: Hello, sdp: str, resumed: str | None = None) -> Answer:
         engine, calls = self._context.engine, self._settings.calls
-        own: dict[str, Capability] = {RUN: self._run} | ({BASE: 1} if self._context.base else {})
+        own: dict[str, Capability] = {RUN: self._run, **self._context.capabilities}
         mine = Hello(
             engine.name, wire_hash(engine.name), "receiver", "camera", theirs.fps, engine.keypoint_count, engine.size,
             own,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from receiver.decoder import CallDecoder
+from receiver.enhance import ENHANCERS, Enhancement, EnhanceSettings, load_enhancement
 from receiver.output.byte_log import Tape
 from receiver.upscale import DEFAULT_UPSCALER, UPSCALERS, Upscaler, load_upscaler
 from shared.call.options import idle
@@ -17,7 +19,12 @@ from shared.cores import ONE_CORE, Shares, Work, settle
 from shared.models.appearance import Appearances, load_appearances
 from shared.models.batching import Batcher, warm_up
 from shared.models.engine import BACKENDS, SIZES, Engine
+from shared.models.facenhance.diffusion import SAMPLERS, STEPS
+from shared.models.facenhance.enhancer import USUAL_STEPS
+from shared.models.performer import ENGINE as PERFORMED_ENGINE
+from shared.models.performer import Performer, load_performer
 from shared.models.registry import GENERATORS, choose_device, draws_quickly, load_basis, load_engine, usual_size
+from shared.signalling.hello import BASE, REACTIONS, Capability
 from shared.transport.ice import IceSettings
 from shared.trust.certificate import Https
 from shared.trust.identity import TrustSettings
@@ -40,6 +47,8 @@ class ReceiverSettings:
     generator: str = "auto"
     upscaler: str = DEFAULT_UPSCALER
     upscaler_weights: Path | None = None
+    enhance: EnhanceSettings | None = None
+    """FacEnhance in the engine's place; None: the engine draws."""
     keep: bool = False
     rendezvous: str | None = None
     """URL of a rendezvous server to wait at, in the place of `host` and `port`."""
@@ -65,6 +74,8 @@ class ReceiverSettings:
     """Name or number of one, "default" for the system's; None: the default one with a window, else none."""
     base: bool = True
     """False: no base layer is announced or taken in."""
+    reactions: bool = True
+    """False: none is announced or performed."""
     out_audio: Path | None = None
     """A WAV file for the sound."""
     page: int | None = None
@@ -97,6 +108,10 @@ class ReceiverContext:
     """Whether a base layer can be taken in, and is wanted."""
     threads: Shares = ONE_CORE
     """That draw and prepare."""
+    performer: Performer | None = None
+    """Of reactions; None: none is taken."""
+    enhancement: Callable[[int], Enhancement] | None = None
+    """Makes one for each call; None: the engine's pictures are shown."""
 
     @staticmethod
     def open(settings: ReceiverSettings) -> ReceiverContext:
@@ -116,11 +131,23 @@ class ReceiverContext:
         if settings.calls > 1:
             engine = Batcher(engine, at_once=threads.drawers)
         basis, base = load_basis(settings.engine), takes_base(settings)
-        return ReceiverContext(engine, basis, upscaler, load_appearances(), base, threads)
+        performer = load_performer(settings.engine) if settings.reactions else None
+        enhancement = None
+        if settings.enhance is not None:
+            enhancement = load_enhancement(settings.enhance, device, live=settings.play is None)
+        return ReceiverContext(engine, basis, upscaler, load_appearances(), base, threads, performer, enhancement)
+
+    @property
+    def capabilities(self) -> dict[str, Capability]:
+        """What the hello says of it."""
+        return {name: 1 for name, there in ((BASE, self.base), (REACTIONS, self.performer is not None)) if there}
 
     def half(self, fps: float, tape: Tape | None = None) -> CallDecoder:
         """A fresh half for a call at `fps` frames a second."""
-        return CallDecoder(self.engine, self.basis, self.upscaler, fps, tape, self.appearances, self.base)
+        enhancement = None if self.enhancement is None else self.enhancement(self.engine.size)
+        return CallDecoder(
+            self.engine, self.basis, self.upscaler, fps, tape, self.appearances, self.base, self.performer, enhancement
+        )
 
     def call(self) -> AbstractContextManager[None]:
         """The time of a call, for an engine that calls share."""
@@ -146,6 +173,8 @@ def add_showing_options(parser: argparse.ArgumentParser | argparse._ArgumentGrou
     parser.add_argument("--page-host", default="127.0.0.1", metavar="HOST",
                         help="where the page can be reached from; 0.0.0.0: other machines too, not encrypted but with "
                         "--certificate (default: 127.0.0.1)")  # fmt: skip
+    parser.add_argument("--no-reactions", action="store_true",
+                        help="the other side's keys 1 to 6 do not have its picture perform an expression")  # fmt: skip
     parser.add_argument("--record", type=Path, metavar="FILE.pinhole",
                         help="keep the bytes received, which --play draws again exactly")  # fmt: skip
     parser.add_argument("--speaker", nargs="?", const="default", metavar="NAME|N",
@@ -169,6 +198,15 @@ def add_showing_options(parser: argparse.ArgumentParser | argparse._ArgumentGrou
     parser.add_argument("--upscaler-weights", type=Path, metavar="FILE",
                         help="for --upscaler esrgan: x4 weights of ESRGAN or Real-ESRGAN as safetensors; for "
                         "--upscaler tfhub: a SavedModel folder (default: what was fetched)")  # fmt: skip
+    parser.add_argument("--enhance", choices=ENHANCERS,
+                        help="draw by recurrent diffusion over the base layer instead, slowly; live it needs a machine "
+                        "that keeps up, with --play any does (docs/facenhance.md)")  # fmt: skip
+    parser.add_argument("--enhance-weights", type=Path, metavar="FILE",
+                        help="of python -m weights.training.facenhance (default: the embedded ones)")  # fmt: skip
+    parser.add_argument("--enhance-steps", type=int, default=USUAL_STEPS, metavar="N",
+                        help=f"of diffusion for a picture (default: {USUAL_STEPS})")  # fmt: skip
+    parser.add_argument("--enhance-sampler", choices=SAMPLERS, default=SAMPLERS[0],
+                        help="dpm needs pip install 'pinhole[diffusion]' (default: auto, which is DDIM)")  # fmt: skip
 
 
 def idle_showing(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
@@ -181,6 +219,15 @@ def idle_showing(parser: argparse.ArgumentParser, args: argparse.Namespace) -> s
     if args.upscaler in ("compact", "bicubic"):
         why = f"with --upscaler {args.upscaler}, which takes none: use --upscaler esrgan"
         problems.append(idle(parser, args, ("upscaler_weights",), why))
+    if args.enhance is None:
+        why = "without --enhance facenhance: add it"
+        problems.append(idle(parser, args, ("enhance_weights", "enhance_steps", "enhance_sampler"), why))
+    elif not 1 <= args.enhance_steps <= STEPS:
+        problems.append(f"--enhance-steps is 1 to {STEPS}")
+    if args.engine != PERFORMED_ENGINE:
+        problems.append(
+            idle(parser, args, ("no_reactions",), f"with --engine {args.engine}, which performs none: leave it out")
+        )
     return next((each for each in problems if each), "")
 
 
@@ -189,7 +236,10 @@ def showing_settings(args: argparse.Namespace, out: Path | None) -> ReceiverSett
     return ReceiverSettings(
         out=out, window=args.window, device=args.device, engine=args.engine, size=args.size, generator=args.generator,
         upscaler=args.upscaler, upscaler_weights=args.upscaler_weights, backend=args.backend,
-        precision=args.precision, base=not args.no_base,
+        precision=args.precision, base=not args.no_base, reactions=not args.no_reactions,
         audio=not args.no_audio, speaker=args.speaker, out_audio=args.out_audio, record=args.record,
         virtual_camera=args.virtual_camera, page=args.page, page_host=args.page_host,
+        enhance=None if args.enhance is None else EnhanceSettings(
+            args.enhance_weights, args.enhance_steps, args.enhance_sampler
+        ),
     )  # fmt: skip

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from receiver.reactions import Reacting
 from receiver.upscale import Upscaler
 from shared.codec import MalformedPicture
 from shared.codec.picture import PictureMessage, decode_picture
@@ -44,6 +45,8 @@ class Mixed:
     base: BasePicture | None = None
     alone: Picture | None = None
     """(size, size, 3) the base layer where nobody is in the picture and the sender goes on showing it."""
+    reacting: Reacting | None = None
+    """What of a reaction is in it, which says then what is drawn"""
 
     def __len__(self) -> int:
         """Sources."""

@@ -247,7 +247,7 @@ async def _both_ways(sending: SenderSettings, receiving: ReceiverSettings, conte
         def receive(link: Link, theirs: Hello, own: Sending, say: Callable[[str], None]) -> Direction:
             return Receiving(context, link, theirs, Place.of(receiving, view), say, own)
 
-        return await send_call(sending, receive, context.base)
+        return await send_call(sending, receive, context.capabilities)
 
 
 if __name__ == "__main__":

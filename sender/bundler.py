@@ -127,11 +127,11 @@ class Made(NamedTuple):
     """Those that go once more."""
     base_bytes: int
     """What they take."""
-    placed: tuple[Placed, ...]
+    placed: tuple[PlacedFrame, ...]
     """Its frames, those made up left out."""
 
 
-class Placed(NamedTuple):
+class PlacedFrame(NamedTuple):
     """A frame that goes."""
 
     taken: float
@@ -222,7 +222,7 @@ class Bundler:
         first = self._number(run, step)
         motions = _filled(run, [frame.motion for frame in frames])
         placed = tuple(
-            Placed(frame.clock, first + place * step, clock_ms(run.start + place * run.interval))
+            PlacedFrame(frame.clock, first + place * step, clock_ms(run.start + place * run.interval))
             for frame, place in zip(frames, run.places, strict=True)
         )
         again, new = self._with_numbers(coded, placed, repeats)
@@ -248,7 +248,7 @@ class Bundler:
         )  # fmt: skip
 
     def _with_numbers(
-        self, coded: Sequence[Coded], placed: Sequence[Placed], repeats: int | None
+        self, coded: Sequence[Coded], placed: Sequence[PlacedFrame], repeats: int | None
     ) -> tuple[list[tuple[int, Coded]], list[tuple[int, Coded]]]:
         """What is repeated, and new packets, with the numbers of their frames."""
         first, new = placed[0], list[tuple[int, Coded]]()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,10 +15,11 @@ import numpy as np
 
 from sender.capture import open_source
 from sender.encoder import CallEncoder, EncoderSettings
+from sender.expression_reader import ExpressionReader
 from sender.microphone import SoundSettings, bundle_with_sound, open_sound
 from sender.preview import Preview
 from sender.profiles import DEFAULT_PROFILE, PROFILES, USUAL_BASE, BasePoint
-from sender.refresh import Budget, FirstSource, PoseMoved, RefreshPolicy, WhenWorse, budget_for
+from sender.refresh import Budget, First, FirstSource, PoseMoved, RefreshPolicy, WhenWorse, budget_for
 from sender.sending import Prepared, Sending
 from shared.call.directions import Direction, run_directions, status_text
 from shared.call.report import StatusLine
@@ -26,9 +27,10 @@ from shared.codec.motion_basis import MotionBasis
 from shared.codec.picture import Quality
 from shared.cores import Work, settle
 from shared.models.engine import NATIVE_SIZE, Engine
+from shared.models.performer import load_performer
 from shared.models.registry import choose_device, draws_quickly, load_basis, load_engine, wire_hash
 from shared.rendezvous.stun_server import with_stun_of_link
-from shared.signalling.hello import BASE, SOUND, Hello, SourceKind
+from shared.signalling.hello import SOUND, Capability, Hello, SourceKind
 from shared.signalling.reconnect import calling, check_peer
 from shared.tasks import aside, watched
 from shared.transport.ice import IceSettings
@@ -166,8 +168,10 @@ def assemble(
     """
     budget = settings.byte_budget(sound)
     quick = draws_quickly(settings.engine, settings.device)
-    refresh = affordable(settings.refresh, settings.engine, quick)
     profile = PROFILES[settings.profile]
+    refresh = affordable(settings.refresh, settings.engine, quick)
+    if profile.still and isinstance(refresh, WhenWorse):
+        refresh = First()  # it would see that the face is another one, which no source repairs for long
     bundle = profile.bundle(fps)
     if sound:
         bundle = min(bundle, bundle_with_sound(fps))
@@ -175,10 +179,12 @@ def assemble(
         fps, settings.bundle or bundle, settings.picture_size or profile.picture_size,
         profile.picture_quality if settings.picture_quality is None else settings.picture_quality,
         settings.framing, profile.step(fps),
-        settings.base_point(), settings.base == "always", settings.budget is None,
+        settings.base_point(), settings.base == "always", settings.budget is None, profile.still,
     )  # fmt: skip
     pacer = PicturePacer(later_rate=FIRST_RATE) if settings.peer is None else None  # a file carries what it is given
     half = CallEncoder(outgoing, engine, basis, refresh, pacer, budget, FirstSource())
+    performer = load_performer(settings.engine) if profile.still else None
+    half.reactions.reader = None if performer is None else ExpressionReader(performer)
     hello = Hello(
         settings.engine, wire_hash(settings.engine), "sender", kind, fps, engine.keypoint_count,
         outgoing.picture_size, {SOUND: True} if sound else {},
@@ -191,11 +197,11 @@ Receive = Callable[[Link, Hello, Sending, Callable[[str], None]], Direction]
 
 
 async def send_call(
-    settings: SenderSettings, receive: Receive | None = None, takes_base: bool = False
+    settings: SenderSettings, receive: Receive | None = None, takes: Mapping[str, Capability] | None = None
 ) -> dict[str, Any]:
     """Makes the call, both ways if `receive` is given and the other side sends, too; its report comes back.
 
-    `takes_base`: whether what `receive` makes takes a base layer.
+    `takes`: what `receive` makes can do, as its hello says it.
 
     Raises SignallingError, LinkClosed, what `prepare_sending` raises and what the receiving part does.
     """
@@ -210,14 +216,14 @@ async def send_call(
         prepared = await prepare_aside(settings)
         opened.push_async_callback(prepared.close)
         hello = prepared.hello if receive is None else replace(prepared.hello, role="both")
-        if takes_base:
-            hello = replace(hello, capabilities={**hello.capabilities, BASE: 1})
+        hello = replace(hello, capabilities={**hello.capabilities, **(takes or {})})
         tls = settings.https.trusting()
         ice = await with_stun_of_link(settings.peer, settings.ice, tls)
         made = calling(settings.peer, hello, ice, state=settings.state, say=status.say, tls=tls)
         async with made as (link, theirs):
             both = receive is not None and theirs.role == "both"
             prepared.half.accept_base(theirs.takes_base)
+            prepared.half.reactions.accepted = theirs.takes_reactions
             sending = Sending(prepared, link, preview, seconds=settings.seconds, two_way=both)
             parts: list[Direction] = [sending]
             if receive is not None and both:

@@ -25,7 +25,7 @@ from sender.devices import CameraDevice, CameraError, cameras, find_camera, open
 from sender.frame_rate import Thinner, announced, usual_rate, without_pauses
 from sender.sample import sample_frames
 from shared.cores import available, unhurried
-from shared.files import open_media
+from shared.media import open_media
 from shared.signalling.hello import SourceKind
 
 log = logging.getLogger(__name__)

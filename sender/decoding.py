@@ -26,7 +26,7 @@ from av.video.reformatter import ColorPrimaries, ColorTrc
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from shared.files import open_media
+from shared.media import open_media
 
 log = logging.getLogger(__name__)
 Image = NDArray[np.uint8]

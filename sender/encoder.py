@@ -17,6 +17,7 @@ from sender.cpu_load import LoadControl, Spare
 from sender.framing import Framer
 from sender.motion_stream import EncoderCounts, MotionStream
 from sender.profiles import LARGEST_BUNDLE, BasePoint, words
+from sender.reactions import ReactionsSent
 from sender.refresh import Budget, FirstSource, RefreshPolicy
 from sender.source_scheduler import Job, Result, SentSource, SourceScheduler
 from shared.audio.packetizer import Packet
@@ -54,6 +55,8 @@ class EncoderSettings:
     """Whether it goes on without a face."""
     base_beside_budget: bool = True
     """Whether its bytes are none of the budget's: it has a bound of its own."""
+    still: bool = False
+    """Whether no expression travels: of the face as the newest source has it only the pose changes."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.bundle <= LARGEST_BUNDLE:
@@ -68,17 +71,12 @@ class CallEncoder:
     """Turns frames into motion bundles and sources, and follows what the receiver says it holds."""
 
     def __init__(
-        self,
-        settings: EncoderSettings,
-        engine: Engine,
-        basis: MotionBasis,
-        policy: RefreshPolicy,
-        pacer: PicturePacer | None = None,
-        budget: Budget | None = None,
-        first: FirstSource | None = None,
-    ) -> None:
+        self, settings: EncoderSettings, engine: Engine, basis: MotionBasis, policy: RefreshPolicy,
+        pacer: PicturePacer | None = None, budget: Budget | None = None, first: FirstSource | None = None,
+    ) -> None:  # fmt: skip
         """See `SourceScheduler` for `policy`, `budget` and `first`."""
         self.settings, self.counts = settings, EncoderCounts()
+        self.reactions = ReactionsSent()
         self.statistics: control.Stats | None = None
         self.peer_bye: str | None = None
         self.precision = engine.precision
@@ -100,7 +98,7 @@ class CallEncoder:
         """Which frames become sources, and which of them the receiver holds."""
         self._base = BaseLayerEncoder(settings.base, settings.base_always, self.sources.probes)
         self.motion = MotionStream(
-            basis, settings.fps, settings.step, self.gallery, self._base, self._pacer, self.counts
+            basis, settings.fps, settings.step, self.gallery, self._base, self._pacer, self.counts, settings.still
         )
         """The frames that go."""
         self._link = self._fresh_link()
@@ -137,6 +135,7 @@ class CallEncoder:
             )  # fmt: skip
         if analysis is None:
             return None
+        self.reactions.look(analysis.motion, analysis.canonical, now)
         base = self._base.shown(clock, analysis.crop_number)
         return self.sources.consider(analysis, clock, now, self._link, base, self.effort.spare)
 
@@ -198,7 +197,7 @@ class CallEncoder:
         if self.counted is not None and now - self._counted_at >= _COUNT_EVERY:
             self._counted_at = now
             self.spent(*self.counted(), now)
-        out, self._out = self._out, []
+        out, self._out = [*self._out, *self.reactions.messages()], []
         rides = any(channel is Channel.MOTION for channel, _ in out)
         pieces = [] if self._link.pictures_wait(now) else self._pacer.pop_due(now, link_queued, rides)
         self._bundles += rides
@@ -301,6 +300,8 @@ class CallEncoder:
                 self._follow_link(now)
                 if message.clock_ms is not None:
                     self._say(control.Heartbeat(clock_ms(now), message.clock_ms))
+            case control.Note(text=text):
+                self.reactions.told(text, now)
             case control.Bye(reason=reason):
                 self.peer_bye = reason
 

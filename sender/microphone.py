@@ -19,7 +19,7 @@ from shared.audio.codec import RATE, Samples
 from shared.audio.devices import MicrophoneStream, SoundDeviceError, open_microphone
 from shared.audio.echo import EchoCanceller, EchoUnavailable, load
 from shared.audio.packetizer import AudioPacketizer, Packet
-from shared.files import open_media
+from shared.media import open_media
 
 log = logging.getLogger(__name__)
 

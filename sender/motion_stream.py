@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from sender.adaptation import LinkAdaptation
@@ -58,14 +58,15 @@ class MotionStream:
 
     def __init__(
         self, basis: MotionBasis, fps: float, step: int, gallery: Gallery, base: BaseLayerEncoder, pacer: PicturePacer,
-        counts: EncoderCounts,
+        counts: EncoderCounts, still: bool = False,
     ) -> None:  # fmt: skip
         """`fps`, `step`: camera frames a second as announced, and of how many of them one usually goes. `gallery`: what
-        the receiver holds; `flush` before it changes."""
+        the receiver holds; `flush` before it changes. `still`: whether the newest source's expression goes in the place
+        of the face's, which costs nearly nothing."""
         self._fps, self._step = fps, step
         self._bundler, self._cadence = Bundler(basis, fps), Cadence(fps, step)
         self._gallery, self._base, self._pacer, self._counts = gallery, base, pacer, counts
-        self._taken_at = 0.0
+        self._still, self._taken_at = still, 0.0
         self._flushed = Flushed()
 
     def __len__(self) -> int:
@@ -103,6 +104,8 @@ class MotionStream:
         motion = None
         if analysis is not None and drawn is not None and not analysis.has_left(drawn[0]):
             motion = analysis.motion_in(drawn[0])
+            if self._still:
+                motion = replace(motion, expression=self._gallery.sources[-1].motion.expression)
         gone = self._bundler.add(clock, motion)
         self._forget(gone)
         if gone:

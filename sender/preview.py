@@ -52,6 +52,10 @@ class Preview:
         self._known = self._open = self._composing = False
         self.with_base = False
         """Whether a small picture of the square goes along with the motion; set it."""
+        self.on_reaction: Callable[[int], None] | None = None
+        """Called when the user wants to be shown with an expression, 1 to 6; without it there is nobody to show it."""
+        self.own_note: Callable[[], str] = str
+        """Gives a line on that, which is shown in the place of advice; nothing: none."""
         self.closed = False
         """Whether the user closed it: nothing more is shown."""
 
@@ -61,7 +65,7 @@ class Preview:
         Raises DisplayError if this OpenCV was built without windows.
         """
         if self._takes(rgb):
-            self._put(compose(rgb, crop, self.hints.shown, self._known, self.with_base))
+            self._put(compose(rgb, crop, self.hints.shown, self._known, self.with_base, self.own_note()))
 
     async def show_soon(self, rgb: Image, crop: Crop | None) -> None:
         """The same without work for the event loop, but for the window itself; leaves out what comes meanwhile."""
@@ -69,7 +73,7 @@ class Preview:
             return
         self._composing = True
         try:
-            make = partial(compose, rgb, crop, self.hints.shown, self._known, self.with_base)
+            make = partial(compose, rgb, crop, self.hints.shown, self._known, self.with_base, self.own_note())
             canvas = await asyncio.get_running_loop().run_in_executor(None, make)
         finally:
             self._composing = False
@@ -96,12 +100,17 @@ class Preview:
                 cv2.namedWindow(TITLE, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
             cv2.imshow(TITLE, cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
             self._open = True
-            if cv2.waitKey(1) & 0xFF in (ord("q"), ord("Q"), 27):
-                self.close()
+            self._press(cv2.waitKey(1) & 0xFF)
         except cv2.error as error:
             raise DisplayError(
                 "OpenCV cannot open a window here; install opencv-python (not headless) or leave out --preview."
             ) from error
+
+    def _press(self, key: int) -> None:
+        if key in (ord("q"), ord("Q"), 27):
+            self.close()
+        elif ord("1") <= key <= ord("6") and self.on_reaction is not None:
+            self.on_reaction(key - ord("0"))
 
     def close(self) -> None:
         """Takes the window away; a call goes on. May be called more than once."""
@@ -131,10 +140,13 @@ def _looked(rgb: Image) -> Seen:
     return look(rgb, find_heads(rgb))
 
 
-def compose(rgb: Image, crop: Crop | None, hint: Hint | None, known: bool = True, with_base: bool = False) -> Image:
+def compose(
+    rgb: Image, crop: Crop | None, hint: Hint | None, known: bool = True, with_base: bool = False, note: str = ""
+) -> Image:
     """The picture as in a mirror, 360 pixels high, dark outside the crop, with the hint under it: (404, W, 3).
 
-    `known`: whether it has been looked at; `with_base`: whether a small picture of the square goes along.
+    `known`: whether it has been looked at; `with_base`: whether a small picture of the square goes along; `note`: a
+    line in the place of advice.
     """
     height, width = rgb.shape[:2]
     scale = HEIGHT / height
@@ -157,6 +169,7 @@ def compose(rgb: Image, crop: Crop | None, hint: Hint | None, known: bool = True
     words = LOOKING if not known else WELL if hint is None else hint.value
     sent = SMALL_PICTURE if with_base else MOTION_ONLY
     advice = ADVICE[hint] if hint is not None else f"{sent}; q closes this window"
+    advice = note or advice
     room = size[0] - 16
     write(canvas, words, (8, HEIGHT + 19), fitting(words, 0.6, room), colour)
     write(canvas, advice, (8, HEIGHT + 37), fitting(advice, 0.4, room), (200, 200, 200))

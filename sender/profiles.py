@@ -12,6 +12,8 @@ LARGEST_BUNDLE = 10
 """Frames of a bundle at most, whatever the link."""
 LARGEST_BASE_RATE = 25.0
 """Pictures of the base layer a second."""
+MOST_BETWEEN = 8
+"""Camera frames from one of motion to the next at most: of fewer a receiver makes no even motion."""
 _HALF = 6.25
 """Pictures a second, half the usual: at a slower rate a base would be too old for most frames."""
 
@@ -83,10 +85,12 @@ class Profile:
     """The base layer, None if there is none."""
     out: float = 0.0
     """kbit/s on the wire that go out, about, without sound: what the link should carry."""
+    still: bool = False
+    """Whether no expression travels, but a label of one now and then: a still picture whose head moves."""
 
     def step(self, fps: float) -> int:
-        """Of how many camera frames one is sent."""
-        return max(1, round(fps / self.motion_rate))
+        """Of how many camera frames one is sent; receivers make up what lies between up to MOST_BETWEEN."""
+        return min(max(1, round(fps / self.motion_rate)), MOST_BETWEEN)
 
     def bundle(self, fps: float) -> int:
         """Frames of a bundle."""
@@ -97,6 +101,8 @@ PROFILES = {
     "balanced": Profile(
         25.0, 0.2, 256, 13.0, "25 frames of motion a second, quick, and a base layer", base=USUAL_BASE, out=10.5
     ),
+    "still": Profile(3.0, 0.67, 128, 8.3, "a still picture whose head moves, and an expression now and then where the "
+                     "other side performs it, for links that carry 2.5 kbit/s out", still=True, out=1.9),
     "thin": Profile(12.5, 0.4, 128, 8.3, "motion only, half as many, in larger messages, for links that carry 5 kbit/s "
                     "out", out=4.5),
     "sparing": Profile(12.5, 0.32, 128, 8.3, "as many, and a base layer of 6 pictures a second, for links that carry 8",
@@ -110,7 +116,7 @@ PROFILES = {
 }  # fmt: skip
 DEFAULT_PROFILE = "balanced"
 
-LADDER = ("thin", "sparing", "balanced", "sharp", "video")
+LADDER = ("still", "thin", "sparing", "balanced", "sharp", "video")
 """Profiles from the cheapest on, each for links that carry its `out`."""
 
 

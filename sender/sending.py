@@ -45,6 +45,7 @@ class Prepared(NamedTuple):
         """What sends in a call that the other side made, which goes on after this side's source has ended, or failed;
         that is said."""
         self.half.accept_base(theirs.takes_base)
+        self.half.reactions.accepted = theirs.takes_reactions
         return Sending(self, link, two_way=True, goes_on=say)
 
     def give_back(self) -> None:
@@ -81,7 +82,7 @@ class CallStatistics:
         since = self._meter.look(steady=bool(self._half.gallery.sources))
         self.fps = since["fps"]
         delay = f"{self._delays[-1]:.0f} ms" if self._delays else "?"
-        base = f" | {self._half.sends}" if self._half.sends else ""
+        base = "".join(f" | {text}" for text in (self._half.sends, self._half.reactions.line(time.monotonic())) if text)
         face = "" if self._half.face is not False else " | no face in the picture"
         if self._half.effort.spare:
             face += " | this machine is too busy for everything"
@@ -137,6 +138,7 @@ class Sending:
         self._pump.on_frame = self._seen
         if preview is not None:
             preview.with_base = prepared.half.base_goes
+            preview.on_reaction, preview.own_note = self.react, self.reaction_line
 
     @property
     def half(self) -> CallEncoder:
@@ -197,6 +199,7 @@ class Sending:
                 "sources_held": counts.sources_held,
                 "sources_stuck": self.half.sources.stuck,
                 "malformed": counts.malformed,
+                "reactions_sent": self.half.reactions.sent,
                 "sound_packets": counts.sound_packets,
                 "sound_bytes": counts.sound_bytes,
             }
@@ -223,6 +226,14 @@ class Sending:
         self._pump.camera_off = off
         if off:
             self._view = None
+
+    def react(self, number: int) -> None:
+        """Has this side's person perform an expression at the other end, 1 to 6."""
+        self.half.reactions.react(number, time.monotonic())
+
+    def reaction_line(self) -> str:
+        """What became of that, for a moment; else nothing."""
+        return self.half.reactions.line(time.monotonic())
 
     def view(self) -> Picture | None:
         """This side's own picture as in a mirror, (S, S, 3), what is sent of it if there is a face; None if none."""

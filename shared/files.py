@@ -1,4 +1,4 @@
-"""Files of this machine: whole or not there at all, for their owner alone where they are secret, and media by name.
+"""Files of this machine: whole or not there at all, and for their owner alone where they are secret.
 
 A file comes to its place only when it is whole; until then it lies beside it, as `call.part.mp4`.
 """
@@ -8,13 +8,10 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-
-import av
-from av.container import InputContainer, OutputContainer
 
 FILM, CALL, WAVE = (".mp4", ".m4v"), (".pinhole",), (".wav",)
 """How the names of recordings end, by what is in them."""
@@ -163,13 +160,3 @@ def _beside(path: Path, data: bytes) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise PrivateFileError(f"{path} cannot be written: {error.strerror}") from error
-
-
-def open_media(path: Path) -> InputContainer:
-    """A local file, to be read. Raises av.error.FFmpegError, OSError or ValueError."""
-    return av.open(f"file:{path}", options=_OPTIONS)
-
-
-def create_media(path: Path, form: str, options: Mapping[str, str] | None = None) -> OutputContainer:
-    """A local file to be written in a container format, whatever its name. Raises av.error.FFmpegError or OSError."""
-    return av.open(f"file:{path}", "w", format=form, options=dict(options or {}))

@@ -14,6 +14,7 @@ from memory_link import memory_pair
 from receiver.output.indicators import Indicators
 from receiver.output.page.view import WebView
 from receiver.playout import DueFrame
+from receiver.reactions import Reacts
 from receiver.synthesis import PreparedSource
 from shared.audio.codec import PACKET_MS, PACKET_SAMPLES, Samples, SpeechEncoder
 from shared.codec.bundle import Bundle, encode_bundle
@@ -62,9 +63,11 @@ class ShownCall:
         canonical: FloatArray | None = None,
         motions: Sequence[Motion] | None = None,
         sound: Sequence[bytes] = (),
+        own: Reacts | None = None,
     ) -> None:
         self.half, self.indicators = incoming_half(), INDICATORS
         self._view, self._pictures, self._kind, self._sound = view, pictures, kind, sound
+        self._own = own
         self.canonical = make_canonical() if canonical is None else canonical
         self._motions = motions or [make_motion(yaw=number % 20) for number in range(len(pictures))]
         self.reason = "the other side ended the call: the end"
@@ -73,7 +76,7 @@ class ShownCall:
         self._there, self.here = memory_pair()
         self.here.on_message(lambda channel, data: None)
         hello = make_hello(self._kind, bool(self._sound))
-        self._view.begin(self.half, self.here, hello, lambda: self.indicators, time.monotonic())
+        self._view.begin(self.half, self.here, hello, lambda: self.indicators, time.monotonic(), own=self._own)
         self.hold(1, self._pictures[0])
         self._playing = asyncio.ensure_future(self._play())
         return self

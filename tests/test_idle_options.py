@@ -42,7 +42,8 @@ PLAY = "--play c.pinhole"
              "--receive --no-audio --speaker", "--receive --no-audio --out-audio w.wav",
              "--receive --upscaler-weights f", "--budget nan", "--pose-threshold nan", "--no-echo-cancellation",
              "--receive --no-echo-cancellation --source x.mp4", "--receive --no-echo-cancellation --no-audio",
-             "--receive --no-echo-cancellation --audio w", "--receive --no-echo-cancellation --page"],
+             "--receive --no-echo-cancellation --audio w", "--receive --no-echo-cancellation --page",
+             "--no-reactions", "--receive --no-reactions --engine vox256"],
         ),
         (
             "receiver", PLAY,
@@ -50,7 +51,8 @@ PLAY = "--play c.pinhole"
              "--listen 127.0.0.1:0", "--rendezvous https://h", "--by-hand", "--no-qr", "--certificate c --key k",
              "--stun s:1", "--turn turn:u:p@h", "--ca c", "--wait", "--state s", "--who ben", "--no-identity",
              "--config c", "--engine vox256", "--page-host 0.0.0.0", "--no-audio --out-audio w.wav",
-             "--upscaler bicubic --upscaler-weights f", "--send sample", "--profile thin"],
+             "--upscaler bicubic --upscaler-weights f", "--enhance-weights f", "--enhance-steps 3",
+             "--enhance-sampler dpm", "--enhance facenhance --enhance-steps 0", "--send sample", "--profile thin"],
         ),
         (
             "receiver", "",
@@ -58,7 +60,7 @@ PLAY = "--play c.pinhole"
              "--rendezvous https://h --listen 127.0.0.1:0", "--rendezvous https://h --certificate c --key k",
              "--page-host 0.0.0.0", "--no-audio --speaker", "--no-identity --config c", "--upscaler-weights f",
              "--no-echo-cancellation", "--send camera:0 --no-echo-cancellation",
-             "--window --send x.mp4 --no-echo-cancellation"],
+             "--window --send x.mp4 --no-echo-cancellation", "--no-reactions --engine vox256"],
         ),
     ],
 )  # fmt: skip
@@ -82,7 +84,15 @@ def test_what_has_an_effect_is_taken() -> None:
             parse([*mode.split(), *option.split()])
     parse(["--source", "camera:0", "--out", "o.pinhole", "--microphone"])
     parse(["--peer", "https://h/join/t", "--ca", "c", "--receive", "--page", "--page-host", "0.0.0.0"])
-    for option in ("--report r", "--size 512", "--out-audio w.wav", "--generator f", "--backend torch", "--no-audio"):
+    for option in (
+        "--report r",
+        "--size 512",
+        "--out-audio w.wav",
+        "--generator f",
+        "--backend torch",
+        "--no-audio",
+        "--no-reactions",
+    ):
         receiver_main.parse([*PLAY.split(), *option.split()])
     for more in ("", "--page --speaker", "--window --source x.mp4 --microphone"):
         parse([*CALL.split(), "--receive", "--no-echo-cancellation", *more.split()])

@@ -19,6 +19,7 @@ _FILES = {
         "compact_upscaler.safetensors",
         "compact upscaler: ESRGAN x4 for sources as the wire codes them",
     ),
+    "facenhance": ("facenhance.safetensors", "FacEnhance: 64 px of a base layer to 128 px, by diffusion"),
 }
 
 

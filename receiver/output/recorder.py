@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.audio.codec import RATE, Samples
-from shared.files import FILM, PartFile, PlaceError, create_media
+from shared.files import FILM, PartFile, PlaceError
+from shared.media import create_media
 
 BIT_RATE = 48_000
 _FRAME = 1024

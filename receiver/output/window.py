@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from shared.desktop import DisplayError, Image, fitting, require_display, text_width, write
+from shared.reactions import LABELS
 from shared.signalling.hello import SourceKind
 
 MARK = "reconstructed"
@@ -21,8 +22,12 @@ STATUS_HEIGHT = 22
 SMALLEST_WIDTH = 512
 """Pixels; a smaller picture is enlarged so that the status line fits."""
 CAMERA_KEY, WORDS_KEY = "c  own camera off", "v  the words are the same at the other end"
+REACTION_KEYS = tuple(
+    f"{keys}  react: {', '.join(labels)}" for keys, labels in (("1 2 3", LABELS[:3]), ("4 5 6", LABELS[3:]))
+)
 HELP = (
-    "h  this list", "m  mute", CAMERA_KEY, "s  hold the picture still", "f  full screen", WORDS_KEY, "q  end the call",
+    "h  this list", "m  mute", CAMERA_KEY, "s  hold the picture still", "f  full screen", WORDS_KEY, *REACTION_KEYS,
+    "q  end the call",
 )  # fmt: skip
 HINT = "h: keys"
 _MARGIN = 8
@@ -49,6 +54,8 @@ class Controls:
     compared: bool = False
     """The words were compared."""
     ended: bool = False
+    reaction: int | None = None
+    """The number of an expression to perform, 1 to 6."""
 
     def press(self, key: int) -> None:
         """Takes a key as `cv2.waitKey` gives it, -1 for none. Escape leaves full screen, else ends the call."""
@@ -67,6 +74,8 @@ class Controls:
                 self.full_screen = not self.full_screen
             case "v":
                 self.compared = True
+            case digit if digit in "123456":
+                self.reaction = int(digit)
             case "q":
                 self.ended = True
             case "\x1b" if self.full_screen:
@@ -93,6 +102,10 @@ class CallWindow:
         """Called when the user turns the own camera off, or on again; without it there is none."""
         self.own_view: Callable[[], Image | None] = lambda: None
         """Gives this side's own picture, square, for a corner of the window."""
+        self.on_reaction: Callable[[int], None] | None = None
+        """Called when the user wants to be shown with an expression, 1 to 6; without it there is nobody to show."""
+        self.own_note: Callable[[], str] = str
+        """Gives a line on this side's own reaction, which goes below the banner; nothing: none."""
         self.banner: Callable[[], Sequence[str]] = tuple
         """Lines below the mark, asked for at every picture: words to compare, and what is wrong with who is there."""
         self.on_compared: Callable[[], None] | None = None
@@ -120,7 +133,8 @@ class CallWindow:
         picture = rgb if self._held is None else self._held
         notes = controls.notes()
         mark = f"{self.mark}, {notes}" if notes else self.mark
-        return compose(picture, status, mark, self._keys() if controls.help else (), self.banner(), self.own_view())
+        banner = [*self.banner(), *filter(None, [self.own_note()])]
+        return compose(picture, status, mark, self._keys() if controls.help else (), banner, self.own_view())
 
     def pump(self) -> bool:
         """Handles keys and what the desktop asks of the window, and composes nothing; False as for `show`."""
@@ -151,6 +165,7 @@ class CallWindow:
     def _keys(self) -> list[str]:
         """Those that do something in this call."""
         without = [(CAMERA_KEY, self.on_camera_off), (WORDS_KEY, self.on_compared)]
+        without += [(line, self.on_reaction) for line in REACTION_KEYS]
         return [line for line in HELP if (line, None) not in without]
 
     def close(self) -> None:
@@ -168,6 +183,9 @@ class CallWindow:
         if controls.compared and self.on_compared is not None:
             self.on_compared()
         controls.compared = False
+        if controls.reaction is not None and self.on_reaction is not None:
+            self.on_reaction(controls.reaction)
+        controls.reaction = None
         if self.on_mute is None:
             controls.muted = False
         elif controls.muted != muted:

@@ -12,6 +12,7 @@ from typing import Any
 import msgpack
 
 from shared.codec import MalformedControl
+from shared.reactions import LABELS
 
 MAX_CONTROL_BYTES = 1024
 MAX_TEXT = 200
@@ -26,6 +27,9 @@ BASE_KEY = "base"
 """Reason of a request for a key of the base layer."""
 SENDS = "sends: "
 """Begins the text of a note that says in words what is sent now, as the ladder names it."""
+
+PERFORMS = "performs: "
+"""Begins the text of a note with which a receiver says that it has begun to show a reaction, the label after it."""
 
 Check = Callable[[object], bool]
 
@@ -135,6 +139,14 @@ class BaseHeld:
 
 
 @dataclass(frozen=True)
+class Reaction:
+    """The sender's person wants to be shown with an expression for a while; only for who takes reactions."""
+
+    number: int = _checked(lambda value: type(value) is int and 1 <= value <= len(LABELS))
+    """1 to 6, of `shared.reactions.LABELS`."""
+
+
+@dataclass(frozen=True)
 class Commitment:
     """The offerer is bound to a nonce it does not show yet; see `short_authentication_string` for these three."""
 
@@ -161,7 +173,7 @@ class Reveal:
 
 
 Proof = Commitment | CommitmentAnswer | Reveal
-Control = SourceHeld | SourceRequest | Stats | Heartbeat | Note | Bye | BaseHeld | Proof
+Control = SourceHeld | SourceRequest | Stats | Heartbeat | Note | Bye | BaseHeld | Reaction | Proof
 
 _TYPES: dict[str, type[Control]] = {
     "held": SourceHeld,
@@ -171,6 +183,7 @@ _TYPES: dict[str, type[Control]] = {
     "note": Note,
     "bye": Bye,
     "base": BaseHeld,
+    "react": Reaction,
     "commitment": Commitment,
     "answer": CommitmentAnswer,
     "reveal": Reveal,

@@ -81,11 +81,13 @@ class BasePicture:
     """Quantiser it was coded with"""
     after: LaterPicture | None = None
     """Where it has come already; else the picture would jump with each base picture"""
+    weight: float = 1.0
+    """0..1: how much it counts beside its age: less where the picture is to show something else"""
 
     @property
     def presence(self) -> float:
-        """0..1: how much it counts, by its age."""
-        return float(np.clip((FADE_SECONDS - self.age) / (FADE_SECONDS - _FULL_SECONDS), 0.0, 1.0))
+        """0..1: how much it counts, by its age and weight."""
+        return self.weight * float(np.clip((FADE_SECONDS - self.age) / (FADE_SECONDS - _FULL_SECONDS), 0.0, 1.0))
 
     @property
     def share_after(self) -> float:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from platformdirs import user_data_path
 from torch import Tensor
 
 
@@ -21,6 +20,8 @@ def embedded(name: str) -> Path:
 
 def folder() -> Path:
     """The user's folder of weights; it may not exist yet."""
+    from platformdirs import user_data_path  # a machine that only trains has none
+
     return user_data_path("pinhole", appauthor=False) / "weights"
 
 

@@ -19,6 +19,10 @@ BASE = "base"
 """Capability 1 of whoever receives: it takes a base layer, in sections of bundles and keys among the pictures. A side
 without it is sent none."""
 
+REACTIONS = "reactions"
+"""Capability 1 of whoever receives: it performs reactions, the six of `shared.reactions`. A side without it, or with
+another number, is sent none."""
+
 RUN = "run"
 """Capability of a sender: a name for this run of its program, by which one that was started again is told."""
 
@@ -70,6 +74,11 @@ class Hello:
     def takes_base(self) -> bool:
         """Whether a base layer may be sent to this side."""
         return self.capabilities.get(BASE) == 1
+
+    @property
+    def takes_reactions(self) -> bool:
+        """Whether reactions may be sent to this side."""
+        return self.capabilities.get(REACTIONS) == 1
 
     def to_dict(self) -> dict[str, Any]:
         """The hello as values JSON can hold; `from_dict` reads it."""

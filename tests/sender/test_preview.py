@@ -157,6 +157,21 @@ def test_closing_it_ends_the_preview_only(screen: Screen, how: str) -> None:
     assert screen.gone == 1
 
 
+def test_a_digit_reacts_and_what_becomes_of_it_is_read(screen: Screen) -> None:
+    times, pressed = iter(range(100)), []
+    preview = Preview(lambda: next(times))
+    screen.keys = ["4"]
+    preview.show(grey(), None)  # there is nobody to show it
+    before = screen.pictures[-1]
+    preview.on_reaction, preview.own_note = pressed.append, lambda: "your reaction: anger"
+    screen.keys = ["7", "4"]
+    preview.show(grey(), None)
+    preview.show(grey(), None)
+    assert pressed == [4] and not preview.closed
+    assert (screen.pictures[-1][HEIGHT + 20 :] != before[HEIGHT + 20 :]).any()
+    preview.close()
+
+
 def test_it_says_whether_a_small_picture_goes_along() -> None:
     without, along = (
         compose(grey(300, 640), Crop(10, 10, 200), None, with_base=each)[HEIGHT:] for each in (False, True)

@@ -12,6 +12,7 @@ from sender.profiles import DEFAULT_PROFILE, LADDER, LARGEST_BUNDLE, PROFILES, U
         ("balanced", 25, 1, 5), ("balanced", 30, 1, 6), ("balanced", 60, 2, 6), ("balanced", 15, 1, 3),
         ("sharp", 25, 1, 5), ("responsive", 25, 1, 2), ("responsive", 30, 1, 2), ("responsive", 60, 2, 2),
         ("sparing", 25, 2, 4), ("video", 30, 1, 6),
+        ("still", 25, 8, 2), ("still", 30, 8, 3), ("still", 60, 8, 5), ("still", 10, 3, 2),
         ("thin", 25, 2, 5), ("thin", 30, 2, 6), ("thin", 60, 5, 5), ("thin", 10, 1, 4),
     ],
 )  # fmt: skip
@@ -47,7 +48,8 @@ def test_every_profile_says_what_it_is_for_and_can_be_sent() -> None:
 
 def test_the_ladder_goes_from_motion_only_to_a_video_in_words_of_its_own() -> None:
     rungs = [PROFILES[name] for name in LADDER]
-    assert [words(rung.base) for rung in rungs] == [
+    assert [rung.still for rung in rungs] == [True, *[False] * (len(rungs) - 1)]
+    assert [words(rung.base) for rung in rungs[1:]] == [
         "motion only", "motion and a slow base", "motion and base", "motion and a sharp base", "video and motion",
     ]  # fmt: skip
     costs = [rung.out for rung in rungs]

@@ -16,7 +16,7 @@ from shared.audio import echo
 from shared.audio.codec import RATE, Samples
 from shared.audio.devices import MicrophoneStream, SoundDeviceError
 from shared.audio.packetizer import Packet
-from shared.files import open_media
+from shared.media import open_media
 
 
 def write_talk(path: Path, samples: Samples, late: float = 0.0) -> Path:

@@ -178,10 +178,37 @@ function showState(next) {
   }
   say("held", holding(call));
   find("held").hidden = !holding(call);
+  showReactions(call);
   showTrust(call?.trust);
   say("note", next?.note ?? "");
   find("note").hidden = !next?.note;
   showJoin(next?.link ?? "");
+}
+
+/** Buttons for who sends, too: the picture of this side performs an expression at the other end. */
+function showReactions(call) {
+  const labels = call?.reactions ?? [];
+  const group = find("reactions");
+  group.hidden = !labels.length;
+  if (group.childElementCount !== labels.length) {
+    group.replaceChildren(
+      ...labels.map((label, index) => {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.id = `react-${index + 1}`;
+        button.textContent = label;
+        button.setAttribute("aria-keyshortcuts", `${index + 1}`);
+        button.addEventListener("click", () => react(index + 1));
+        return button;
+      }),
+    );
+  }
+  say("reaction", call?.reaction ?? "");
+  find("reaction").hidden = !call?.reaction;
+}
+
+function react(number) {
+  if (number <= find("reactions").childElementCount) tell({ react: number });
 }
 
 /** How to call; nothing once somebody does. */
@@ -260,5 +287,6 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "f") toggleFull();
   if (event.key === "m" && !event.repeat) toggleSound();
+  if (/^[1-6]$/.test(event.key) && !event.repeat) react(Number(event.key));
 });
 connect();

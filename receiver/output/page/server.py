@@ -75,7 +75,7 @@ class PageServer:
         self._tls, self._named = https.serving(), https.named(self._own_host())
         self._sockets: set[web.WebSocketResponse] = set()
         self._playing: asyncio.Task[None] | None = None
-        folder = resources.files("receiver.page")
+        folder = resources.files("receiver.output.page")
         self._files = {path: (folder.joinpath(name).read_bytes(), kind) for path, (name, kind) in FILES.items()}
         app = web.Application(client_max_size=BODY_LIMIT)
         app.on_response_prepare.append(_add_headers)

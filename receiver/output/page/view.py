@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from receiver.decoder import CallDecoder
 from receiver.output.indicators import Indicators
 from receiver.output.window import mark
+from receiver.reactions import Reacts
 from receiver.synthesis import PreparedSource
 from shared.audio.jitter import AudioPlayout
 from shared.motion import FloatArray, keypoints
+from shared.reactions import LABELS
 from shared.signalling.hello import SOUND, Hello
 from shared.transport.link import Link
 from shared.transport.viewer_audio import BLOCK, RATE, SoundFeed
@@ -96,12 +98,14 @@ class WebCall:
         now: float,
         sound: PageSound | None = None,
         trust: Callable[[], dict[str, Any]] = dict,
+        own: Reacts | None = None,
     ) -> None:
-        """`number` tells it from other calls of this receiver, `trust` what is known of the other side."""
+        """`number` tells it from other calls of this receiver, `trust` what is known of the other side; `own` is what
+        this side sends."""
         self.number, self.hello, self.sound = number, hello, sound
         self._half, self._link, self._indicators, self._began = half, link, indicators, now
         self._pictures: dict[int, tuple[PreparedSource, bytes]] = {}
-        self._trust = trust
+        self._trust, self.own = trust, own
 
     def state(self, now: float) -> dict[str, Any]:
         """The indicators, as JSON can hold them."""
@@ -115,6 +119,8 @@ class WebCall:
             "full_fps": self.hello.fps,
             "sources": len(self._half.gallery.sources),
             "trust": self._trust(),
+            "reactions": [] if self.own is None else list(LABELS),
+            "reaction": "" if self.own is None else self.own.reaction_line(),
         }
 
     def sources(self) -> list[dict[str, Any]]:
@@ -157,16 +163,16 @@ class WebView:
 
     def begin(
         self, half: CallDecoder, link: Link, hello: Hello, indicators: Callable[[], Indicators], now: float,
-        trust: Callable[[], dict[str, Any]] = dict,
+        trust: Callable[[], dict[str, Any]] = dict, own: Reacts | None = None,
     ) -> None:  # fmt: skip
         """A call is on; only one may be. `indicators` says how it is doing at the moment, `trust` what is known of the
-        other side, as `Verified.state` has it."""
+        other side, as `Verified.state` has it; `own` is what this side sends, if it does."""
         if self.call is not None:
             raise RuntimeError("a call is on already")
         self._calls += 1
         comes = self._sound and bool(hello.capabilities.get(SOUND))
         sound = PageSound(half, self.viewers.sound) if comes else None
-        self.call = WebCall(self._calls, half, link, hello, indicators, now, sound, trust)
+        self.call = WebCall(self._calls, half, link, hello, indicators, now, sound, trust, own)
 
     def end(self, reason: str) -> None:
         """The call is over; nothing of its pictures is kept."""
@@ -187,6 +193,11 @@ class WebView:
         """Plays the sound that is due at `now` to the viewers, if any of them wants it."""
         if self.call is not None and self.call.sound is not None and self.viewers.hearing:
             self.call.sound.play(now)
+
+    def react(self, number: int) -> None:
+        """Has this side's person perform an expression at the other end, 1 to 6, if this side sends."""
+        if self.call is not None and self.call.own is not None:
+            self.call.own.react(number)
 
     def state(self, now: float) -> dict[str, Any]:
         """All indicators of the call that is on, if one is, why the one before ended, and how many watch; the link to

@@ -1,8 +1,8 @@
 """One viewer's WebSocket: the offer of its browser and its answer, and the indicators a few times a second.
 
-The browser sends `{"offer": SDP}`, `{"making": true}` while it shows how the picture is made, and `{"hearing": true}`
-while its sound is on; it is sent `{"answer": SDP}`, `{"state": ...}` and `{"sources": ..., "driving": ...}`, or an
-`{"error": sentence}`.
+The browser sends `{"offer": SDP}`, `{"making": true}` while it shows how the picture is made, `{"hearing": true}`
+while its sound is on, and `{"react": 1}` to 6 where this side sends; it is sent `{"answer": SDP}`, `{"state": ...}` and
+`{"sources": ..., "driving": ...}`, or an `{"error": sentence}`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from receiver.output.page.view import WebView
+from shared.reactions import LABELS
 from shared.tasks import watched
 from shared.transport.viewers import TooManyViewers, Viewer
 from shared.transport.webrtc import BadDescription
@@ -94,6 +95,8 @@ class _ViewerSession:
                 self._making, self._sources = making, None
             case {"hearing": bool(hearing)}:
                 self._viewer.hearing = hearing
+            case {"react": int(number)} if number is not True and 1 <= number <= len(LABELS):
+                self._view.react(number)
             case _:
                 raise _Misuse("a message came that Pinhole's page does not send")
 

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from receiver.output.recorder import COMMENT, FRAGMENT_FRAMES, Recorder, RecordError
-from shared.files import open_media
+from shared.media import open_media
 
 ROOT = Path(__file__).parents[3]
 

@@ -70,6 +70,34 @@ def test_a_key_says_that_the_words_were_compared(monkeypatch: pytest.MonkeyPatch
     assert len(said) == 2
 
 
+def test_a_digit_reacts_once_where_this_side_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, pressed = Screen(monkeypatch), []
+    window = CallWindow()
+    screen.keys = ["3", "x"]
+    assert all(window.show(grey(), "") for _ in range(2))  # there is nobody to show
+    assert not set(display.REACTION_KEYS) & set(window._keys())
+    window.on_reaction = pressed.append
+    assert set(display.REACTION_KEYS) <= set(window._keys())
+    screen.keys = ["3", "0", "7", "x", "6", "1"]
+    assert all(window.show(grey(), "") for _ in range(7))
+    assert pressed == [3, 6, 1]
+
+
+def test_the_own_reaction_is_read_below_the_banner(monkeypatch: pytest.MonkeyPatch) -> None:
+    Screen(monkeypatch)
+    window = CallWindow()
+    window.banner = lambda: ["words: tiger garden pencil violin"]
+    without = window.composed(grey(), "")
+    window.own_note = lambda: "your reaction: surprise"
+    over = window.composed(grey(), "")
+    assert (over[44:66] != without[44:66]).any() and (over[:44] == without[:44]).all()
+
+
+def test_the_keys_of_reactions_fit_into_the_window() -> None:
+    over = compose(grey(), LINE, lines=HELP)
+    assert (over[60:500, 508:] == 30).all()
+
+
 def test_keys_switch_and_switch_back() -> None:
     controls = Controls()
     for key, name in (("h", "help"), ("M", "muted"), ("s", "still"), ("f", "full_screen")):
@@ -169,8 +197,8 @@ SHOW = """
 import sys, time
 import numpy as np
 import receiver.__main__, sender.__main__  # all that a call loads
-from receiver.output.window import Window
-window = Window()
+from receiver.output.window import CallWindow
+window = CallWindow()
 red = np.zeros((256, 256, 3), np.uint8)
 red[:] = (200, 30, 30)
 print("open", flush=True)

@@ -16,6 +16,7 @@ from shared.codec.control import (
     Control,
     Heartbeat,
     Note,
+    Reaction,
     Reveal,
     SourceHeld,
     SourceRequest,
@@ -38,6 +39,8 @@ MESSAGES: list[Control] = [
     BaseHeld(generation=15),
     BaseHeld(generation=None, asks=True),
     Stats(received=9, shown=5, late=0, bundles=2, highest_frame=4, delay_ms=700, behind_ms=0, busy_ms=430),
+    Reaction(1),
+    Reaction(6),
 ]
 
 PROOFS: list[Control] = [
@@ -56,7 +59,7 @@ values = st.one_of(
     st.binary(max_size=5),
     st.lists(st.integers(-1, 70000), max_size=4),
 )
-KEYS = ["epoch", "sources", "source", "reason", "received", "clock_ms", "text", "other"]
+KEYS = ["epoch", "sources", "source", "reason", "received", "clock_ms", "text", "number", "other"]
 
 
 @pytest.mark.parametrize("message", MESSAGES + PROOFS)
@@ -99,6 +102,12 @@ def test_fields_of_a_later_release_are_ignored() -> None:
         {"t": "heartbeat", "clock_ms": -1},
         {"t": "heartbeat", "clock_ms": 1.5},
         {"t": "heartbeat", "clock_ms": None},
+        {"t": "react"},
+        {"t": "react", "number": 0},
+        {"t": "react", "number": 7},
+        {"t": "react", "number": True},
+        {"t": "react", "number": 1.0},
+        {"t": "react", "number": "1"},
         {"t": "commitment", "hash": bytes(31)},
         {"t": "commitment", "hash": "x" * 32},
         {"t": "answer", "nonce": bytes(16), "key": bytes(32)},
@@ -124,14 +133,16 @@ def test_long_messages_are_refused() -> None:
         unpack_control(data)
 
 
-@pytest.mark.parametrize("message", [SourceHeld(256, ()), SourceHeld(1, (-1,)), Note("x" * 201), Heartbeat(2**32)])
+@pytest.mark.parametrize(
+    "message", [SourceHeld(256, ()), SourceHeld(1, (-1,)), Note("x" * 201), Heartbeat(2**32), Reaction(7)]
+)
 def test_fields_out_of_range_are_not_packed(message: Control) -> None:
     with pytest.raises(ValueError, match="cannot be"):
         pack_control(message)
 
 
 @given(
-    st.sampled_from(["held", "request", "stats", "heartbeat", "note", "bye"]),
+    st.sampled_from(["held", "request", "stats", "heartbeat", "note", "bye", "react"]),
     st.dictionaries(st.sampled_from(KEYS), values, max_size=5),
 )
 def test_random_fields_are_read_or_refused(name: str, content: dict[str, object]) -> None:

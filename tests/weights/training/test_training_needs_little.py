@@ -11,7 +11,7 @@ ABSENT = ("aiohttp", "aiortc", "av", "cryptography", "msgpack", "openvino", "pla
 
 
 @pytest.mark.parametrize(
-    "module", ["train", "wire", "export", "upscaler", "unpack", "pieces", "gpu_check", "lease", "perceptual"]
+    "module", ["train", "source_cache", "export", "upscaler", "unpack", "pieces", "gpu_check", "lease", "perceptual"]
 )
 def test_training_imports_nothing_else(module: str) -> None:
     program = f"import sys; sys.modules.update(dict.fromkeys({ABSENT})); import weights.training.{module}"

@@ -17,6 +17,7 @@ from receiver.output.page.server import PageServer
 from receiver.output.page.view import WebView
 from shared.call.exit_status import INTERRUPTED
 from shared.models.engine import Picture
+from shared.reactions import LABELS
 from shared.rendezvous.rooms import room_code
 from shared.signalling.links import RoomLink
 from shared.transport.viewers import Viewers
@@ -132,6 +133,46 @@ async def test_the_sound_is_heard_after_a_click(person: list[Picture]) -> None:
             async with asyncio.timeout(60):
                 while view.viewers.hearing:
                     await asyncio.sleep(0.01)
+        assert tab.errors == []
+
+
+class Own:
+    """What this side sends: takes keys."""
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+
+    def react(self, number: int) -> None:
+        self.numbers.append(number)
+
+    def reaction_line(self) -> str:
+        return f"your reaction: {LABELS[self.numbers[-1] - 1]}" if self.numbers else ""
+
+
+@pytest.mark.browser
+async def test_buttons_and_keys_react_where_this_side_sends(person: list[Picture]) -> None:
+    require_chromium()
+    view, own = WebView(Viewers()), Own()
+    async with PageServer("127.0.0.1", 0, view) as page, Chromium() as browser:
+        tab = await browser.open(page.url)
+        await tab.resize(320, 640)
+        async with ShownCall(view, person):
+            await pixels(tab)
+            assert await tab.evaluate("document.getElementById('reactions').hidden")
+            await tab.press("1")
+        async with ShownCall(view, person, own=own):
+            await tab.until("!document.getElementById('reactions').hidden")
+            buttons = await tab.evaluate(
+                "[...document.querySelectorAll('#reactions button')].map((b) => b.textContent)"
+            )
+            assert buttons == list(LABELS)
+            assert await tab.evaluate("document.documentElement.scrollWidth") == 320
+            await tab.click("react-3")
+            await tab.until(f"{text('reaction')} === 'your reaction: surprise'")
+            await tab.press("6")
+            await tab.until(f"{text('reaction')} === 'your reaction: fear'")
+            assert own.numbers == [3, 6]
+        await tab.until("document.getElementById('reactions').hidden")
         assert tab.errors == []
 
 

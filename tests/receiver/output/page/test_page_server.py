@@ -21,6 +21,7 @@ from receiver.output.page.server import BODY_LIMIT, FILES, HEADERS, PageServer
 from receiver.output.page.view import AV1_KBPS, WebView
 from receiver.output.page.viewer_session import FULL, MISUSED
 from shared.models.engine import Picture
+from shared.reactions import LABELS
 from shared.signalling.direct import CannotListen
 from shared.transport.viewers import Viewers
 
@@ -201,6 +202,37 @@ async def test_sound_comes_to_who_wants_it(page: Page, client: aiohttp.ClientSes
         assert not view.viewers.hearing
 
 
+class Own:
+    """What this side sends: takes keys."""
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+
+    def react(self, number: int) -> None:
+        self.numbers.append(number)
+
+    def reaction_line(self) -> str:
+        return f"your reaction: {self.numbers[-1]}" if self.numbers else ""
+
+
+async def test_who_watches_reacts_where_this_side_sends(page: Page, client: aiohttp.ClientSession) -> None:
+    view, socket, own = page.view, await client.ws_connect(page.url + "live"), Own()
+    await socket.send_json({"react": 2})  # there is no call yet
+    async with ShownCall(view, PICTURES):
+        await socket.send_json({"react": 2})  # this one only comes
+        while (state := await receive(socket, "state"))["call"] is None:
+            pass
+        assert (state["call"]["reactions"], state["call"]["reaction"]) == ([], "")
+    async with ShownCall(view, PICTURES, own=own):
+        while (state := await receive(socket, "state"))["call"] is None or not state["call"]["reactions"]:
+            pass
+        assert state["call"]["reactions"] == list(LABELS)
+        await socket.send_json({"react": 6})
+        while (state := await receive(socket, "state"))["call"]["reaction"] == "":
+            pass
+        assert (own.numbers, state["call"]["reaction"]) == ([6], "your reaction: 6")
+
+
 async def test_how_the_picture_is_made_comes_to_who_asks(page: Page, client: aiohttp.ClientSession) -> None:
     view, socket = page.view, await client.ws_connect(page.url + "live")
     source = PICTURES[2].copy()
@@ -225,7 +257,8 @@ async def test_how_the_picture_is_made_comes_to_who_asks(page: Page, client: aio
 
 
 @pytest.mark.parametrize("message", ["nonsense", "[]", "{}", '{"offer": 1}', '{"offer": "v=0"}', '{"making": "yes"}',
-                                     '{"hearing": 1}',
+                                     '{"hearing": 1}', '{"react": 0}', '{"react": 7}', '{"react": true}',
+                                     '{"react": "1"}',
                                      "[" * 20_000])  # fmt: skip
 async def test_what_the_page_would_not_send_ends_the_socket(
     page: Page, client: aiohttp.ClientSession, message: str
