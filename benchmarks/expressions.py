@@ -24,10 +24,11 @@ from benchmarks.metrics import Picture, luma, ms_ssim, psnr
 from benchmarks.tables import markdown
 from shared.models.engine import Engine, EngineError
 from shared.models.expression_network import LABEL_COUNT, POSE, STEPS
-from shared.models.expressions import LABELS, ExpressionPerformer, change_between
+from shared.models.expressions import ExpressionPerformer, change_between
 from shared.models.registry import load_engine
 from shared.motion import FloatArray, Motion
 from shared.progress import Bar
+from shared.reactions import LABELS
 from weights.training.data import read_frames
 from weights.training.expression_data import HELD_OUT, Performances, Row, Trajectories, read_labels
 from weights.training.expression_motions import load_motions

@@ -18,8 +18,9 @@ from shared.call.exit_status import FAILED, OUT_OF_MEMORY, WELL, sentence
 from shared.files import FILM, PlaceError
 from shared.models.engine import SIZES, EngineError, Picture
 from shared.models.expression_network import STEPS
-from shared.models.expressions import FRAMES_AT_MOST, INTENSITY_AT_MOST, LABELS, ExpressionPerformer
+from shared.models.expressions import FRAMES_AT_MOST, INTENSITY_AT_MOST, ExpressionPerformer
 from shared.models.registry import load_engine
+from shared.reactions import LABELS
 from shared.signals import ended_by_signals
 
 ALL = "all"

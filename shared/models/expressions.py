@@ -16,8 +16,8 @@ from shared.models.engine import load_strictly
 from shared.models.expression_network import BEND, NOISE, POSE, SHIFT, STEPS, TURN, TrajectoryGenerator
 from shared.models.registry import locate
 from shared.motion import FloatArray, Motion, rotation_matrix
+from shared.reactions import LABELS
 
-LABELS = ("happiness", "sadness", "surprise", "anger", "disgust", "fear")
 FRAMES_AT_MOST = 1000
 INTENSITY_AT_MOST = 2.0
 """Times the usual; keypoints twice as far as in any face are drawn as no face."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
+from shared.models.engine import EngineError
+from shared.models.expressions import ExpressionPerformer
 from shared.motion import FloatArray, Motion
+
+logger = logging.getLogger(__name__)
 
 ENGINE = "compact"
 """In whose motion space there are performances."""
@@ -22,6 +27,12 @@ class Performer(Protocol):
 
 
 def load_performer(engine: str) -> Performer | None:
-    """What performs expressions in the motion space of an engine; None where there is none: a receiver offers no
-    reactions then, and a sender reads none off a face."""
-    return None
+    """What performs expressions in the motion space of an engine; None, with a warning, where there is none: a
+    receiver offers no reactions then, and a sender reads none off a face."""
+    if engine != ENGINE:
+        return None
+    try:
+        return ExpressionPerformer.load()
+    except EngineError as error:
+        logger.warning("there are no reactions in this call: %s", error)
+        return None

@@ -7,9 +7,10 @@ import torch
 from benchmarks.expressions import Classifier, confusion, first_faces, performed, summary
 from shared.models.engine import Engine
 from shared.models.expression_network import POSE, STEPS, TrajectoryGenerator
-from shared.models.expressions import LABELS, ExpressionPerformer
+from shared.models.expressions import ExpressionPerformer
 from shared.models.layers import KEYPOINTS
 from shared.motion import Motion
+from shared.reactions import LABELS
 from weights.training.expression_data import Trajectories
 
 

@@ -14,7 +14,7 @@ from receiver.express import PhotographError, framed, main, parse, read_photogra
 from receiver.output.recorder import COMMENT
 from sender.sample import PORTRAIT
 from shared.models.engine import Picture
-from shared.models.expressions import LABELS
+from shared.reactions import LABELS
 
 
 def test_a_photograph_becomes_a_marked_film_and_a_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

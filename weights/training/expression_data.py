@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.models.expression_network import BEND, POSE, SHIFT, STEPS, TURN
-from shared.models.expressions import LABELS, change_between
+from shared.models.expressions import change_between
 from shared.motion import FloatArray, Motion, rotation_matrix
+from shared.reactions import LABELS
 from weights.training.expression_motions import ClipMotions
 from weights.training.facial_actions import MEASURES, Actions, measures
 

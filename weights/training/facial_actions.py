@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.models.expressions import LABELS
 from shared.models.layers import LANDMARKS
 from shared.motion import FloatArray
+from shared.reactions import LABELS
 
 Floats = NDArray[np.float64]
 

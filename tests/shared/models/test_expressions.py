@@ -16,9 +16,10 @@ from shared.models.expression_network import (
     TrajectoryDiscriminator,
     TrajectoryGenerator,
 )
-from shared.models.expressions import LABELS, ExpressionPerformer, change_between, changed, moments
+from shared.models.expressions import ExpressionPerformer, change_between, changed, moments
 from shared.models.layers import KEYPOINTS
 from shared.motion import FloatArray, Motion, keypoints
+from shared.reactions import LABELS
 
 CANONICAL = np.random.default_rng(5).normal(0, 0.5, (KEYPOINTS, 3)).astype(np.float32)
 

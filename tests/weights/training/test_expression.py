@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from shared.models.expression_network import POSE, STEPS
-from shared.models.expressions import LABELS, ExpressionPerformer, changed
+from shared.models.expressions import ExpressionPerformer, changed
 from shared.models.layers import KEYPOINTS
 from shared.motion import Motion
+from shared.reactions import LABELS
 from weights.training.checkpoint import write_weights
 from weights.training.expression_data import HELD_OUT, Performances, Row, Trajectories, change_of, read_labels
 from weights.training.expression_motions import ClipMotions, load_motions, save_motions
