@@ -48,10 +48,12 @@ def test_what_comes_along_does_not_matter(attribute: tuple[str, object]) -> None
         REQUEST[:19],
         REQUEST + b"1234",  # longer than it says
         REQUEST[:4] + b"0000" + REQUEST[8:],  # no magic cookie
-        bytes(stun.Message(stun.Method.BINDING, stun.Class.RESPONSE)),  # two servers must not talk for ever
-        bytes(stun.Message(stun.Method.BINDING, stun.Class.INDICATION)),
-        bytes(stun.Message(stun.Method.ALLOCATE, stun.Class.REQUEST)),
-        bytes(stun.Message(stun.Method.BINDING, stun.Class.REQUEST, attributes={"CHANGE-REQUEST": 6})),
+        bytes(
+            stun.Message(stun.Method.BINDING, stun.Class.RESPONSE, b"twelve bytes")
+        ),  # two servers must not talk for ever
+        bytes(stun.Message(stun.Method.BINDING, stun.Class.INDICATION, b"twelve bytes")),
+        bytes(stun.Message(stun.Method.ALLOCATE, stun.Class.REQUEST, b"twelve bytes")),
+        bytes(stun.Message(stun.Method.BINDING, stun.Class.REQUEST, b"twelve bytes", attributes={"CHANGE-REQUEST": 6})),
         REQUEST[:2] + b"\x00\x04" + REQUEST[4:] + b"\x80\x22\x00\x08",  # an attribute without its end
         REQUEST[:2] + (REQUEST_LIMIT).to_bytes(2, "big") + REQUEST[4:] + b"\x80\x22\x04\xfc" + bytes(REQUEST_LIMIT - 4),
     ],
@@ -78,7 +80,9 @@ async def test_asking_a_server_that_loses_the_first_request() -> None:
             heard.append(addr)
             if len(heard) > 1:
                 self.transport.sendto(b"nonsense", addr)
-                self.transport.sendto(bytes(stun.Message(stun.Method.BINDING, stun.Class.RESPONSE)), addr)  # another's
+                self.transport.sendto(
+                    bytes(stun.Message(stun.Method.BINDING, stun.Class.RESPONSE, b"twelve bytes")), addr
+                )  # another's
                 self.transport.sendto(binding_answer(data, addr) or b"", addr)
 
     transport, _ = await loop.create_datagram_endpoint(Server, local_addr=("127.0.0.1", 0))
