@@ -13,10 +13,10 @@ demo: $(READY)  ## a whole call on this machine: video, side-by-side picture, by
 	$(BIN)/python -m benchmarks.demo --folder demo
 
 test: $(READY)  ## set up and run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 full: $(READY)  ## the same with training and benchmark programs and the browser: all but slow tests
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not slow'
 
 lint: $(READY)  ## format check, lint and types
 	$(BIN)/ruff format --check .
