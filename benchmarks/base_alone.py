@@ -13,7 +13,7 @@ import shared.codec
 from benchmarks.accounting import Message, messages_on_wire
 from benchmarks.cache import Figures, code_digest
 from benchmarks.clip import Clip
-from benchmarks.codecs import scaled, versions
+from benchmarks.codecs import versions
 from benchmarks.curves import Point, point_of
 from benchmarks.measure import Measurer, Shown
 from benchmarks.metrics import Picture
@@ -25,6 +25,7 @@ from shared.codec.bundle import Bundle, encode_bundle
 from shared.codec.motion_basis import MotionBasis
 from shared.codec.pieces import split
 from shared.models.registry import load_basis
+from shared.resampling import resampled
 from shared.transport.link import Channel
 
 LADDER = (70, 66, 62, 57, 51)
@@ -63,7 +64,7 @@ def play(clip: Clip, base: BasePoint, bundle: int, crf: int) -> tuple[list[Messa
     generation, references = -1, 0
     for number, picture in enumerate(clip.pictures):
         time = number / clip.fps
-        coded = encoder.encode(scaled(picture, base.size)) if number % step == 0 else None
+        coded = encoder.encode(resampled(picture, base.size)) if number % step == 0 else None
         if coded is not None and coded.key:
             generation, references = generation + 1, 0
             if waiting:  # a bundle holds packets of one generation
@@ -71,12 +72,12 @@ def play(clip: Clip, base: BasePoint, bundle: int, crf: int) -> tuple[list[Messa
                 waiting = []
             key = BaseKey(generation, 0, base.size, crf, number, round(time * 1000), coded.data)
             messages += [Message(True, Channel.PICTURES, len(each), time) for each in split(key.pack(), key.pieces_id)]
-            shown.append(scaled(decoder.decode_key(coded.data), side))
+            shown.append(resampled(decoder.decode_key(coded.data), side))
         elif coded is not None:
             sequence = references % SEQUENCES
             waiting.append(BasePacket(generation, sequence, coded.droppable, number % bundle, coded.data))
             references += not coded.droppable
-            shown.append(scaled(decoder.decode(coded.data), side))
+            shown.append(resampled(decoder.decode(coded.data), side))
         elif shown:
             shown.append(shown[-1])
         else:

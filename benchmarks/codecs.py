@@ -12,11 +12,11 @@ from typing import NamedTuple
 import av
 import av.error
 import av.video.codeccontext
-import cv2
 import numpy as np
 
 from benchmarks.metrics import Picture
 from shared.codec.av1 import calm_threads
+from shared.resampling import resampled
 
 os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints a banner for every encoder otherwise
 
@@ -143,7 +143,7 @@ def code(codec: Codec, pictures: Sequence[Picture], fps: float, quantiser: int, 
     Raises CodecError if FFmpeg has no such encoder, or if it refuses the settings.
     """
     side = len(pictures[0])
-    chosen = [scaled(picture, min(variant.size, side)) for picture in pictures[:: variant.every]]
+    chosen = [resampled(picture, min(variant.size, side)) for picture in pictures[:: variant.every]]
     try:
         packets = _encode(codec, chosen, fps / variant.every, quantiser)
         shown = _decode(codec, packets)
@@ -151,16 +151,8 @@ def code(codec: Codec, pictures: Sequence[Picture], fps: float, quantiser: int, 
         raise CodecError(f"{codec.title} cannot code at quantiser {quantiser} here ({error})") from error
     if len(shown) != len(chosen):
         raise CodecError(f"{codec.title} gave {len(shown)} pictures for {len(chosen)} at quantiser {quantiser}")
-    repeated = [picture for each in shown for picture in [scaled(each, side)] * variant.every][: len(pictures)]
+    repeated = [picture for each in shown for picture in [resampled(each, side)] * variant.every][: len(pictures)]
     return Coded([len(codec.strip(data)) for data in packets], repeated)
-
-
-def scaled(picture: Picture, side: int) -> Picture:
-    """A square RGB picture at another size: made smaller by areas, enlarged bicubically."""
-    if len(picture) == side:
-        return picture
-    way = cv2.INTER_AREA if side < len(picture) else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, (side, side), interpolation=way), np.uint8)
 
 
 def _encode(codec: Codec, pictures: Sequence[Picture], fps: float, quantiser: int) -> list[bytes]:

@@ -105,7 +105,7 @@ def figures(track: Track, drawn: Sequence[Picture], points: Sequence[FloatArray]
         "fade_sharp": _mean(sharp[track.changes > 0]),
         "jump_ratio": _jump_ratio(true, own, where, track.changes),
         "settled_psnr": _mean(whole[settled]),
-        "flicker": _flicker(own) / max(_flicker(true), 1e-6),
+        "flicker": flicker(own) / max(flicker(true), 1e-6),
     }
     return {name: None if value is None else round(value, 4) for name, value in found.items()}
 
@@ -150,7 +150,8 @@ def _jump_ratio(
     return float(summed[0] / max(summed[1], 1e-6))
 
 
-def _flicker(pictures: Sequence[Picture]) -> float:
+def flicker(pictures: Sequence[Picture]) -> float:
+    """Mean absolute second difference in time; 0 for fewer than three pictures."""
     a = [p.astype(np.float32) for p in pictures]
     return float(np.mean([np.abs(x - 2 * y + z).mean() for x, y, z in zip(a, a[1:], a[2:], strict=False)] or [0.0]))
 

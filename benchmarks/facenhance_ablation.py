@@ -17,7 +17,7 @@ from shared.models.facenhance.algorithms import draw_video
 from shared.models.facenhance.enhancer import read_network
 from shared.models.facenhance.network import FacEnhanceNetwork, NetworkSettings, enlarged
 from weights.training.facenhance import Trainer, Training, train
-from weights.training.facenhance_data import Videos, prepare
+from weights.training.facenhance_data import Videos, make_videos
 from weights.training.stopping import Stop, sole_trainer
 
 
@@ -62,8 +62,8 @@ def ablation(plan: Plan, stop: Stop) -> Iterator[tuple[str, dict[str, float]]]:
 
     Raises ValueError for clips that cannot be used, and if asked to stop.
     """
-    videos = prepare(plan.clips, plan.without, plan.out / "data", plan.size, plan.limit, plan.seed)
-    dev = prepare([plan.dev], [], plan.out / "dev", plan.size, plan.limit, plan.seed)
+    videos = make_videos(plan.clips, plan.without, plan.out / "data", plan.size, plan.limit, plan.seed)
+    dev = make_videos([plan.dev], [], plan.out / "dev", plan.size, plan.limit, plan.seed)
     excerpts = [dev.excerpt(clip, plan.frames) for clip in range(len(dev.starts) - 1)]
     excerpts = [each for each in excerpts if len(each[1]) == plan.frames]
     if not excerpts:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from benchmarks.face_figures import sharpness
+from benchmarks.face_figures import flicker, sharpness
 from benchmarks.metrics import Picture, luma, ms_ssim, psnr
 from shared.models.motion_network import HIDDEN, MOTION_INPUT, MotionNetwork
 from shared.models.registry import locate
@@ -74,13 +74,8 @@ def _of_one(true: Video, drawn: Video) -> dict[str, float]:
         "sharp": float(
             np.mean([sharpness(y, middle) / max(sharpness(x, middle), 1e-3) for x, y in zip(a, b, strict=True)][1:])
         ),
-        "flicker": _flicker(b) / max(_flicker(a), 1e-6),
+        "flicker": flicker(b) / max(flicker(a), 1e-6),
     }
-
-
-def _flicker(video: Sequence[Picture]) -> float:
-    """Mean absolute second difference in time."""
-    return float(np.abs(np.diff(np.stack(video).astype(np.float32), n=2, axis=0)).mean())
 
 
 def row(name: str, found: dict[str, float]) -> list[str]:

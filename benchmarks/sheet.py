@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from benchmarks.metrics import Picture
+from shared.resampling import resampled
 
 CELL = 192
 _CAPTION = 18
@@ -49,9 +50,7 @@ def write_sheet(path: Path, rows: Sequence[Picture]) -> None:
 
 
 def _cell(caption: str, picture: Picture) -> Picture:
-    way = cv2.INTER_AREA if picture.shape[0] > CELL else cv2.INTER_CUBIC
-    small = np.asarray(cv2.resize(picture, (CELL, CELL), interpolation=way), np.uint8)
-    cell = np.concatenate([small, _text(caption, CELL)], axis=0)
+    cell = np.concatenate([resampled(picture, CELL), _text(caption, CELL)], axis=0)
     return np.asarray(np.pad(cell, ((0, _GAP), (0, _GAP), (0, 0))), np.uint8)
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pinhole.jobs import submitted
+from pinhole.jobs import Worker
 from receiver.decoder import CallDecoder
 from receiver.playout import DueFrame
 from receiver.replay import pictures
+from receiver.synthesis import PreparedSource
 from shared.call.call_file import Entry
 from shared.codec import MalformedMessage
 from shared.codec.picture import PictureMessage
@@ -45,8 +44,8 @@ class Decoder:
     """
 
     def __init__(self, half: CallDecoder, executor: Executor | None = None) -> None:
-        self._half, self._executor = half, executor
-        self._working: tuple[PictureMessage, Future[Any]] | None = None
+        self._half = half
+        self._worker = Worker[PictureMessage, PreparedSource](executor, half.prepare)
         self._picture: NDArray[np.uint8] | None = None
         self._origin: float | None = None
 
@@ -107,20 +106,13 @@ class Decoder:
 
     def _prepare(self) -> None:
         """Has one source prepared after the other, and takes them in."""
-        while True:
-            if self._working is None:
-                job = self._half.next_job()
-                if job is None:
-                    return
-                self._working = job, submitted(self._executor, partial(self._half.prepare, job))
-            job, prepared = self._working
-            if not prepared.done():
-                return
-            self._working = None
-            try:
-                self._half.add_source(prepared.result())
-            except MalformedMessage as error:
-                self._half.refuse(job, error)
+        self._worker.run(self._half.next_job, self._take)
+
+    def _take(self, job: PictureMessage, prepared: Future[PreparedSource]) -> None:
+        try:
+            self._half.add_source(prepared.result())
+        except MalformedMessage as error:
+            self._half.refuse(job, error)
 
 
 def frames_of(half: CallDecoder, entries: Iterator[Entry]) -> Iterator[Frame]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pinhole.jobs import submitted
+from pinhole.jobs import Worker
 from sender.call_recording import play
 from sender.capture import LARGEST_SIDE, Capture
 from sender.encoder import CallEncoder
 from sender.frame_rate import without_pauses
+from sender.source_scheduler import Job, Result
 from shared.call.call_file import CallStream
 from shared.call.loop import Outgoing
 from shared.errors import PinholeError
@@ -47,9 +49,9 @@ class Encoder:
 
     def __init__(self, half: CallEncoder, hello: Hello, executor: Executor | None = None) -> None:
         half.accept_base(True)
-        self._half, self._hello, self._executor = half, hello, executor
-        self._waiting: list[Callable[[], Any]] = []
-        self._working: Future[Any] | None = None
+        self._half, self._hello = half, hello
+        self._waiting: deque[Job] = deque()
+        self._worker = Worker[Job, Result](executor, lambda job: job.perform())
         self._wire = ComputedWire()
         self._began: float | None = None
         self._last = float("-inf")
@@ -72,7 +74,7 @@ class Encoder:
         analysis = None if picture is None else self._half.analyse(picture)
         job = self._half.push(analysis, t, t, picture)
         if job is not None:
-            self._waiting.append(job.perform)
+            self._waiting.append(job)
         return self.tick(t, queued)
 
     def tick(self, t: float, queued: int = 0) -> list[Message]:
@@ -127,13 +129,10 @@ class Encoder:
 
     def _work(self, t: float) -> None:
         """Has one job done after the other, and takes in what they gave."""
-        while self._working is not None or self._waiting:
-            if self._working is None:
-                self._working = submitted(self._executor, self._waiting.pop(0))
-            if not self._working.done():
-                return
-            finished, self._working = self._working, None
-            self._half.done(finished.result(), t)
+        self._worker.run(
+            lambda: self._waiting.popleft() if self._waiting else None,
+            lambda job, made: self._half.done(made.result(), t),
+        )
 
 
 class _Frames(Capture):

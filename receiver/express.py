@@ -15,6 +15,7 @@ from sender.crop import Crop, crop_around, cut
 from sender.detect import find_heads
 from sender.hints import SECOND_HEAD
 from shared.call.exit_status import FAILED, OUT_OF_MEMORY, WELL, sentence
+from shared.call.options import check_endings, check_free
 from shared.files import FILM, PlaceError
 from shared.models.engine import SIZES, EngineError, Picture
 from shared.models.expression_network import STEPS
@@ -75,13 +76,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--frames is 2 to {FRAMES_AT_MOST}")
     if not 0 <= args.intensity <= INTENSITY_AT_MOST:
         parser.error(f"--intensity is 0 to {INTENSITY_AT_MOST:g}")
-    for option, path, endings in (("--out", args.out, FILM), ("--sheet", args.sheet, SHEET)):
-        if path is None:
-            continue
-        if path.suffix.lower() not in endings:
-            parser.error(f"{option} {path} would hold {endings[0]}: name it {path.with_suffix(endings[0]).name}")
-        if path.exists() and not args.overwrite:
-            parser.error(f"'{path}' is there already: give {option} another name, or add --overwrite to replace it")
+    try:
+        check_endings(out=(args.out, FILM), sheet=(args.sheet, SHEET))
+        check_free(args)
+    except (ValueError, PlaceError) as error:
+        parser.error(str(error))
     args.labels = LABELS if args.label == ALL else (args.label,)
     return args
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Protocol
 
 from shared.models.engine import EngineError, Picture
-from shared.models.esrgan import Esrgan, resampled
+from shared.models.esrgan import Esrgan
 from shared.models.esrgan_layouts import FILE
 from shared.models.registry import locate
 from shared.models.stored_weights import stored
 from shared.models.tfhub import HubEsrgan
+from shared.resampling import resampled
 
 UPSCALERS = ("compact", "bicubic", "esrgan", "tfhub")
 """Ours, embedded; plain resampling; published ESRGAN x4 weights, fetched or from a file; the one of TensorFlow Hub."""

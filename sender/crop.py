@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sender.detect import Box, Image
 from shared.motion import FloatArray
+from shared.resampling import resampled
 
 ENLARGE = 2.05
 """Side of the crop in head boxes."""
@@ -118,12 +119,12 @@ def cut(rgb: Image, crop: Crop, size: int) -> Image:
     height, width = rgb.shape[:2]
     left, top, right, bottom = crop.x, crop.y, crop.x + crop.side, crop.y + crop.side
     if min(left, top) >= 0 and right <= width and bottom <= height:
-        return _scaled(rgb[top:bottom, left:right], size)
+        return np.ascontiguousarray(resampled(rgb[top:bottom, left:right], size))
     rows, columns = (
         np.clip(np.arange(v, v + crop.side), 0, length - 1) for v, length in ((top, height), (left, width))
     )
-    whole = _scaled(rgb[rows[:, None], columns], size)
-    blurred = cv2.GaussianBlur(_scaled(whole, _BLURRED), (0, 0), 1.5)
+    whole = np.ascontiguousarray(resampled(rgb[rows[:, None], columns], size))
+    blurred = cv2.GaussianBlur(resampled(whole, _BLURRED), (0, 0), 1.5)
     soft = np.asarray(cv2.resize(blurred, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
     a, b, c, d = (
         round(min(max(v - first, 0), crop.side) * size / crop.side)
@@ -131,13 +132,6 @@ def cut(rgb: Image, crop: Crop, size: int) -> Image:
     )
     soft[a:b, c:d] = whole[a:b, c:d]
     return soft
-
-
-def _scaled(picture: Image, size: int) -> Image:
-    if len(picture) == size:
-        return np.ascontiguousarray(picture)
-    method = cv2.INTER_AREA if len(picture) > size else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, (size, size), interpolation=method), np.uint8)
 
 
 def between_crops(of: Crop, into: Crop) -> tuple[float, FloatArray]:

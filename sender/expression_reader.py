@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from shared.models.performer import Performer
-from shared.motion import FloatArray, Motion
+from shared.motion import FloatArray, Motion, to_the_front
 from shared.reactions import LABELS
-from shared.resting_face import RestingFace, to_the_front
+from shared.resting_face import RestingFace
 
 HELD_SECONDS = 0.3
 """That a face must keep an expression: who only speaks has none for so long."""

@@ -77,6 +77,11 @@ def rotation_matrix(rotation: FloatArray) -> NDArray[np.float64]:
     return np.asarray(rx @ ry @ rz)
 
 
+def to_the_front(motion: Motion) -> FloatArray:
+    """(K, 3) expression of a motion, turned back as if the head faced the camera: Rᵀ δ."""
+    return np.asarray(motion.expression @ rotation_matrix(motion.rotation), np.float32)
+
+
 def keypoints(canonical: FloatArray, motion: Motion) -> FloatArray:
     """(K, 3) keypoints x_k in picture coordinates of (K, 3) canonical keypoints under a motion."""
     turned = canonical @ rotation_matrix(motion.rotation).T + motion.expression

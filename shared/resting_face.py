@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shared.motion import FloatArray, Motion, rotation_matrix
-
-
-def to_the_front(motion: Motion) -> FloatArray:
-    """(K, 3) expression of a motion, turned back as if the head faced the camera."""
-    return np.asarray(motion.expression @ rotation_matrix(motion.rotation), np.float32)
+from shared.motion import FloatArray, Motion, to_the_front
 
 
 class RestingFace:

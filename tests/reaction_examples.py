@@ -33,6 +33,19 @@ class StepPerformer:
         ]  # fmt: skip
 
 
+class Own:
+    """What this side sends: takes keys."""
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+
+    def react(self, number: int) -> None:
+        self.numbers.append(number)
+
+    def reaction_line(self) -> str:
+        return f"your reaction: {LABELS[self.numbers[-1] - 1]}" if self.numbers else ""
+
+
 @dataclass
 class FaceEngine(ColourEngine):
     """Paints the mean of the expression blue: 0.1 are 10."""

@@ -43,9 +43,14 @@ class Listening:
 
     async def url(self) -> str:
         """To join with."""
-        printed = ""
-        while "join with" not in printed:
-            assert not self.call.done()
-            await asyncio.sleep(0.01)
-            printed += self._capsys.readouterr().out
-        return printed.split()[-1]
+        return await joined_by(self.call, self._capsys)
+
+
+async def joined_by(call: asyncio.Future[Any], capsys: pytest.CaptureFixture[str]) -> str:
+    """The link that a receiver which runs as `call` prints."""
+    printed = ""
+    while "join with" not in printed:
+        assert not call.done()
+        await asyncio.sleep(0.01)
+        printed += capsys.readouterr().out
+    return printed.split()[-1]

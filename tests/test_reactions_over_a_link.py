@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from reaction_examples import StepPerformer
-from receiving_examples import Texts
+from receiving_examples import Texts, joined_by
 
 import sender.call
 from receiver.output import window as display
@@ -62,12 +62,7 @@ class Called:
         self._capsys = capsys
 
     async def url(self) -> str:
-        printed = ""
-        while "join with" not in printed:
-            assert not self.call.done()
-            await asyncio.sleep(0.01)
-            printed += self._capsys.readouterr().out
-        return printed.split()[-1]
+        return await joined_by(self.call, self._capsys)
 
 
 @pytest.mark.parametrize("performs", [True, False])

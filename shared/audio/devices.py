@@ -99,12 +99,38 @@ class TimedBlocks:
         return blocks
 
 
-class MicrophoneStream:
+class _Device:
+    """A device's stream, from its start on."""
+
+    def __init__(self) -> None:
+        self._stream: Any = None
+
+    def start(self, stream: Any) -> None:
+        """Takes over a stream that calls this object, and starts it; one that does not start is closed."""
+        self._stream = stream
+        try:
+            stream.start()
+            self._started(stream)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Gives the device back. May be called more than once."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def _started(self, stream: Any) -> None:
+        """Notes what a stream tells only once it runs."""
+
+
+class MicrophoneStream(_Device):
     """What a microphone hears, with the time at which it was heard."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._heard = TimedBlocks()
-        self._stream: Any = None
 
     def heard(self, samples: Samples, ago: float) -> None:
         """Takes in samples of which the first was heard `ago` seconds before; called in the device's own thread."""
@@ -113,21 +139,6 @@ class MicrophoneStream:
     def read(self) -> list[tuple[float, Samples]]:
         """(time.monotonic() of the first sample, samples) of all that was heard since the last call."""
         return self._heard.take()
-
-    def start(self, stream: Any) -> None:
-        """Takes over a stream that calls `heard`, and starts it; one that does not start is closed."""
-        self._stream = stream
-        try:
-            stream.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Gives the microphone back. May be called more than once."""
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
 
 
 def open_microphone(device: str) -> MicrophoneStream:
@@ -156,17 +167,17 @@ def open_microphone(device: str) -> MicrophoneStream:
     return microphone
 
 
-class Speaker:
+class Speaker(_Device):
     """Plays what it is given, in order, and silence when there is nothing."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.latency = 0.0
         """Seconds from the moment the device takes a sample until it is heard."""
         self._parts: deque[Samples] = deque()
         self._queued = 0
         self._lock = threading.Lock()
         self._played = TimedBlocks()
-        self._stream: Any = None
 
     @property
     def queued(self) -> float:
@@ -202,21 +213,8 @@ class Speaker:
         self._played.put(out, ahead)
         return out
 
-    def start(self, stream: Any) -> None:
-        """Takes over a stream that calls `read`, and starts it; one that does not start is closed."""
-        self._stream = stream
-        try:
-            stream.start()
-            self.latency = float(stream.latency)
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Gives the speaker back. May be called more than once."""
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+    def _started(self, stream: Any) -> None:
+        self.latency = float(stream.latency)
 
 
 def open_speaker(device: str) -> Speaker:

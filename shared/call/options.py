@@ -25,7 +25,7 @@ NETWORK = ("stun", "turn", "relay_only", "ca", "wait", "state")
 TRUST = ("who", "no_identity", "config")
 _READ = ("source", "send", "audio", "play", "generator", "upscaler_weights", "certificate", "key", "ca")
 """Options, as argparse has them, whose file is read where they name one."""
-_MADE = ("out", "record", "out_audio", "report")
+_MADE = ("out", "record", "out_audio", "report", "sheet")
 """Those whose file is made, and would be lost if the next call made it again."""
 _WRITTEN = (*_MADE, "state")
 
@@ -123,7 +123,8 @@ def check_free(args: argparse.Namespace) -> None:
     """
     if args.overwrite or getattr(args, "calls", 1) > 1:
         return
-    goes_on = args.state is not None and args.state.exists()
+    state = getattr(args, "state", None)
+    goes_on = state is not None and state.exists()
     for option, path in _named(args, _MADE):
         if not path.exists() or _is_device(path):
             continue

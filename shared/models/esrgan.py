@@ -10,7 +10,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from shared.models.engine import EngineError, Picture
 from shared.models.esrgan_layouts import FILE, PUBLISHED, converted, dimensions
 from shared.models.stored_weights import check_finite
+from shared.resampling import resampled
 
 WINDOW = 256
 """Side in px of what passes the published network at once, in about a gigabyte; larger pictures pass in windows."""
@@ -175,14 +175,6 @@ class Esrgan:
     def enlarged(self, pictures: Tensor) -> Tensor:
         """(B, 3, 4H, 4W) from (B, 3, H, W) RGB in 0..1, on the network's device and of its precision, in windows."""
         return tiled(self._network, pictures, 4, WINDOW, self._margin)
-
-
-def resampled(picture: Picture, size: int) -> Picture:
-    """(size, size, 3) without a network: by area when it shrinks, bicubic when it grows, the same if it fits."""
-    if picture.shape[:2] == (size, size):
-        return picture
-    way = cv2.INTER_AREA if picture.shape[0] > size else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, (size, size), interpolation=way), np.uint8)
 
 
 def reach(blocks: int) -> int:

@@ -15,7 +15,7 @@ import torch
 from shared.models.engine import load_strictly
 from shared.models.expression_network import BEND, NOISE, POSE, SHIFT, STEPS, TURN, TrajectoryGenerator
 from shared.models.registry import locate
-from shared.motion import FloatArray, Motion, rotation_matrix
+from shared.motion import FloatArray, Motion, rotation_matrix, to_the_front
 from shared.reactions import LABELS
 
 FRAMES_AT_MOST = 1000
@@ -74,7 +74,7 @@ def moments(frames: int, returns: bool) -> FloatArray:
 
 def identity_of(motion: Motion, canonical: FloatArray) -> FloatArray:
     """(6K,) who it is, and the expression the face has now: what a performance depends on."""
-    own = motion.expression @ rotation_matrix(motion.rotation)  # turned back to the front: Rᵀ δ
+    own = to_the_front(motion)
     return np.concatenate([canonical.reshape(-1), own.reshape(-1)]).astype(np.float32)
 
 
@@ -82,7 +82,7 @@ def changed(motion: Motion, step: FloatArray) -> Motion:
     """A motion with (POSE + 3K,) changes of a trajectory's step added."""
     pose, deformation = step[:POSE], BEND * step[POSE:].reshape(-1, 3)
     rotation = motion.rotation + TURN * pose[:3]
-    own = motion.expression @ rotation_matrix(motion.rotation) + deformation
+    own = to_the_front(motion) + deformation
     return Motion(
         np.asarray(rotation, np.float32),
         float(motion.scale * np.exp(SHIFT * pose[3])),
@@ -96,5 +96,5 @@ def change_between(start: Motion, later: Motion) -> FloatArray:
     shift = (later.translation - start.translation)[:2] / (SHIFT * start.scale)
     scale = np.log(later.scale / start.scale) / SHIFT
     turn = (later.rotation - start.rotation) / TURN
-    own = later.expression @ rotation_matrix(later.rotation) - start.expression @ rotation_matrix(start.rotation)
+    own = to_the_front(later) - to_the_front(start)
     return np.concatenate([turn, [scale], shift, own.reshape(-1) / BEND]).astype(np.float32)

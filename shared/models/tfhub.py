@@ -12,8 +12,8 @@ import numpy as np
 
 from shared.cores import available, unhurried
 from shared.models.engine import EngineError, Picture
-from shared.models.esrgan import resampled
 from shared.models.stored_weights import folder
+from shared.resampling import resampled
 
 URL = "https://tfhub.dev/captain-pool/esrgan-tf2/1"
 """What is fetched if no folder is given, once: it stays in the user's store."""

@@ -14,9 +14,9 @@ from receiver.enhance import Enhancement, EnhanceSettings, load_enhancement
 from receiver.upscale import Bicubic
 from shared.codec.base_video import BaseDecoder, BaseEncoder
 from shared.models.engine import EngineError, Picture
-from shared.models.esrgan import resampled
 from shared.models.facenhance.enhancer import Enhancer, write_network
 from shared.models.facenhance.network import FacEnhanceNetwork, NetworkSettings
+from shared.resampling import resampled
 from shared.transport.link import Channel
 from shared.transport.resuming import Change
 

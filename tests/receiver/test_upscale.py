@@ -12,8 +12,8 @@ from receiver.__main__ import parse
 from receiver.upscale import DEFAULT_UPSCALER, UPSCALERS, Upscaler, load_upscaler
 from shared.codec.picture import decode_picture, encode_picture
 from shared.models.engine import EngineError, Picture
-from shared.models.esrgan import resampled
 from shared.models.registry import locate
+from shared.resampling import resampled
 
 
 @pytest.fixture(scope="module", params=UPSCALERS)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from shared.motion import Motion, rotation_matrix
-from shared.resting_face import RestingFace, to_the_front
+from shared.motion import Motion, rotation_matrix, to_the_front
+from shared.resting_face import RestingFace
 
 
 def face(value: float, yaw: float = 0.0) -> Motion:

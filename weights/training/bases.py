@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from shared.models.base_fusion import FADE_SECONDS, base_state
+from shared.resampling import resampled
 from shared.signals import ended_by_signals
 from weights.training.clip_list import chosen_clips
 from weights.training.source_cache import picked_frames
@@ -141,17 +141,17 @@ def make_bases(
     folders: Sequence[Path], without: Sequence[str], out: Path, kind: str, limit: int | None, seed: int
 ) -> int:
     """Codes and decodes a layer of each clip into `out`; the number of pictures comes back."""
+    from shared.progress import Bar  # a machine that only trains may have no tqdm
+
     clips, chosen, rows = chosen_clips(folders, without, limit), KINDS[kind], []
     out.mkdir(parents=True, exist_ok=True)
     part = out / f"{kind}.part"
     with part.open("wb") as file:
-        for at, (path, _) in enumerate(clips):
+        for at, (path, _) in enumerate(Bar(iterable=clips, desc=f"coding {kind} bases", unit="clip")):
             rng = np.random.default_rng([seed, zlib.crc32(path.stem.encode()), len(kind)])
             for number, side, crf, picture in layer(path, chosen, rng):
                 rows.append((at, number, side, crf))
-                file.write(np.ascontiguousarray(resized(picture, chosen.side)).tobytes())
-            print(f"\r{at + 1}/{len(clips)} clips, {len(rows)} {kind} bases ", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+                file.write(np.ascontiguousarray(resampled(picture, chosen.side)).tobytes())
     part.replace(out / f"{kind}.u8")
     names = [path.stem for path, _ in clips]
     (out / f"{kind}.json").write_text(json.dumps({"side": chosen.side, "clips": names, "rows": rows}))
@@ -171,19 +171,11 @@ def layer(path: Path, kind: Kind, rng: np.random.Generator) -> list[tuple[int, i
         frames = frames[first : first + count]
     encoder, decoder, out = BaseEncoder(side, crf), BaseDecoder(side), []
     for number, frame in frames:
-        coded = encoder.encode(resized(frame, side))
+        coded = encoder.encode(resampled(frame, side))
         if coded is not None:
             picture = decoder.decode_key(coded.data) if coded.key else decoder.decode(coded.data)
             out.append((number, side, crf, picture))
     return out
-
-
-def resized(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """(side, side, 3): shrunk by area, enlarged bicubically."""
-    if picture.shape[0] == side:
-        return picture
-    how = cv2.INTER_AREA if picture.shape[0] > side else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, (side, side), interpolation=how), np.uint8)
 
 
 @ended_by_signals("weights.training.bases", "interrupted; start it again")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shared.models.expression_network import BEND, POSE, SHIFT, STEPS, TURN
 from shared.models.expressions import change_between
-from shared.motion import FloatArray, Motion, rotation_matrix
+from shared.motion import FloatArray, Motion, to_the_front
 from shared.reactions import LABELS
 from weights.training.expression_motions import ClipMotions
 from weights.training.facial_actions import MEASURES, Actions, measures
@@ -87,7 +87,7 @@ def read_labels(path: Path = LABELLED) -> list[Row]:
 
 def own_deformations(vectors: FloatArray) -> FloatArray:
     """(T, 3K) deformations of motions, turned back to the front."""
-    turned = [m.expression @ rotation_matrix(m.rotation) for m in map(Motion.from_vector, vectors)]
+    turned = [to_the_front(m) for m in map(Motion.from_vector, vectors)]
     return np.stack(turned).reshape(len(vectors), -1).astype(np.float32)
 
 

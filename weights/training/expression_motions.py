@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.models.engine import Engine
-from shared.motion import POSE_SIZE, FloatArray
+from shared.motion import FloatArray
 from shared.progress import Bar
 from weights.training.clip_list import chosen_clips
 from weights.training.data import read_frames, read_mesh
@@ -85,8 +85,3 @@ def load_motions(path: Path) -> dict[str, ClipMotions]:
         name: ClipMotions(**(each | {"person": str(each["person"]), "faces": each["faces"].astype(np.float32)}))
         for name, each in fields.items()
     }
-
-
-def expressions_of(clip: ClipMotions) -> FloatArray:
-    """(T, 3K) expression numbers of a clip's motions."""
-    return clip.vectors[:, POSE_SIZE:]

@@ -32,7 +32,7 @@ from shared.models.facenhance.network import (
 )
 from shared.signals import ended_by_signals
 from weights.training.checkpoint import write_checkpoint
-from weights.training.facenhance_data import Videos, prepare
+from weights.training.facenhance_data import Videos, make_videos
 from weights.training.stopping import Stop, sole_trainer
 
 CHECKPOINT_SECONDS = 60
@@ -210,8 +210,8 @@ def run_training(args: argparse.Namespace, stop: Stop) -> None:
     settings = NetworkSettings(args.size, args.width, tuple(args.multipliers), min(4, len(args.multipliers) - 1),
                                args.prediction, args.guided)  # fmt: skip
     training = Training(args.minutes, args.batch, args.rate, args.seed)
-    videos = prepare(args.clips, args.without, args.out / "data", args.size, args.limit, args.seed)
-    dev = prepare(args.dev, [], args.out / "dev", args.size, args.limit, args.seed) if args.dev else None
+    videos = make_videos(args.clips, args.without, args.out / "data", args.size, args.limit, args.seed)
+    dev = make_videos(args.dev, [], args.out / "dev", args.size, args.limit, args.seed) if args.dev else None
     trainer = Trainer(settings, training, torch.device(args.device))
     if (args.out / "checkpoint.pt").exists():
         trainer.load(args.out / "checkpoint.pt")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 from shared.models.facenhance.network import LOW_SIDE, enlarged
-from weights.training.bases import resized
+from shared.resampling import resampled
 from weights.training.clip_list import chosen_clips
 from weights.training.source_cache import picked_frames
 
@@ -58,7 +57,7 @@ class Videos:
 
     @staticmethod
     def load(folder: Path) -> Videos:
-        """What `prepare` wrote. Raises ValueError if it is not there or damaged."""
+        """What `make_videos` wrote. Raises ValueError if it is not there or damaged."""
         try:
             meta = json.loads((folder / "videos.json").read_text())
             starts, people, side = list(meta["starts"]), list(meta["people"]), int(meta["side"])
@@ -102,10 +101,12 @@ def planes(pictures: Tensor) -> Tensor:
     return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def prepare(
+def make_videos(
     folders: Sequence[Path], without: Sequence[str], out: Path, side: int, limit: int | None, seed: int
 ) -> Videos:
     """Reads clips, codes and decodes their base layers, and writes both to `out`, or takes what is there already."""
+    from shared.progress import Bar  # a machine that only trains may have no tqdm
+
     wanted = {"side": side, "seed": seed, "without": list(without), "limit": limit}
     done = out / "videos.json"
     if done.exists() and {key: json.loads(done.read_text()).get(key) for key in wanted} == wanted:
@@ -114,16 +115,14 @@ def prepare(
     clips, starts = chosen_clips(folders, without, limit), [0]
     people: dict[str, list[int]] = {}
     with (out / "frames.u8").open("wb") as frames, (out / "low.u8").open("wb") as small:
-        for number, (path, person) in enumerate(clips):
+        for path, person in Bar(iterable=clips, desc="coding clips", unit="clip"):
             pictures, low = coded_video(path, side, np.random.default_rng([seed, zlib.crc32(path.stem.encode())]))
-            print(f"\r{number + 1}/{len(clips)} clips ", end="", file=sys.stderr, flush=True)
             if len(pictures) < 3:
                 continue
             frames.write(np.stack(pictures).tobytes())
             small.write(np.stack(low).tobytes())
             people.setdefault(person, []).append(len(starts) - 1)
             starts.append(starts[-1] + len(pictures))
-    print(file=sys.stderr)
     if len(starts) == 1:
         raise ValueError("no clip has three frames of a base layer: give longer ones")
     done.write_text(json.dumps({**wanted, "starts": starts, "people": list(people.values())}))
@@ -143,10 +142,10 @@ def coded_video(
     encoder, decoder = BaseEncoder(LOW_SIDE, chosen), BaseDecoder(LOW_SIDE)
     frames, low = [], []
     for _, frame in picked_frames(path, 0, STEP):
-        coded = encoder.encode(resized(frame, LOW_SIDE))
+        coded = encoder.encode(resampled(frame, LOW_SIDE))
         if coded is not None:
             low.append(decoder.decode_key(coded.data) if coded.key else decoder.decode(coded.data))
-            frames.append(resized(frame, side))
+            frames.append(resampled(frame, side))
     encoder.close()
     return frames, low
 

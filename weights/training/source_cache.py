@@ -24,7 +24,7 @@ from torch import Tensor
 
 from shared.call.report import StatusLine
 from shared.models.engine import Picture
-from shared.models.esrgan import resampled
+from shared.resampling import resampled
 from shared.signals import ended_by_signals
 
 SIZES, ODDS = (64, 128, 256), (1, 2, 3)

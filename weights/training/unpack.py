@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
+from shared.resampling import resampled
 from shared.signals import ended_by_signals
 from weights.training.face import MESH
 from weights.training.pack_format import PATTERN, read_manifest, read_member, unpacked_arrays
@@ -179,10 +179,7 @@ def _perform(job: Job) -> None:
     side = target.shape[1]
     data = read_member(job.pack, job.manifest, job.member)
     for row, frame in zip(job.rows, decoded(data, len(job.rows)), strict=True):
-        if frame.shape[0] != side:
-            way = cv2.INTER_AREA if frame.shape[0] > side else cv2.INTER_CUBIC
-            frame = np.asarray(cv2.resize(frame, (side, side), interpolation=way), np.uint8)
-        target[row] = frame
+        target[row] = resampled(frame, side)
 
 
 @ended_by_signals("weights.training.unpack")

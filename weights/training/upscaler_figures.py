@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from shared.models.engine import Picture
-from shared.models.esrgan import RRDBNet, resampled
+from shared.models.esrgan import RRDBNet
+from shared.resampling import resampled
 from weights.training.upscaler_pairs import LOSSLESS, Pairs
 
 _DEFAULT_QUALITY = 65

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from shared.call.report import StatusLine
 from shared.models.engine import Picture
-from shared.models.esrgan import resampled
+from shared.resampling import resampled
 from weights.training.source_cache import (
     QUALITIES,
     packed,

@@ -18,6 +18,8 @@ BETAS = (1e-4, 0.02)
 SAMPLERS = ("auto", "ddim", "dpm")
 """`auto` is DDIM, by `diffusers` if it is there; `dpm` is its DPM-Solver++ and needs it."""
 
+_KEPT = torch.cumprod(1 - torch.linspace(*BETAS, STEPS, dtype=torch.float64), 0).float()
+
 Predict = Callable[[Tensor, Tensor], Tensor]
 """The prediction for a noisy frame (B, 3, S, S) and its steps (B,)."""
 
@@ -28,7 +30,7 @@ class SamplerError(Exception):
 
 def kept(device: torch.device | str = "cpu") -> Tensor:
     """(STEPS,) ᾱ: which share of the picture's variance is left after each step."""
-    return torch.cumprod(1 - torch.linspace(*BETAS, STEPS, dtype=torch.float64), 0).float().to(device)
+    return _KEPT.to(device)
 
 
 def noised(clean: Tensor, step: Tensor, noise: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from shared.models.facenhance.algorithms import draw_frame
 from shared.models.facenhance.diffusion import SamplerError
 from shared.models.facenhance.network import LOW_SIDE, Conditions, FacEnhanceNetwork, NetworkSettings
 from shared.models.stored_weights import check_finite
+from shared.resampling import resampled
 
 USUAL_STEPS = 1
 """More of them sharpen little and are less true (docs/facenhance.md)."""
@@ -96,16 +96,8 @@ class Enhancer:
             raise EngineError(str(error)) from error
         self._previous = drawn
         picture = ((drawn[0] + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
-        return _resized(picture, side)
+        return resampled(picture, side)
 
     def _tensor(self, picture: Picture, side: int) -> Tensor:
-        planes = torch.from_numpy(np.ascontiguousarray(_resized(picture, side)))[None].to(self._device)
+        planes = torch.from_numpy(np.ascontiguousarray(resampled(picture, side)))[None].to(self._device)
         return planes.permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def _resized(picture: Picture, side: int) -> Picture:
-    """Shrunk by area, enlarged bicubically."""
-    if picture.shape[0] == side:
-        return np.ascontiguousarray(picture)
-    how = cv2.INTER_AREA if picture.shape[0] > side else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, (side, side), interpolation=how), np.uint8)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import cv2
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,6 +20,7 @@ from shared.models.vox256.blocks import absent_norms, fold, without
 from shared.models.vox256.generator import Generator
 from shared.models.vox256.motion import KEYPOINTS, KeypointDetector, PoseEstimator, angles
 from shared.motion import FloatArray, Motion, keypoints
+from shared.resampling import resampled
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -105,12 +105,12 @@ class Vox256Engine:
             on_device = torch.from_numpy(points).to(self._device)
             drawn = self._generator.draw(source.volume, on_device[:1], on_device[1:]).picture[0]
             pixels = (drawn.permute(1, 2, 0) * 255 + 0.5).to(torch.uint8).cpu().numpy()
-        picture = _resized(np.ascontiguousarray(pixels), self.size)
+        picture = resampled(np.ascontiguousarray(pixels), self.size)
         return picture if base is None else exchange(picture, base)
 
     def _tensor(self, picture: Picture) -> Tensor:
         """(1, 3, S, S) in 0..1 at the size that the networks were trained on."""
-        pixels = torch.from_numpy(np.ascontiguousarray(_resized(picture, self._trained))).to(self._device)
+        pixels = torch.from_numpy(np.ascontiguousarray(resampled(picture, self._trained))).to(self._device)
         return pixels.permute(2, 0, 1)[None].float().div_(255).contiguous()
 
     def _ready(self, network: Network, weights: Path) -> Network:
@@ -130,10 +130,3 @@ def _names(weights: Path) -> list[str]:
             return list(file.keys())
     except (SafetensorError, OSError):
         return []
-
-
-def _resized(picture: Picture, side: int) -> Picture:
-    if picture.shape[:2] == (side, side):
-        return picture
-    way = cv2.INTER_AREA if picture.shape[0] > side else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, (side, side), interpolation=way), np.uint8)

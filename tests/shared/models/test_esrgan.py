@@ -11,8 +11,9 @@ from safetensors.torch import save_file
 from sender.sample import portrait
 from shared.models import esrgan
 from shared.models.engine import EngineError
-from shared.models.esrgan import Esrgan, RRDBNet, reach, resampled
+from shared.models.esrgan import Esrgan, RRDBNet, reach
 from shared.models.registry import locate
+from shared.resampling import resampled
 
 PARITY = Path(__file__).parent / "parity"
 

@@ -13,8 +13,8 @@ import pytest
 from upscaler_examples import write_saved_model
 
 from shared.models.engine import EngineError
-from shared.models.esrgan import resampled
 from shared.models.tfhub import HubEsrgan, set_up
+from shared.resampling import resampled
 
 
 class FakeTensorFlow:

@@ -20,6 +20,7 @@ from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from meeting_examples import RECEIVER, SENDER, accept, offer
 
 from shared.rendezvous import __main__, client
 from shared.rendezvous import server as rendezvous_server
@@ -34,18 +35,7 @@ from shared.signalling.sealing import new_key
 from shared.signalling.tokens import AccessTokens
 from shared.trust.certificate import certified
 
-SENDER = Hello("compact", "0123456789abcdef", "sender", "camera", 25.0, 15, 256)
-RECEIVER = replace(SENDER, role="receiver")
 HEADERS = {VERSION_HEADER: "1"}
-
-
-async def offer() -> str:
-    return "the offer"
-
-
-async def accept(hello: Hello, sdp: str) -> tuple[Hello, str]:
-    assert (hello, sdp) == (SENDER, "the offer")
-    return RECEIVER, "the answer"
 
 
 async def never(hello: Hello, sdp: str) -> tuple[Hello, str]:

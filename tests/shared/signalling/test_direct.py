@@ -5,28 +5,16 @@ import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import aiohttp
 import pytest
 from aiohttp import web
+from meeting_examples import RECEIVER, SENDER, accept, offer
 
 from shared.signalling import direct
 from shared.signalling.direct import CannotListen, SignallingServer, join
 from shared.signalling.hello import Hello, Incompatible
 from shared.signalling.offer_answer import BODY_LIMIT, Busy, OnOffer, SignallingError
-
-SENDER = Hello("compact", "0123456789abcdef", "sender", "camera", 25.0, 15, 256)
-RECEIVER = replace(SENDER, role="receiver")
-
-
-async def offer() -> str:
-    return "the offer"
-
-
-async def accept(hello: Hello, sdp: str) -> tuple[Hello, str]:
-    assert (hello, sdp) == (SENDER, "the offer")
-    return RECEIVER, "the answer"
 
 
 def server(on_offer: OnOffer = accept) -> SignallingServer:

@@ -7,27 +7,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from desk_examples import Desk
+from meeting_examples import RECEIVER, SENDER, accept, offer
 
 from shared.signalling import pasting
 from shared.signalling.hello import Hello
 from shared.signalling.offer_answer import Busy, SignallingError
 from shared.signalling.pasting import answer_by_hand, find_text, join_by_hand, text_name, write_text
-
-SENDER = Hello("compact", "0123456789abcdef", "sender", "camera", 25.0, 15, 256)
-RECEIVER = replace(SENDER, role="receiver")
-
-
-async def offer() -> str:
-    return "the offer"
-
-
-async def accept(hello: Hello, sdp: str) -> tuple[Hello, str]:
-    assert (hello, sdp) == (SENDER, "the offer")
-    return RECEIVER, "the answer"
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import torch
 from shared.models.facenhance.enhancer import read_network
 from shared.models.facenhance.network import NetworkSettings
 from weights.training.facenhance import Trainer, Training, main, train
-from weights.training.facenhance_data import Videos, prepare
+from weights.training.facenhance_data import Videos, make_videos
 from weights.training.stopping import Stop
 
 SETTINGS = NetworkSettings(32, 8, (1, 2), 1, guided=True)
@@ -18,7 +18,7 @@ SETTINGS = NetworkSettings(32, 8, (1, 2), 1, guided=True)
 
 @pytest.fixture(scope="module")
 def videos(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Videos:
-    return prepare([folder], [], tmp_path_factory.mktemp("videos"), 32, None, 0)
+    return make_videos([folder], [], tmp_path_factory.mktemp("videos"), 32, None, 0)
 
 
 def trainer(seed: int = 0) -> Trainer:
@@ -33,11 +33,11 @@ def test_base_pictures_are_those_of_their_frames(videos: Videos) -> None:
 
 
 def test_what_was_prepared_is_taken_again(folder: Path, tmp_path: Path) -> None:
-    prepare([folder], [], tmp_path, 32, None, 0)
+    make_videos([folder], [], tmp_path, 32, None, 0)
     written = (tmp_path / "low.u8").stat().st_mtime_ns
-    prepare([folder], [], tmp_path, 32, None, 0)
+    make_videos([folder], [], tmp_path, 32, None, 0)
     assert (tmp_path / "low.u8").stat().st_mtime_ns == written
-    prepare([folder], [], tmp_path, 64, None, 0)
+    make_videos([folder], [], tmp_path, 64, None, 0)
     assert Videos.load(tmp_path).frames.shape[1] == 64
 
 

@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 
 from shared.models import precision
 from shared.models.engine import Picture
-from shared.models.esrgan import Esrgan, resampled
+from shared.models.esrgan import Esrgan
+from shared.resampling import resampled
 from weights.training import upscaler_pairs
 from weights.training.upscaler import Settings, Trainer, losses, main
 from weights.training.upscaler_figures import evaluate, luma_psnr, sharpness

@@ -11,6 +11,7 @@ import pytest
 from call_examples import Program, psnr
 from chromium import Chromium, Tab, require_chromium
 from page_examples import ShownCall, packets
+from reaction_examples import Own
 from speech_examples import speech
 
 from receiver.output.page.server import PageServer
@@ -134,19 +135,6 @@ async def test_the_sound_is_heard_after_a_click(person: list[Picture]) -> None:
                 while view.viewers.hearing:
                     await asyncio.sleep(0.01)
         assert tab.errors == []
-
-
-class Own:
-    """What this side sends: takes keys."""
-
-    def __init__(self) -> None:
-        self.numbers: list[int] = []
-
-    def react(self, number: int) -> None:
-        self.numbers.append(number)
-
-    def reaction_line(self) -> str:
-        return f"your reaction: {LABELS[self.numbers[-1] - 1]}" if self.numbers else ""
 
 
 @pytest.mark.browser

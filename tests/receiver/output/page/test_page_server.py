@@ -15,6 +15,7 @@ from aiohttp import WSMsgType
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from call_examples import picture, psnr
 from page_examples import INDICATORS, ShownCall, packets
+from reaction_examples import Own
 from speech_examples import speech
 
 from receiver.output.page.server import BODY_LIMIT, FILES, HEADERS, PageServer
@@ -202,19 +203,6 @@ async def test_sound_comes_to_who_wants_it(page: Page, client: aiohttp.ClientSes
         assert not view.viewers.hearing
 
 
-class Own:
-    """What this side sends: takes keys."""
-
-    def __init__(self) -> None:
-        self.numbers: list[int] = []
-
-    def react(self, number: int) -> None:
-        self.numbers.append(number)
-
-    def reaction_line(self) -> str:
-        return f"your reaction: {self.numbers[-1]}" if self.numbers else ""
-
-
 async def test_who_watches_reacts_where_this_side_sends(page: Page, client: aiohttp.ClientSession) -> None:
     view, socket, own = page.view, await client.ws_connect(page.url + "live"), Own()
     await socket.send_json({"react": 2})  # there is no call yet
@@ -230,7 +218,7 @@ async def test_who_watches_reacts_where_this_side_sends(page: Page, client: aioh
         await socket.send_json({"react": 6})
         while (state := await receive(socket, "state"))["call"]["reaction"] == "":
             pass
-        assert (own.numbers, state["call"]["reaction"]) == ([6], "your reaction: 6")
+        assert (own.numbers, state["call"]["reaction"]) == ([6], "your reaction: fear")
 
 
 async def test_how_the_picture_is_made_comes_to_who_asks(page: Page, client: aiohttp.ClientSession) -> None:
